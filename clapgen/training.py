@@ -1,0 +1,419 @@
+"""The one training loop: every network of the suite is a `Task` that this loop drives on a CPU, a GPU or many.
+
+Everything random in step k is drawn from (seed, k, rank) alone, so a run that was killed and resumed gives the same
+losses as one that never stopped. Devices, mixed precision and processes come from `accelerate`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import shutil
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clapgen.errors import ClapgenError
+
+
+@dataclass
+class TrainingConfig:
+    """How to train, for every task alike.
+
+    `learning_rate` rises linearly over `warmup_steps`, then falls as a cosine to `final_learning_rate` times itself at
+    `steps`. `batch_size` is per process; `accumulate` micro-batches make one step. `precision` is "bf16" or "no".
+    """
+
+    output: str = "runs/new"
+    steps: int = 10_000
+    batch_size: int = 64
+    accumulate: int = 1
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 0.0
+    warmup_steps: int = 200
+    weight_decay: float = 0.05
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.99])
+    clip_norm: float = 1.0
+    ema_decay: float = 0.999
+    precision: str = "bf16"
+    seed: int = 0
+    log_every: int = 20
+    evaluate_every: int = 1_000
+    save_every: int = 500
+    keep: int = 2
+
+
+class Task(ABC):
+    """What the loop needs to know of a model in training. `batch` must be a pure function of its arguments."""
+
+    @abstractmethod
+    def networks(self) -> dict[str, nn.Module]:
+        """Every module that is trained or has state worth a checkpoint, by name."""
+
+    def ema_networks(self) -> list[str]:
+        """Names of the networks an exponential moving average is kept of: all, unless a task says otherwise."""
+        return list(self.networks())
+
+    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+        """One optimizer a name, stepped in this order; each value is a list of torch optimizer groups.
+
+        A group may carry `learning_rate_scale`, which multiplies the schedule.
+        """
+        return {"model": weight_decay_groups(self.networks().values())}
+
+    @abstractmethod
+    def batch(self, index: int, generator: torch.Generator) -> Any:
+        """The micro-batch of this index, on the CPU. Called ahead of time in a thread: `generator` is all its chance."""
+
+    @abstractmethod
+    def loss(self, batch: Any, group: str, step: int) -> tuple[Tensor | None, dict[str, Any]]:
+        """Scalar loss of `group`'s optimizer on a batch, and figures to log. A loss of None leaves that group out."""
+
+    def evaluate(self) -> dict[str, float]:
+        """Validation figures; the moving averages are in place and the networks in eval mode."""
+        return {}
+
+    def export(self, directory: Path) -> None:
+        """Write the model, as users will load it, under `directory`; the moving averages are in place."""
+        return None
+
+
+def weight_decay_groups(networks: Iterable[nn.Module]) -> list[dict[str, Any]]:
+    """Decay matrices and kernels only: biases, norms and scalars are left alone, as is custom since GPT-2."""
+    parameters = [p for network in networks for p in network.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim >= 2]},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def learning_rate_at(step: int, config: TrainingConfig) -> float:
+    """Linear warm-up, then a cosine from `learning_rate` to `final_learning_rate * learning_rate`."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    progress = min(1.0, (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps))
+    cosine = 0.5 * (1 + math.cos(math.pi * progress))
+    return config.learning_rate * (config.final_learning_rate + (1 - config.final_learning_rate) * cosine)
+
+
+def step_seed(seed: int, index: int, rank: int) -> int:
+    """A 63-bit seed for (run seed, index, rank); neighbouring indices give unrelated streams (splitmix64)."""
+    state = (seed * 0x9E3779B97F4A7C15 + index * 0xBF58476D1CE4E5B9 + rank * 0x94D049BB133111EB) % 2**64
+    state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+    state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) % 2**64
+    return (state ^ (state >> 31)) >> 1
+
+
+def train(task: Task, config: TrainingConfig, resume: bool = True) -> dict[str, float]:
+    """Train `task` to `config.steps`, going on from the newest checkpoint in `config.output` if there is one.
+
+    Writes `log.jsonl`, `tensorboard/`, `checkpoints/step-*` and, at every evaluation and at the end, what the task
+    exports to `model/`. Returns the last evaluation. Under `accelerate launch` each process draws its own batches and
+    gradients are averaged over processes.
+    """
+    return _Loop(task, config, resume).run()
+
+
+class _Loop:
+    def __init__(self, task: Task, config: TrainingConfig, resume: bool) -> None:
+        try:
+            from accelerate import Accelerator
+        except ImportError as error:
+            raise ClapgenError('training needs accelerate: pip install "clapgen[train]"') from error
+        if config.precision not in ("bf16", "no"):
+            raise ClapgenError(f'unknown precision "{config.precision}": choose bf16 or no')
+        self.accelerator = Accelerator(mixed_precision=config.precision)
+        self.task, self.config = task, config
+        self.output = Path(config.output)
+        self.step, self.seconds = 0, 0.0
+        self.networks = {name: network.to(self.accelerator.device) for name, network in task.networks().items()}
+        self.optimizers = {
+            name: torch.optim.AdamW(
+                groups, lr=config.learning_rate, betas=tuple(config.betas), weight_decay=config.weight_decay
+            )
+            for name, groups in task.parameter_groups().items()
+        }
+        self.ema = {
+            name: {k: v.detach().clone() for k, v in self.networks[name].state_dict().items()}
+            for name in task.ema_networks()
+        }
+        self.output.mkdir(parents=True, exist_ok=True)
+        if resume:
+            self._resume()
+        self._broadcast_weights()
+
+    def run(self) -> dict[str, float]:
+        for network in self.networks.values():
+            network.train()
+        figures: dict[str, float] = {}
+        main = self.accelerator.is_main_process
+        self.log = _Log(self.output, self.step, self.config.steps) if main else None
+        batches = self._batches()
+        started, logged_at = time.monotonic(), self.step
+        clock_base = self.seconds
+        try:
+            while self.step < self.config.steps:
+                sums = self._train_step(batches)
+                self.step += 1
+                self.seconds = clock_base + time.monotonic() - started
+                if self.log and (self.step % self.config.log_every == 0 or self.step == self.config.steps):
+                    rate = (self.step - logged_at) / max(1e-9, self.seconds - clock_base)
+                    self.log.write(self.step, {**sums, "steps_per_second": rate, "hours": self.seconds / 3600})
+                last = self.step == self.config.steps
+                if self.step % self.config.evaluate_every == 0 or last:
+                    figures = self._evaluate()
+                if self.step % self.config.save_every == 0 or last:
+                    self._save()
+        except KeyboardInterrupt:
+            self._save()
+            raise
+        finally:
+            batches.close()
+            if self.log:
+                self.log.close()
+        return figures
+
+    def _train_step(self, batches: Iterator[Any]) -> dict[str, float]:
+        config, accelerator = self.config, self.accelerator
+        micro_batches = [_to_device(next(batches), accelerator.device) for _ in range(config.accumulate)]
+        torch.manual_seed(step_seed(config.seed + 1, self.step, accelerator.process_index))
+        rate = learning_rate_at(self.step, config)
+        figures: dict[str, float] = {"learning_rate": rate}
+        for name, optimizer in self.optimizers.items():
+            optimizer.zero_grad(set_to_none=True)
+            trained = False
+            for batch in micro_batches:
+                with accelerator.autocast():
+                    loss, details = self.task.loss(batch, name, self.step)
+                if loss is None:
+                    continue
+                trained = True
+                (loss / config.accumulate).backward()
+                for key, value in {f"loss_{name}" if name != "model" else "loss": loss, **details}.items():
+                    figures[key] = figures.get(key, 0.0) + float(value) / config.accumulate
+            if trained:
+                figures[f"grad_norm_{name}" if name != "model" else "grad_norm"] = self._update(optimizer, rate)
+        if not all(math.isfinite(value) for value in figures.values()):
+            raise ClapgenError(f"training diverged at step {self.step}: {figures}; lower the learning rate")
+        self._update_ema()
+        return figures
+
+    def _update(self, optimizer: torch.optim.Optimizer, rate: float) -> float:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self._average_gradients(parameters)
+        norm = nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group.get("learning_rate_scale", 1.0)
+        optimizer.step()
+        return float(norm)
+
+    def _average_gradients(self, parameters: list[nn.Parameter]) -> None:
+        """Mean over processes, in one flat buffer. Own code rather than DDP: tasks call networks in any order."""
+        if self.accelerator.num_processes == 1:
+            return
+        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+        flat = self.accelerator.reduce(torch.cat([g.flatten() for g in gradients]), reduction="mean")
+        for parameter, piece in zip(parameters, flat.split([g.numel() for g in gradients]), strict=True):
+            parameter.grad = piece.view_as(parameter)
+
+    def _broadcast_weights(self) -> None:
+        if self.accelerator.num_processes > 1:
+            for network in self.networks.values():
+                for tensor in itertools.chain(network.parameters(), network.buffers()):
+                    torch.distributed.broadcast(tensor.data, 0)
+
+    @torch.no_grad()
+    def _update_ema(self) -> None:
+        decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
+        for name, average in self.ema.items():
+            state = self.networks[name].state_dict()
+            floats = [k for k, v in average.items() if v.is_floating_point()]
+            torch._foreach_lerp_([average[k] for k in floats], [state[k] for k in floats], 1 - decay)
+            for key in average.keys() - set(floats):
+                average[key].copy_(state[key])
+
+    @contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        """The moving averages in the networks' place, in eval mode; the weights in training come back after."""
+        kept = {n: {k: v.detach().clone() for k, v in self.networks[n].state_dict().items()} for n in self.ema}
+        for name, average in self.ema.items():
+            self.networks[name].load_state_dict(average)
+        for network in self.networks.values():
+            network.eval()
+        try:
+            yield
+        finally:
+            for name, state in kept.items():
+                self.networks[name].load_state_dict(state)
+            for network in self.networks.values():
+                network.train()
+
+    def _evaluate(self) -> dict[str, float]:
+        figures: dict[str, float] = {}
+        if self.accelerator.is_main_process:
+            with torch.no_grad(), self._averaged_weights():
+                figures = self.task.evaluate()
+                self.task.export(self.output / "model")
+            if self.log and figures:
+                self.log.write(self.step, {f"val/{k}": v for k, v in figures.items()})
+        self.accelerator.wait_for_everyone()
+        return figures
+
+    def _batches(self) -> Iterator[Any]:
+        """Micro-batches from the current step on, the next one made in a thread while the network works."""
+        config, rank = self.config, self.accelerator.process_index
+
+        def make(index: int) -> Any:
+            generator = torch.Generator().manual_seed(step_seed(config.seed, index, rank))
+            return self.task.batch(index, generator)
+
+        with ThreadPoolExecutor(1) as pool:
+            ahead: Future[Any] = pool.submit(make, self.step * config.accumulate)
+            for index in itertools.count(self.step * config.accumulate + 1):
+                current, ahead = ahead, pool.submit(make, index)
+                yield current.result()
+
+    def _save(self) -> None:
+        if self.accelerator.is_main_process:
+            save_checkpoint(
+                self.output / "checkpoints",
+                self.step,
+                {f"network.{n}": network.state_dict() for n, network in self.networks.items()}
+                | {f"ema.{n}": state for n, state in self.ema.items()},
+                {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+                {"step": self.step, "seconds": self.seconds},
+                self.config.keep,
+            )
+        self.accelerator.wait_for_everyone()
+
+    def _resume(self) -> None:
+        found = newest_checkpoint(self.output / "checkpoints")
+        if found is None:
+            return
+        tensors, optimizers, meta = load_checkpoint(found)
+        try:
+            for name, network in self.networks.items():
+                network.load_state_dict(tensors[f"network.{name}"])
+            for name, average in self.ema.items():
+                for key, value in average.items():
+                    value.copy_(tensors[f"ema.{name}"][key])
+            for name, optimizer in self.optimizers.items():
+                optimizer.load_state_dict(optimizers[name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ClapgenError(
+                f"checkpoint {found} does not fit this recipe ({str(error).splitlines()[0]}); "
+                "choose another output folder to start afresh"
+            ) from error
+        self.step, self.seconds = int(meta["step"]), float(meta["seconds"])
+
+
+def save_checkpoint(
+    folder: Path,
+    step: int,
+    tensors: dict[str, dict[str, Tensor]],
+    optimizers: dict[str, Any],
+    meta: dict[str, Any],
+    keep: int,
+) -> Path:
+    """Write `folder/step-N` whole or not at all, then drop all but the `keep` newest."""
+    from safetensors.torch import save_file
+
+    target, temporary = folder / f"step-{step:08d}", folder / f".step-{step:08d}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    flat = {f"{name}/{k}": v.detach().cpu().clone() for name, state in tensors.items() for k, v in state.items()}
+    save_file(flat, temporary / "weights.safetensors")
+    torch.save(optimizers, temporary / "optimizers.pt")
+    (temporary / "meta.json").write_text(json.dumps(meta))
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)
+    for old in sorted(folder.glob("step-*"))[:-keep]:
+        shutil.rmtree(old)
+    return target
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint of the highest step in `folder`, or None."""
+    return max(folder.glob("step-*"), default=None)
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any], dict[str, Any]]:
+    """(tensors by network, optimizer states, meta) of a checkpoint that `save_checkpoint` wrote."""
+    from safetensors.torch import load_file
+
+    tensors: dict[str, dict[str, Tensor]] = {}
+    for key, value in load_file(path / "weights.safetensors").items():
+        name, _, inner = key.partition("/")
+        tensors.setdefault(name, {})[inner] = value
+    optimizers = torch.load(path / "optimizers.pt", map_location="cpu", weights_only=True)
+    return tensors, optimizers, json.loads((path / "meta.json").read_text())
+
+
+def _to_device(batch: Any, device: torch.device) -> Any:
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {key: _to_device(value, device) for key, value in batch.items()}
+    return batch
+
+
+class _Log:
+    """log.jsonl, TensorBoard and a progress bar with the time left."""
+
+    def __init__(self, output: Path, step: int, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.path = output / "log.jsonl"
+        self._drop_lines_after(step)
+        self.console = Console(stderr=True)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.progress.add_task("training", total=total, completed=step)
+        self.progress.start()
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.board: Any = SummaryWriter(str(output / "tensorboard"), purge_step=step)
+        except ImportError:
+            self.board = None
+
+    def _drop_lines_after(self, step: int) -> None:
+        """A killed run may have logged steps past its last checkpoint: they will be trained, and logged, again."""
+        if not self.path.exists():
+            return
+        lines = [line for line in self.path.read_text().splitlines() if line.endswith("}")]
+        self.path.write_text("".join(f"{line}\n" for line in lines if json.loads(line)["step"] <= step))
+
+    def write(self, step: int, figures: dict[str, float]) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps({"step": step, **figures}) + "\n")
+        if self.board:
+            for key, value in figures.items():
+                self.board.add_scalar(key, value, step)
+        shown = "  ".join(f"{k.removeprefix('val/')} {v:.4g}" for k, v in figures.items())
+        if not self.console.is_terminal:
+            print(f"step {step}  {shown}", flush=True)
+        loss = figures.get("loss", figures.get("loss_generator"))
+        description = f"training, loss {loss:.4f}" if loss is not None else None
+        self.progress.update(self.task, completed=step, description=description)
+
+    def close(self) -> None:
+        self.progress.stop()
+        if self.board:
+            self.board.close()
