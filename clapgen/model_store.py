@@ -1,0 +1,295 @@
+"""Models on disk: one folder per part with a config and safetensors weights, guarded by checksums.
+
+A model is a directory::
+
+    my-model/
+        clap/         config.yaml  model.safetensors
+        autoencoder/  config.yaml  model.safetensors
+        diffusion/    config.yaml  model.safetensors
+        MODEL_CARD.md
+        checksums.json              sha256 of every config and weight file
+
+Weights are safetensors only, never pickles: opening somebody else's model cannot run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from clapgen.configuration import load_config, save_config
+from clapgen.errors import ClapgenError, nearest
+from clapgen.files import atomic_path
+
+if TYPE_CHECKING:
+    import torch
+
+CONFIG_FILE = "config.yaml"
+WEIGHTS_FILE = "model.safetensors"
+CHECKSUMS_FILE = "checksums.json"
+CARD_FILE = "MODEL_CARD.md"
+BUNDLED_MODELS = Path(__file__).parent / "models"
+LARGEST_HALF = 65504.0
+
+Config = TypeVar("Config")
+AnyModule = TypeVar("AnyModule", bound="torch.nn.Module")
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """State of one file of a model: `problem` is empty when the file is what was saved."""
+
+    file: Path
+    problem: str
+
+
+def list_models() -> list[str]:
+    """Names of the models that came with the package."""
+    if not BUNDLED_MODELS.is_dir():
+        return []
+    return sorted(folder.name for folder in BUNDLED_MODELS.iterdir() if parts_of(folder))
+
+
+def parts_of(model_dir: Path) -> list[str]:
+    """Names of the parts found in a model folder, such as ``["autoencoder", "clap"]``."""
+    if not model_dir.is_dir():
+        return []
+    return sorted(folder.name for folder in model_dir.iterdir() if (folder / CONFIG_FILE).is_file())
+
+
+def resolve_model(name_or_path: str | Path) -> Path:
+    """The folder of a bundled model (by name) or of a model on disk (by path).
+
+    Raises ClapgenError, with the nearest known name, when it is neither.
+    """
+    name = str(name_or_path)
+    if name in list_models():
+        return BUNDLED_MODELS / name
+    folder = Path(name_or_path).expanduser()
+    if name and folder.is_dir():
+        return folder
+    if folder.is_file():
+        raise ClapgenError(
+            f"{name} is a file, but a model is a folder; give the folder that holds clap/, diffusion/, …"
+        )
+    neighbours = [str(folder.parent / found.name) for found in _folders_in(folder.parent) if parts_of(found)]
+    raise ClapgenError(
+        f"No model called '{name}'.{nearest(name, list_models() + neighbours)} "
+        "Give a name from `clapgen models` or the path of a model folder."
+    )
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    try:
+        return [found for found in folder.iterdir() if found.is_dir()]
+    except OSError:
+        return []
+
+
+def save_part(
+    model_dir: str | Path,
+    part: str,
+    config: Any,
+    weights: torch.nn.Module | dict[str, torch.Tensor],
+    half: bool = True,
+) -> Path:
+    """Write one part of a model, replacing an earlier version of it, and record its checksums.
+
+    Both files are complete on disk before either takes its final name, so an interrupted or failed save
+    (a full disk) leaves the earlier version as it was.
+
+    Args:
+        model_dir: folder of the model, made when missing.
+        part: folder name of the part, for example ``"clap"``.
+        config: the dataclass that describes the network.
+        weights: the network, or its state dict.
+        half: store floating-point tensors as float16; a tensor with values beyond its range stays as it is.
+
+    Returns: the folder of the part.
+    """
+    from safetensors.torch import save
+
+    folder = Path(model_dir) / part
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ClapgenError(f"Cannot create the model folder {folder}: {error.strerror}.") from error
+    state = weights if isinstance(weights, dict) else weights.state_dict()
+    # Serialised in memory: safetensors' own writer reports a full disk as an error without errno.
+    content = save({key: _as_stored(tensor, half) for key, tensor in state.items()}, metadata={"format": "pt"})
+    with (
+        atomic_path(folder / CONFIG_FILE, overwrite=True) as config_path,
+        atomic_path(folder / WEIGHTS_FILE, overwrite=True) as weights_path,
+    ):
+        save_config(config, config_path)
+        weights_path.write_bytes(content)
+        digests = {
+            f"{part}/{CONFIG_FILE}": _sha256(config_path.read_bytes()),
+            f"{part}/{WEIGHTS_FILE}": _sha256(content),
+        }
+    _write_checksums(Path(model_dir), {**_read_checksums(Path(model_dir)), **digests})
+    return folder
+
+
+def _as_stored(tensor: torch.Tensor, half: bool) -> torch.Tensor:
+    import torch
+
+    tensor = tensor.detach().to("cpu")
+    if half and tensor.is_floating_point() and bool((tensor.abs() <= LARGEST_HALF).all()):
+        tensor = tensor.to(torch.float16)
+    return tensor.clone(memory_format=torch.contiguous_format)  # safetensors refuses tensors that share memory
+
+
+def load_part(model_dir: str | Path, part: str, config_class: type[Config]) -> tuple[Config, dict[str, torch.Tensor]]:
+    """Read one part of a model: its config and its state dict, floating-point tensors as float32.
+
+    Raises ClapgenError naming the file when one is missing, truncated, corrupt, or not what was saved.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    folder = Path(model_dir) / part
+    contents = {name: _read_file(folder / name) for name in (CONFIG_FILE, WEIGHTS_FILE)}
+    checksums = _read_checksums(Path(model_dir))
+    for name, content in contents.items():
+        problem = _problem(folder / name, content, checksums.get(f"{part}/{name}"))
+        if problem:
+            raise ClapgenError(f"{folder / name} {problem}")
+    config = load_config(config_class, folder / CONFIG_FILE)
+    try:
+        state = load(contents[WEIGHTS_FILE])
+    except SafetensorError as error:
+        raise ClapgenError(f"{folder / WEIGHTS_FILE} cannot be read ({error}). {_MEND}") from error
+    return config, {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
+
+
+def load_module(
+    model_dir: str | Path, part: str, config_class: type[Config], build: Callable[[Config], AnyModule]
+) -> AnyModule:
+    """Build the network of one part, fill it with its weights, and put it in evaluation mode.
+
+    Raises ClapgenError as `load_part` does, and when weights are missing, unexpected, or of another shape.
+    """
+    config, state = load_part(model_dir, part, config_class)
+    module = build(config)
+    fill_module(module, state, Path(model_dir) / part / WEIGHTS_FILE)
+    return module.eval()
+
+
+def fill_module(module: torch.nn.Module, state: dict[str, torch.Tensor], file: Path) -> None:
+    """Copy a state dict into a network; ClapgenError names the first key that does not fit and `file`."""
+    expected = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
+    problems = [f"lacks '{key}'" for key in expected if key not in state]
+    problems += [f"has an unknown weight '{key}'" for key in state if key not in expected]
+    problems += [
+        f"has '{key}' of shape {tuple(state[key].shape)} where the config asks for {shape}"
+        for key, shape in expected.items()
+        if key in state and tuple(state[key].shape) != shape
+    ]
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise ClapgenError(f"{file} does not fit its {CONFIG_FILE}: it {problems[0]}{more}. {_MEND}")
+    module.load_state_dict(state)
+
+
+def weights_hash(model_dir: str | Path, part: str) -> str:
+    """First 12 hex digits of the sha256 of a part's weights, as recorded and as `load_part` checks."""
+    key = f"{part}/{WEIGHTS_FILE}"
+    digest = _read_checksums(Path(model_dir)).get(key)
+    if digest is None:
+        raise ClapgenError(f"{Path(model_dir) / CHECKSUMS_FILE} does not list {key}. {_RECORD}")
+    return digest[:12]
+
+
+def verify_model(model_dir: str | Path) -> list[FileCheck]:
+    """Check every file of a model against its recorded checksum; never raises for a bad file."""
+    model_dir = Path(model_dir)
+    checksums = _read_checksums(model_dir)
+    on_disk = {f"{part}/{name}" for part in parts_of(model_dir) for name in (CONFIG_FILE, WEIGHTS_FILE)}
+    checks = []
+    for key in sorted(on_disk | checksums.keys()):
+        try:
+            problem = _problem(model_dir / key, _read_file(model_dir / key), checksums.get(key))
+        except ClapgenError:
+            problem = f"is missing. {_MEND}"
+        checks.append(FileCheck(model_dir / key, problem))
+    return checks
+
+
+def record_checksums(model_dir: str | Path) -> None:
+    """Take the files of a model as they are now for the right ones (after an edit or a copy on purpose)."""
+    model_dir = Path(model_dir)
+    if not parts_of(model_dir):
+        raise ClapgenError(f"{model_dir} holds no model: no folder in it has a {CONFIG_FILE}.")
+    files = [f"{part}/{name}" for part in parts_of(model_dir) for name in (CONFIG_FILE, WEIGHTS_FILE)]
+    _write_checksums(model_dir, {key: _sha256(_read_file(model_dir / key)) for key in files})
+
+
+_MEND = "Install the package again, or export or copy the model again."
+_RECORD = "If you changed or copied it on purpose, run `clapgen models verify --record` on the model."
+
+
+def _problem(file: Path, content: bytes, expected_digest: str | None) -> str:
+    """What is wrong with a model file, as the rest of a sentence that starts with its name; "" if nothing."""
+    if file.name == WEIGHTS_FILE:
+        length = _safetensors_length(content)
+        if length is None:
+            return f"is not a safetensors file. {_MEND}"
+        if len(content) < length:
+            return f"is truncated: {len(content):,} of {length:,} bytes. {_MEND}"
+    if expected_digest is None:
+        return f"is not listed in {CHECKSUMS_FILE}. {_RECORD}"
+    if _sha256(content) != expected_digest:
+        return f"is damaged or was changed: its sha256 is not the one in {CHECKSUMS_FILE}. {_MEND} {_RECORD}"
+    return ""
+
+
+def _safetensors_length(content: bytes) -> int | None:
+    """Full length in bytes that a safetensors header announces; None when there is no such header."""
+    header_length = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or content[8:9] not in (b"{", b""):
+        return None
+    if len(content) < 8 + header_length:
+        return 8 + header_length
+    try:
+        header = json.loads(content[8 : 8 + header_length])
+        return (
+            8 + header_length + max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ClapgenError(f"{path} is missing. {_MEND}") from None
+    except OSError as error:
+        raise ClapgenError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _read_checksums(model_dir: Path) -> dict[str, str]:
+    path = model_dir / CHECKSUMS_FILE
+    if not path.exists():
+        return {}
+    try:
+        checksums = json.loads(_read_file(path))
+    except ValueError:
+        checksums = None
+    if not isinstance(checksums, dict) or not all(isinstance(digest, str) for digest in checksums.values()):
+        raise ClapgenError(f"{path} is not a list of checksums. {_MEND} {_RECORD}")
+    return checksums
+
+
+def _write_checksums(model_dir: Path, checksums: dict[str, str]) -> None:
+    with atomic_path(model_dir / CHECKSUMS_FILE, overwrite=True) as path:
+        path.write_text(json.dumps(checksums, indent=2, sort_keys=True) + "\n")
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
