@@ -1,6 +1,6 @@
 """Clips to train and test on: a manifest that lists them, and a cache that decodes each of them once.
 
-A manifest is a file of JSON lines, one clip a line; the keys that `Clip` knows are named there, others are kept in `extra`.
+A manifest is a file of JSON lines, one clip a line; `Clip` says which keys are known, others are kept in `extra`.
 The cache is a folder of packs: `samples.int16` (all clips end to end) with `index.json` (which clip lies where). A pack
 holds clips by the identity of their files (path, size, time of change, rate), so a subset of a cached corpus, or the
 corpus with some clips added, decodes only what is new; a build that was killed goes on at the pack it had reached.
@@ -109,7 +109,8 @@ def save_manifest(clips: Iterable[Clip], path: str | Path, overwrite: bool = Fal
     folder = path.parent.absolute()
     count = 0
     with atomic_path(path, overwrite=overwrite) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        for count, clip in enumerate(clips, 1):
+        for clip in clips:
+            count += 1
             audio = clip.path.absolute()
             line: dict[str, Any] = {"path": str(audio.relative_to(folder) if audio.is_relative_to(folder) else audio)}
             line |= {key: getattr(clip, key) for key in (*_LISTS, *_OPTIONAL) if getattr(clip, key) not in (None, [])}
