@@ -199,7 +199,7 @@ class _Loop:
                 trained = True
                 (loss / config.accumulate).backward()
                 for key, value in {f"loss_{name}" if name != "model" else "loss": loss, **details}.items():
-                    figures[key] = figures.get(key, 0.0) + float(value) / config.accumulate
+                    figures[key] = figures.get(key, 0.0) + float(torch.as_tensor(value).detach()) / config.accumulate
             if trained:
                 figures[f"grad_norm_{name}" if name != "model" else "grad_norm"] = self._update(optimizer, rate)
         if not all(math.isfinite(value) for value in figures.values()):

@@ -1,0 +1,48 @@
+"""The sizes of a CLAP: audio tower, text tower and the space they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class AudioTowerConfig:
+    """Log-mel front end (rates and frequencies in Hz) and the residual network on top of it.
+
+    `widths` and `depths` are channels and residual blocks of each stage; every stage halves frequency, and time too
+    as long as a frame stays under `frame_stride` mel frames.
+    """
+
+    sample_rate: int = 32_000
+    window_seconds: float = 5.0
+    n_fft: int = 1024
+    hop_length: int = 320
+    n_mels: int = 64
+    f_min: float = 50.0
+    f_max: float = 14_000.0
+    stem_width: int = 32
+    widths: list[int] = field(default_factory=lambda: [64, 128, 256, 512])
+    depths: list[int] = field(default_factory=lambda: [1, 2, 2, 1])
+    frame_stride: int = 16
+    dropout: float = 0.2
+
+
+@dataclass
+class TextTowerConfig:
+    """A pre-norm transformer over byte-level BPE tokens."""
+
+    vocab_size: int = 10_000
+    width: int = 256
+    layers: int = 4
+    heads: int = 4
+    max_tokens: int = 77
+    dropout: float = 0.0
+
+
+@dataclass
+class ClapConfig:
+    """Two towers and the width of the embedding space."""
+
+    dim: int = 256
+    audio: AudioTowerConfig = field(default_factory=AudioTowerConfig)
+    text: TextTowerConfig = field(default_factory=TextTowerConfig)

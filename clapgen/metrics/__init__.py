@@ -1,0 +1,1 @@
+"""Measures of embeddings, sounds and captions."""

