@@ -3,11 +3,11 @@
 A model is a directory::
 
     my-model/
-        clap/         config.yaml  model.safetensors
+        clap/         config.yaml  model.safetensors  (and what else the part needs, as tokenizer.json)
         autoencoder/  config.yaml  model.safetensors
         diffusion/    config.yaml  model.safetensors
         MODEL_CARD.md
-        checksums.json              sha256 of every config and weight file
+        checksums.json              sha256 of every file of every part
 
 Weights are safetensors only, never pickles: opening somebody else's model cannot run code.
 """
@@ -97,16 +97,16 @@ def save_part(
     weights: torch.nn.Module | dict[str, torch.Tensor],
     half: bool = True,
 ) -> Path:
-    """Write one part of a model, replacing an earlier version of it, and record its checksums.
+    """Write one part of a model, replacing an earlier version of it, and record the checksums of its folder.
 
+    Other files of the part, such as a tokenizer, are to be in the folder before; their checksums are recorded too.
     Both files are complete on disk before either takes its final name, so an interrupted or failed save
     (a full disk) leaves the earlier version as it was.
 
     Args:
         model_dir: folder of the model, made when missing.
         part: folder name of the part, for example ``"clap"``.
-        config: the dataclass that describes the network.
-        weights: the network, or its state dict.
+        config: the dataclass that describes the network; weights: the network, or its state dict.
         half: store floating-point tensors as float16; a tensor with values beyond its range stays as it is.
 
     Returns: the folder of the part.
@@ -127,11 +127,8 @@ def save_part(
     ):
         save_config(config, config_path)
         weights_path.write_bytes(content)
-        digests = {
-            f"{part}/{CONFIG_FILE}": _sha256(config_path.read_bytes()),
-            f"{part}/{WEIGHTS_FILE}": _sha256(content),
-        }
-    _write_checksums(Path(model_dir), {**_read_checksums(Path(model_dir)), **digests})
+    others = {key: digest for key, digest in _read_checksums(Path(model_dir)).items() if not _belongs(key, part)}
+    _write_checksums(Path(model_dir), others | _digests_of(Path(model_dir), part))
     return folder
 
 
@@ -153,15 +150,18 @@ def load_part(model_dir: str | Path, part: str, config_class: type[Config]) -> t
     from safetensors.torch import load
 
     folder = Path(model_dir) / part
-    contents = {name: _read_file(folder / name) for name in (CONFIG_FILE, WEIGHTS_FILE)}
     checksums = _read_checksums(Path(model_dir))
-    for name, content in contents.items():
+    names = {key.split("/", 1)[1] for key in checksums if _belongs(key, part)} | {CONFIG_FILE, WEIGHTS_FILE}
+    for name in sorted(names):
+        content = _read_file(folder / name)
         problem = _problem(folder / name, content, checksums.get(f"{part}/{name}"))
         if problem:
             raise ClapgenError(f"{folder / name} {problem}")
+        if name == WEIGHTS_FILE:
+            weights = content
     config = load_config(config_class, folder / CONFIG_FILE)
     try:
-        state = load(contents[WEIGHTS_FILE])
+        state = load(weights)
     except SafetensorError as error:
         raise ClapgenError(f"{folder / WEIGHTS_FILE} cannot be read ({error}). {_MEND}") from error
     return config, {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
@@ -209,7 +209,7 @@ def verify_model(model_dir: str | Path) -> list[FileCheck]:
     """Check every file of a model against its recorded checksum; never raises for a bad file."""
     model_dir = Path(model_dir)
     checksums = _read_checksums(model_dir)
-    on_disk = {f"{part}/{name}" for part in parts_of(model_dir) for name in (CONFIG_FILE, WEIGHTS_FILE)}
+    on_disk = {f"{part}/{name}" for part in parts_of(model_dir) for name in _files_of(model_dir / part)}
     checks = []
     for key in sorted(on_disk | checksums.keys()):
         try:
@@ -225,8 +225,23 @@ def record_checksums(model_dir: str | Path) -> None:
     model_dir = Path(model_dir)
     if not parts_of(model_dir):
         raise ClapgenError(f"{model_dir} holds no model: no folder in it has a {CONFIG_FILE}.")
-    files = [f"{part}/{name}" for part in parts_of(model_dir) for name in (CONFIG_FILE, WEIGHTS_FILE)]
-    _write_checksums(model_dir, {key: _sha256(_read_file(model_dir / key)) for key in files})
+    digests: dict[str, str] = {}
+    for part in parts_of(model_dir):
+        digests |= _digests_of(model_dir, part)
+    _write_checksums(model_dir, digests)
+
+
+def _belongs(key: str, part: str) -> bool:
+    return key.startswith(f"{part}/")
+
+
+def _files_of(folder: Path) -> list[str]:
+    present = {file.name for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")}
+    return sorted(present | {CONFIG_FILE, WEIGHTS_FILE})
+
+
+def _digests_of(model_dir: Path, part: str) -> dict[str, str]:
+    return {f"{part}/{name}": _sha256(_read_file(model_dir / part / name)) for name in _files_of(model_dir / part)}
 
 
 _MEND = "Install the package again, or export or copy the model again."

@@ -50,6 +50,16 @@ def test_round_trip_is_float32_and_exact_to_half_precision(model: Path) -> None:
     assert torch.equal(state["steps"], torch.tensor([3, 4]))
 
 
+def test_other_files_of_a_part_are_guarded_too(model: Path) -> None:
+    (model / "clap" / "tokenizer.json").write_text("words")
+    save_part(model, "clap", TinyConfig(), Tiny(TinyConfig()))
+    load_part(model, "clap", TinyConfig)
+    (model / "clap" / "tokenizer.json").write_text("other words")
+    with pytest.raises(ClapgenError, match=r"clap/tokenizer\.json is damaged"):
+        load_part(model, "clap", TinyConfig)
+    assert [check.file.name for check in verify_model(model) if check.problem] == ["tokenizer.json"]
+
+
 def test_full_precision_on_request_and_for_values_beyond_float16(model: Path) -> None:
     third = torch.tensor([1 / 3])
     save_part(model, "other", TinyConfig(), {"third": third}, half=False)
@@ -68,7 +78,8 @@ def test_tied_weights_can_be_saved(model: Path) -> None:
 
 def test_load_module_builds_and_fills(model: Path) -> None:
     network = load_module(model, "clap", TinyConfig, Tiny)
-    assert isinstance(network, Tiny) and not network.training
+    assert isinstance(network, Tiny)
+    assert not network.training
     assert torch.equal(network.linear.bias, load_part(model, "clap", TinyConfig)[1]["linear.bias"])
 
 
@@ -147,14 +158,14 @@ def test_unknown_model_suggests_the_nearest(model: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(model_store, "BUNDLED_MODELS", tmp_path)
     assert model_store.list_models() == ["model"]
     assert resolve_model("model") == model
-    with pytest.raises(ClapgenError, match="'modle'.*'model'"):
+    with pytest.raises(ClapgenError, match=r"'modle'.*'model'"):
         resolve_model("modle")
     with pytest.raises(ClapgenError, match="is a file"):
         resolve_model(weights_of(model))
     with pytest.raises(ClapgenError, match="No model called ''"):
         resolve_model("")
     monkeypatch.setattr(model_store, "BUNDLED_MODELS", tmp_path / "nowhere")
-    with pytest.raises(ClapgenError, match="modell.*Did you mean .*model"):
+    with pytest.raises(ClapgenError, match=r"modell.*Did you mean .*model"):
         resolve_model(tmp_path / "modell")
     assert resolve_model(str(model)) == model
 
@@ -189,6 +200,7 @@ def test_failed_save_leaves_the_earlier_version(model: Path) -> None:
     script = SAVE_UNDER_A_SIZE_LIMIT.format(tests=os.path.dirname(__file__), model=str(model))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
-    assert "model.safetensors" in done.stderr and "Traceback" not in done.stderr
+    assert "model.safetensors" in done.stderr
+    assert "Traceback" not in done.stderr
     assert {path: path.read_bytes() for path in model.rglob("*") if path.is_file()} == before
     load_part(model, "clap", TinyConfig)
