@@ -46,7 +46,7 @@ def read_audio(
     waveform = _checked(np.concatenate(blocks), path)
     if sample_rate is None or sample_rate == rate:
         return waveform, rate
-    return resample(waveform, rate, sample_rate), sample_rate
+    return _checked(resample(waveform, rate, sample_rate), path), sample_rate
 
 
 def read_audio_channels(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
@@ -217,6 +217,8 @@ def _truncated(path: str | os.PathLike[str]) -> ClapgenError:
 
 
 def _checked(waveform: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
+    if waveform.size == 0:
+        raise ClapgenError(f"{path} is too short: nothing is left of it at this sample rate.")
     if not np.isfinite(waveform).all():
         raise ClapgenError(f"{path} has NaN or infinite samples; repair it or leave it out.")
     return waveform

@@ -3,3 +3,13 @@
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def recordings() -> list[Path]:
+    """A few real recordings, CC0; see tests/data/README.md."""
+    return sorted((Path(__file__).parent / "data").glob("*.opus"))

@@ -1,0 +1,106 @@
+"""A recipe is a dataclass filled by YAML and by the command line; a slip of the pen is named, with its remedy."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from clapgen.configuration import load_config, recipe_path, save_config, to_dict
+from clapgen.errors import ClapgenError
+
+
+@dataclass
+class Optimizer:
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.95)
+
+
+@dataclass
+class Recipe:
+    name: str
+    steps: int = 100
+    seconds: float | None = None
+    layers: list[int] = field(default_factory=lambda: [1, 2])
+    weights: dict[str, float] = field(default_factory=dict)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    second: Optimizer | None = None
+
+
+def test_defaults_then_file_then_command_line(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: rain\nsteps: 7\noptimizer:\n  learning_rate: 3e-4\n")
+    assert load_config(Recipe, path) == Recipe("rain", steps=7, optimizer=Optimizer(3e-4))
+    overridden = load_config(
+        Recipe, path, ["steps=9", "optimizer.betas=[0.5,0.6]", "weights.mel=2", "second.learning_rate=1", "seconds=2.5"]
+    )
+    assert overridden == Recipe(
+        "rain", 9, 2.5, weights={"mel": 2.0}, optimizer=Optimizer(3e-4, (0.5, 0.6)), second=Optimizer(1.0)
+    )
+
+
+def test_from_a_dict_and_from_nothing():
+    assert load_config(Optimizer) == Optimizer()
+    assert load_config(Optimizer, {"learning_rate": 5}) == Optimizer(5.0)
+
+
+def test_round_trip(tmp_path):
+    recipe = Recipe("rain", seconds=1e-7, layers=[], weights={"a b": 1.0}, second=Optimizer(2.0))
+    save_config(recipe, tmp_path / "recipe.yaml")
+    assert load_config(Recipe, tmp_path / "recipe.yaml") == recipe
+    assert load_config(Recipe, to_dict(recipe)) == recipe
+
+
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ("stepz=3", "unknown key 'stepz'. Did you mean 'steps'?"),
+        ("optimizer.lerning_rate=3", "unknown key 'optimizer.lerning_rate'. Did you mean 'learning_rate'?"),
+        ("second.qqq=3", "unknown key 'second.qqq'. Known here: learning_rate, betas."),
+        ("steps=many", "'steps'"),
+        ("optimizer=3", "'optimizer' is a section"),
+        ("steps", "key=value"),
+        ("=3", "key=value"),
+        ("layers=[1", "layers=[1"),
+        ("layers=[a]", "layers"),
+    ],
+)
+def test_slips_on_the_command_line(override, reason):
+    with pytest.raises(ClapgenError) as caught:
+        load_config(Recipe, {"name": "rain"}, [override])
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("steps: 3", "no value for 'name'"),
+        ("name: rain\nstep: 3", "unknown key 'step'"),
+        ("name: [rain", "not valid YAML"),
+        ("- name", "no key: value"),
+        ("name: rain\noptimizer: {betas: 3}", "betas"),
+        ("\x00\xff", "not valid YAML"),
+    ],
+)
+def test_slips_in_the_file_name_the_file(tmp_path, content, reason):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(content)
+    with pytest.raises(ClapgenError) as caught:
+        load_config(Recipe, path)
+    assert "recipe.yaml" in str(caught.value)
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(ClapgenError, match=r"gone\.yaml"):
+        load_config(Recipe, tmp_path / "gone.yaml")
+
+
+def test_recipes_by_name_and_by_path(tmp_path):
+    shipped = recipe_path("clap", "default")
+    assert shipped.name == "default.yaml"
+    assert recipe_path("clap", shipped) == shipped
+    with pytest.raises(ClapgenError, match="Did you mean 'default'"):
+        recipe_path("clap", "defalt")
+    with pytest.raises(ClapgenError, match=r"mine\.yaml"):
+        recipe_path("clap", tmp_path / "mine.yaml")
