@@ -46,17 +46,21 @@ def random_gain(waveforms: Tensor, generator: Generator, low_db: float = -6.0, h
     return waveforms * 10 ** (gain_db / 20)
 
 
-def random_roll(waveforms: Tensor, generator: Generator) -> Tensor:
-    """Shift each row of `(batch, samples)` by its own random amount; what leaves at the end comes in at the start."""
-    batch, samples = waveforms.shape
-    shift = torch.randint(samples, (batch, 1), generator=generator)
-    return waveforms.gather(1, ((torch.arange(samples) - shift) % samples).to(waveforms.device))
+def random_roll(signals: Tensor, generator: Generator) -> Tensor:
+    """Shift each row of `(batch, …, time)` by its own random amount; what leaves at the end comes in at the start.
+
+    Waveforms or log-mels; log-mels cost a hundredth.
+    """
+    batch, time = signals.shape[0], signals.shape[-1]
+    shift = torch.randint(time, (batch, *[1] * (signals.ndim - 1)), generator=generator)
+    index = (torch.arange(time) - shift) % time
+    return signals.gather(-1, index.expand_as(signals).to(signals.device))
 
 
 def mix_at_snr(
     first: Tensor, second: Tensor, generator: Generator, low_db: float = -5.0, high_db: float = 5.0
 ) -> Tensor:
-    """Add `second` to `first`, both `(batch, samples)`, each pair at its own random power ratio (dB of first to second).
+    """Add `second` to `first`, both `(batch, samples)`, each pair at a random power ratio (dB of first to second).
 
     A row that is silent in either adds as it is. Mixtures that would leave [-1, 1] are scaled down to it.
     """
