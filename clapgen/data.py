@@ -114,7 +114,7 @@ def save_manifest(clips: Iterable[Clip], path: str | Path, overwrite: bool = Fal
             audio = clip.path.absolute()
             line: dict[str, Any] = {"path": str(audio.relative_to(folder) if audio.is_relative_to(folder) else audio)}
             line |= {key: getattr(clip, key) for key in (*_LISTS, *_OPTIONAL) if getattr(clip, key) not in (None, [])}
-            file.write(json.dumps(line | clip.extra, ensure_ascii=False) + "\n")
+            file.write(json.dumps(clip.extra | line, ensure_ascii=False) + "\n")
     return count
 
 
