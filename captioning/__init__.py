@@ -1,0 +1,1 @@
+"""Text from sound: captions read out of the CLAP embedding space."""
