@@ -1,0 +1,6 @@
+"""The autoencoder: waveforms to 25 latent frames a second and back."""
+
+from generation.autoencoder.config import AutoencoderConfig
+from generation.autoencoder.model import Autoencoder
+
+__all__ = ["Autoencoder", "AutoencoderConfig"]

@@ -1,0 +1,236 @@
+"""The autoencoder keeps its promises: any length, no seams, no dependence on the batch, and it learns."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import generation.autoencoder.model as model_module
+from clapgen.audio import write_audio
+from clapgen.configuration import load_config, to_dict
+from clapgen.data import Clip, save_manifest
+from clapgen.errors import ClapgenError
+from generation.autoencoder import Autoencoder, AutoencoderConfig
+from generation.autoencoder.discriminator import Discriminators
+from generation.autoencoder.losses import (
+    MultiResolutionLoss,
+    RealFFT,
+    discriminator_loss,
+    energy_distance,
+    feature_matching,
+    kl_divergence,
+)
+from generation.autoencoder.recipe import AutoencoderRecipe, AutoencoderTask, open_clips, run
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "autoencoder"
+TINY = {
+    "sample_rate": 8000, "hop_length": 80, "n_fft": 320, "mel_n_fft": 256, "n_mels": 32, "latent_dim": 8,
+    "encoder_width": 32, "encoder_slow_width": 32, "encoder_depth": 1, "encoder_slow_depth": 1,
+    "decoder_slow_width": 48, "decoder_width": 48, "decoder_depth": 2,
+}  # fmt: skip
+
+
+@pytest.fixture
+def autoencoder() -> Autoencoder:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Autoencoder(AutoencoderConfig(**TINY)).eval()
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("samples", [1, 319, 320, 400, 8001])
+def test_any_length_comes_back_at_that_length(autoencoder: Autoencoder, samples: int) -> None:
+    waveform = 0.1 * noise(2, samples)
+    latents = autoencoder.encode(waveform)
+    assert latents.shape == (2, autoencoder.latent_dim, -(-samples // autoencoder.hop_length))
+    assert autoencoder.decode(latents).shape == (2, latents.shape[2] * autoencoder.hop_length)
+    rebuilt = autoencoder.reconstruct(waveform)
+    assert rebuilt.shape == waveform.shape
+    assert rebuilt.isfinite().all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("waveform", [torch.zeros(1, 4000), 5 * noise(1, 4000).sign()], ids=["silence", "clipping"])
+def test_extreme_input_stays_finite(autoencoder: Autoencoder, waveform: torch.Tensor) -> None:
+    assert autoencoder.encode(waveform).isfinite().all()
+    assert autoencoder.reconstruct(waveform).isfinite().all()
+
+
+@torch.no_grad()
+def test_long_sounds_have_no_seams(autoencoder: Autoencoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    waveform = 0.1 * noise(2, 90 * autoencoder.hop_length + 17)
+    latents = autoencoder.encode(waveform)
+    whole = autoencoder.decode(latents)
+    monkeypatch.setattr(model_module, "CHUNK_LATENTS", 31)
+    torch.testing.assert_close(autoencoder.encode(waveform), latents, atol=1e-5, rtol=0)
+    torch.testing.assert_close(autoencoder.decode(latents), whole, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_result_does_not_depend_on_the_batch_nor_on_the_global_seed(autoencoder: Autoencoder) -> None:
+    waveforms = 0.1 * noise(3, 5000)
+    latents = autoencoder.encode(waveforms)
+    together = autoencoder.decode(latents)
+    torch.manual_seed(1)
+    torch.testing.assert_close(autoencoder.encode(waveforms[1:2]), latents[1:2], atol=1e-5, rtol=0)
+    torch.testing.assert_close(autoencoder.decode(latents[1:2]), together[1:2], atol=1e-5, rtol=0)
+    assert torch.equal(autoencoder.decode(latents), together)
+
+
+@torch.no_grad()
+def test_loudness_reaches_the_latents(autoencoder: Autoencoder) -> None:
+    waveform = 0.1 * noise(1, 4000)
+    assert (autoencoder.encode(waveform) - autoencoder.encode(0.5 * waveform)).abs().mean() > 1e-2
+
+
+def test_gradient_flows_from_sound_to_sound(autoencoder: Autoencoder) -> None:
+    waveform = (0.1 * noise(1, 4000)).requires_grad_()
+    autoencoder.reconstruct(waveform).square().mean().backward()
+    assert waveform.grad is not None
+    assert waveform.grad.isfinite().all()
+    assert waveform.grad.abs().max() > 0
+
+
+def test_inverse_stft_undoes_the_stft(autoencoder: Autoencoder) -> None:
+    decoder, config = autoencoder.decoder, autoencoder.config
+    margin = (config.n_fft - config.hop_length) // 2
+    waveform = noise(2, 20 * config.hop_length + 2 * margin)
+    spectrum = decoder._noise_spectrum(waveform) * decoder.window.square().sum().sqrt()
+    torch.testing.assert_close(decoder._overlap_add(spectrum), waveform[:, margin:-margin], atol=1e-5, rtol=0)
+
+
+def test_white_noise_is_one_stream_read_anywhere() -> None:
+    block = model_module.NOISE_BLOCK
+    stream = model_module.white_noise(0, 3 * block)
+    assert torch.equal(model_module.white_noise(block - 5, block + 10), stream[block - 5 : 2 * block + 5])
+    assert stream.std().item() == pytest.approx(1, abs=0.01)
+    assert stream[:block].dot(stream[block : 2 * block]).abs() / block < 0.02
+
+
+def test_real_fft_has_the_gradient_of_the_transform() -> None:
+    frames = noise(3, 16).double().requires_grad_()
+    torch.autograd.gradcheck(RealFFT.apply, frames)
+
+
+def test_energy_distance_is_least_for_the_right_spread() -> None:
+    target, draws = noise(20_000), noise(2, 20_000, seed=1)
+    distances = {spread: float(energy_distance(target, spread * draws)) for spread in (0.0, 0.5, 1.0, 2.0)}
+    assert min(distances, key=lambda spread: distances[spread]) == 1.0
+    assert (target - 0).abs().mean() < (target - draws).abs().mean()  # where a plain L1 would choose silence
+
+
+def test_spectral_loss_is_zero_for_the_same_sound_and_grows_with_the_error() -> None:
+    loss = MultiResolutionLoss(8000, [256, 64])
+    waveform = 0.1 * noise(2, 4000)
+    same, near, far = (loss(waveform, (gain * waveform).expand(2, -1, -1)) for gain in (1.0, 1.2, 2.0))
+    for name in same:
+        assert same[name] == pytest.approx(0, abs=1e-6)
+        assert same[name] < near[name] < far[name]
+    assert far["log_mel"].item() == pytest.approx(np.log(2), rel=0.01)
+
+
+def test_kl_is_zero_at_the_prior() -> None:
+    assert kl_divergence(torch.zeros(3), torch.zeros(3)) == 0
+    assert kl_divergence(torch.full((3,), 2.0), torch.zeros(3)).item() == pytest.approx(2)
+
+
+def test_adversarial_losses() -> None:
+    sure, fooled = [torch.full((2, 5), 1.0)], [torch.full((2, 5), -1.0)]
+    assert discriminator_loss(sure, fooled) == 0
+    assert discriminator_loss(fooled, sure) == 4
+    judge = Discriminators([256, 128], channels=4)
+    scores, layers = judge(0.1 * noise(2, 2000))
+    assert len(scores) == 2
+    assert feature_matching(layers, layers) == 0
+    assert feature_matching(layers, judge(0.2 * noise(2, 2000, seed=1))[1]) > 0.05
+
+
+def test_impossible_sizes_are_refused() -> None:
+    for wrong in ({"n_fft": 1000}, {"hop_length": 321}, {"kernel_size": 4}):
+        with pytest.raises(ClapgenError, match=next(iter(wrong))):
+            AutoencoderConfig(**wrong)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_recipes_load_and_fit_the_size_limit(path: Path) -> None:
+    recipe = load_config(AutoencoderRecipe, path)
+    with torch.device("meta"):
+        parameters = sum(p.numel() for p in Autoencoder(recipe.model).parameters())
+    assert parameters <= 10.5e6
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> AutoencoderRecipe:
+    """A tiny recipe on four short sounds, one of them not free and one for validation."""
+    time = np.arange(8000) / 8000
+    rough = np.random.default_rng(0).standard_normal(8000)
+    sounds = {
+        "tone": np.sin(2 * np.pi * 440 * time), "hiss": 0.3 * rough, "unfree": np.sin(2 * np.pi * 900 * time),
+        "chirp": np.sin(2 * np.pi * (300 + 400 * time) * time),
+    }  # fmt: skip
+    clips = []
+    for name, sound in sounds.items():
+        write_audio(tmp_path / f"{name}.wav", (0.5 * sound).astype(np.float32), 8000)
+        split = "val" if name == "chirp" else "train"
+        clips.append(Clip(tmp_path / f"{name}.wav", captions=[name], split=split, free=name != "unfree"))
+    save_manifest(clips, tmp_path / "manifest.jsonl")
+    source = {
+        "model": TINY,
+        "data": {"manifest": str(tmp_path / "manifest.jsonl"), "cache": str(tmp_path / "cache"), "crop_seconds": 0.4},
+        "loss": {"windows": [256, 64]},
+        "adversary": {"start": 1000, "windows": [256], "channels": 4, "batch_size": 2},
+        "training": {
+            "output": str(tmp_path / "run"), "batch_size": 4, "steps": 60, "learning_rate": 5e-3, "warmup_steps": 5,
+            "ema_decay": 0.8, "log_every": 20,
+        },
+    }  # fmt: skip
+    return load_config(AutoencoderRecipe, source)
+
+
+def test_only_free_clips_of_the_split_are_trained_on(recipe: AutoencoderRecipe) -> None:
+    names = [clip.path.stem for clip in open_clips(recipe.data, "train", 8000).clips]
+    assert names == ["tone", "hiss"]
+    recipe.data.free_only = False
+    assert len(open_clips(recipe.data, "train", 8000)) == 3
+    assert open_clips(recipe.data, "test", 8000) is None
+
+
+def test_a_batch_follows_from_its_generator_alone(recipe: AutoencoderRecipe) -> None:
+    task = AutoencoderTask(recipe, open_clips(recipe.data, "train", 8000))
+    first, again, other = (task.batch(i, torch.Generator().manual_seed(seed)) for i, seed in ((3, 7), (9, 7), (3, 8)))
+    for name in first:
+        assert torch.equal(first[name], again[name])
+        assert not torch.equal(first[name], other[name])
+    assert first["waveform"].abs().max() <= 1
+
+
+def test_training_learns_then_keeps_the_latents_while_the_adversary_works(recipe: AutoencoderRecipe) -> None:
+    clips = open_clips(recipe.data, "train", 8000)
+    before = AutoencoderTask(recipe, clips, clips).evaluate()
+    after = _train(recipe)
+    assert after["mel_l1_db"] < 0.6 * before["mel_l1_db"]
+
+    output = Path(recipe.training.output) / "model"
+    waveform = torch.from_numpy(clips.waveform(0)[None])
+    trained = Autoencoder.from_pretrained(output)
+    latents = trained.encode(waveform)
+
+    recipe.adversary.start, recipe.training.steps = 60, 66
+    _train(recipe)
+    judged = Autoencoder.from_pretrained(output)
+    torch.testing.assert_close(judged.encode(waveform), latents, atol=1e-3, rtol=0)
+    assert not torch.equal(judged.decoder.head.weight, trained.decoder.head.weight)
+    recipe.training.steps = 69
+    _train(recipe)
+    resumed = Autoencoder.from_pretrained(output)
+    assert torch.equal(resumed.encode(waveform), judged.encode(waveform))
+
+
+def _train(recipe: AutoencoderRecipe) -> dict[str, float]:
+    recipe.data.validation_split = "train"
+    return run(to_dict(recipe))
