@@ -1,0 +1,1 @@
+"""Training of the CLAP: data and augmentation, objectives, the recipe."""
