@@ -1,0 +1,20 @@
+"""The sizes of the diffusion transformer and what it was trained to go with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class DiffusionConfig:
+    """`clap_hash` and `autoencoder_hash` name the weights whose embeddings and latents it was trained on."""
+
+    latent_dim: int = 64
+    condition_dim: int = 256
+    width: int = 256
+    layers: int = 8
+    heads: int = 4
+    context_dim: int = 256
+    max_seconds: float = 30.0
+    clap_hash: str = ""
+    autoencoder_hash: str = ""

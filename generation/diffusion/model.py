@@ -1,0 +1,158 @@
+"""The diffusion transformer: latent frames in, their velocity out, steered by time, CLAP embedding and duration.
+
+Trained by flow matching (Lipman et al. 2022; rectified flow, Liu et al. 2022): x_t = (1 - t) x_0 + t noise, and the
+network predicts noise - x_0. The paths are nearly straight, so few steps suffice, and there is no noise schedule to
+tune to the latents. The blocks are DiT's (Peebles & Xie 2022): adaLN-zero, with rotary positions.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from generation.diffusion.config import DiffusionConfig
+
+
+class Attention(nn.Module):
+    """Self-attention with rotary positions (Su et al. 2021) and normalised queries and keys."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.query_norm, self.key_norm = nn.RMSNorm(width // heads), nn.RMSNorm(width // heads)
+
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], attention_mask: Tensor | None) -> Tensor:
+        q, k, v = rearrange(self.qkv(x), "b t (three h d) -> three b h t d", three=3, h=self.heads)
+        q, k = rotate(self.query_norm(q), rotation), rotate(self.key_norm(k), rotation)
+        y = F.scaled_dot_product_attention(q, k.to(q.dtype), v.to(q.dtype), attn_mask=attention_mask)
+        return self.out(rearrange(y, "b h t d -> b t (h d)"))
+
+
+class Block(nn.Module):
+    """Attention and MLP, each shifted, scaled and gated by the condition (adaLN-zero)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, elementwise_affine=False)
+        self.norm2 = nn.LayerNorm(width, elementwise_affine=False)
+        self.attention = Attention(width, heads)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Linear(4 * width, width))
+        self.modulation = nn.Linear(width, 6 * width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+
+    def forward(
+        self, x: Tensor, condition: Tensor, rotation: tuple[Tensor, Tensor], attention_mask: Tensor | None
+    ) -> Tensor:
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition)[:, None].chunk(6, dim=-1)
+        x = x + gate1 * self.attention(self.norm1(x) * (1 + scale1) + shift1, rotation, attention_mask)
+        return x + gate2 * self.mlp(self.norm2(x) * (1 + scale2) + shift2)
+
+
+class DiffusionTransformer(nn.Module):
+    """Velocity of latents (batch, latent_dim, frames) at a time in [0, 1], 1 being pure noise."""
+
+    def __init__(self, config: DiffusionConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.input = nn.Linear(config.latent_dim, width)
+        self.time_embedding = _embedding_mlp(width)
+        self.duration_embedding = _embedding_mlp(width)
+        self.condition_embedding = nn.Sequential(
+            nn.Linear(config.condition_dim, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.null_condition = nn.Parameter(torch.zeros(config.condition_dim))
+        self.context_projection = nn.Linear(config.context_dim, width)
+        self.blocks = nn.ModuleList(Block(width, config.heads) for _ in range(config.layers))
+        self.final_norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.final_modulation = nn.Linear(width, 2 * width)
+        self.output = nn.Linear(width, config.latent_dim)
+        for layer in (self.final_modulation, self.output):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(
+        self,
+        latents: Tensor,
+        time: Tensor,
+        condition: Tensor,
+        seconds: Tensor,
+        mask: Tensor | None = None,
+        context: Tensor | None = None,
+        context_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Velocity (batch, latent_dim, frames).
+
+        Args:
+            latents: noisy latents (batch, latent_dim, frames).
+            time: (batch,) in [0, 1].
+            condition: CLAP embeddings (batch, condition_dim), scaled to length sqrt(condition_dim) inside, or
+                `null_condition` where there is none.
+            seconds: (batch,) duration of the whole sound.
+            mask: (batch, frames), true where a frame belongs to the sound; None if all do.
+            context: further tokens (batch, tokens, context_dim) to attend to, such as retrieved neighbours.
+            context_mask: (batch, tokens), true where a context token counts.
+        """
+        x = self.input(latents.transpose(1, 2))
+        frames = x.shape[1]
+        steering = (
+            self.time_embedding(sinusoidal_features(time, self.config.width))
+            + self.duration_embedding(sinusoidal_features(seconds / self.config.max_seconds, self.config.width))
+            + self.condition_embedding(condition * math.sqrt(self.config.condition_dim))
+        )
+        steering = F.silu(steering)
+        if context is not None:
+            x = torch.cat([x, self.context_projection(context).to(x.dtype)], dim=1)
+        attention_mask = _attention_mask(x, frames, mask, context, context_mask)
+        rotation = rotation_angles(frames, x.shape[1], self.config.width // self.config.heads, x)
+        for block in self.blocks:
+            x = block(x, steering, rotation, attention_mask)
+        shift, scale = self.final_modulation(steering)[:, None].chunk(2, dim=-1)
+        return self.output(self.final_norm(x[:, :frames]) * (1 + scale) + shift).transpose(1, 2)
+
+
+def sinusoidal_features(values: Tensor, width: int) -> Tensor:
+    """(batch,) in [0, 1] to (batch, width) sines and cosines, periods from 1/1000 up (Vaswani et al. 2017)."""
+    frequencies = torch.exp(-math.log(10_000.0) * torch.arange(width // 2, device=values.device) / (width // 2))
+    angles = 1000.0 * values[:, None].float() * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+def rotation_angles(frames: int, tokens: int, head_width: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines (tokens, head_width / 2). Context tokens, past `frames`, all stand at position 0."""
+    position = torch.arange(tokens, device=like.device, dtype=torch.float32)
+    position = torch.where(position < frames, position, 0.0)
+    frequencies = 10_000.0 ** (-torch.arange(0, head_width, 2, device=like.device) / head_width)
+    angles = position[:, None] * frequencies
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotate pairs of channels of (batch, heads, tokens, head width) by their token's angles."""
+    cos, sin = (part.to(x.dtype) for part in rotation)
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+
+
+def _attention_mask(
+    x: Tensor, frames: int, mask: Tensor | None, context: Tensor | None, context_mask: Tensor | None
+) -> Tensor | None:
+    if mask is None and context_mask is None:
+        return None
+    batch, tokens = x.shape[:2]
+    allowed = torch.ones(batch, tokens, dtype=torch.bool, device=x.device)
+    if mask is not None:
+        allowed[:, :frames] = mask
+    if context is not None and context_mask is not None:
+        allowed[:, frames:] = context_mask
+    return allowed[:, None, None, :]
+
+
+def _embedding_mlp(width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))

@@ -1,0 +1,184 @@
+"""Training the diffusion transformer by flow matching on cached latents and CLAP embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clapgen.clap import Clap
+from clapgen.configuration import load_config, save_config
+from clapgen.data import AudioCache, read_manifest
+from clapgen.errors import ClapgenError
+from clapgen.metrics.zero_shot import class_prompts, zero_shot_accuracy
+from clapgen.model_store import resolve_model, save_part, weights_hash
+from clapgen.training import Task, TrainingConfig, train
+from generation.autoencoder.model import Autoencoder
+from generation.diffusion.config import DiffusionConfig
+from generation.diffusion.latents import LatentCache, frames_of
+from generation.diffusion.model import DiffusionTransformer
+from generation.pipeline import TextToAudio
+
+
+@dataclass
+class DiffusionRecipe:
+    """Data, condition and sizes of a diffusion transformer.
+
+    The condition of a clip is its CLAP text embedding with probability `text_share`, a point between text and audio
+    embedding with `blend_share`, else its audio embedding; it is dropped with `condition_dropout`, so that guidance has
+    something to push away from. `noise_scale` is the length of Gaussian noise added to the embedding (length 1).
+    Each batch holds crops of one of `crop_seconds`: `training.batch_size` of the shortest, fewer of longer ones, so that
+    every batch costs about the same.
+    """
+
+    manifest: str = ""
+    cache: str = ".cache/audio32k"
+    latents: str = ".cache/latents"
+    free_only: bool = False
+    train_split: str = "train"
+    validation_split: str = "val"
+    class_field: str = "esc50_class"
+    autoencoder: str = "default"
+    clap: str = "default"
+    crop_seconds: list[float] = field(default_factory=lambda: [2.5, 5.0, 5.0, 10.0])
+    text_share: float = 0.5
+    blend_share: float = 0.2
+    noise_scale: float = 0.1
+    condition_dropout: float = 0.1
+    evaluation_steps: int = 12
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+class DiffusionTask(Task):
+    """Noisy crops of latents, and the velocity that would clean them."""
+
+    def __init__(self, recipe: DiffusionRecipe) -> None:
+        self.recipe = recipe
+        self.clap = Clap.from_pretrained(recipe.clap)
+        self.autoencoder = Autoencoder.from_pretrained(recipe.autoencoder)
+        recipe.diffusion.latent_dim = self.autoencoder.latent_dim
+        recipe.diffusion.condition_dim = self.clap.dim
+        recipe.diffusion.clap_hash = self.clap.hash
+        recipe.diffusion.autoencoder_hash = weights_hash(resolve_model(recipe.autoencoder), "autoencoder")
+        self.frame_rate = self.autoencoder.sample_rate / self.autoencoder.hop_length
+        self.training_set = self._latents(recipe.train_split, free_only=recipe.free_only)
+        if self.training_set is None:
+            raise ClapgenError(f'{recipe.manifest} has no clip of split "{recipe.train_split}" to train on')
+        self.validation_set = self._latents(recipe.validation_split, free_only=False)
+        self.network = DiffusionTransformer(recipe.diffusion)
+
+    def _latents(self, split: str, free_only: bool) -> LatentCache | None:
+        recipe = self.recipe
+        clips = read_manifest(recipe.manifest)
+        chosen = [c for c in clips if (c.split or recipe.train_split) == split and (c.free or not free_only)]
+        if not chosen:
+            return None
+        if split == recipe.train_split:
+            self.class_names = sorted({n for c in chosen if (n := c.extra.get(recipe.class_field))})
+        audio = AudioCache.build(chosen, self.autoencoder.sample_rate, recipe.cache)
+        weights = [recipe.diffusion.autoencoder_hash, recipe.diffusion.clap_hash]
+        longest = max(recipe.crop_seconds)
+        return LatentCache.build(
+            audio, self.autoencoder, self.clap, weights, recipe.latents, longest, recipe.class_field
+        )
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"network": self.network}
+
+    def batch(self, index: int, generator: torch.Generator) -> dict[str, Tensor]:
+        assert self.training_set is not None
+        return self._crops(self.training_set, self.recipe.training.batch_size, generator)
+
+    def _crops(self, data: LatentCache, size: int, generator: torch.Generator) -> dict[str, Tensor]:
+        choice = int(torch.randint(len(self.recipe.crop_seconds), (), generator=generator))
+        frames = frames_of(self.recipe.crop_seconds[choice], self.frame_rate)
+        size = max(1, round(size * min(self.recipe.crop_seconds) / self.recipe.crop_seconds[choice]))
+        clips = torch.randint(len(data.audio), (size,), generator=generator)
+        sounds = self._sounds_of(data, clips, generator)
+        room = (data.lengths[sounds] - frames).clamp(min=0)
+        offset = (torch.rand(size, generator=generator) * (room + 1)).long()
+        valid = data.lengths[sounds].clamp(max=frames)
+        position = torch.arange(frames).expand(size, -1)
+        mask = position < valid[:, None]
+        rows = data.starts[sounds, None] + offset[:, None] + torch.minimum(position, valid[:, None] - 1)
+        latents = data.latents[rows].float().transpose(1, 2) * mask[:, None]
+        return {
+            "latents": latents,
+            "noise": torch.randn(latents.shape, generator=generator),
+            # logit-normal times: most of the work lies in the middle (Esser et al. 2024)
+            "time": torch.sigmoid(torch.randn(size, generator=generator)),
+            "mask": mask,
+            "seconds": valid / self.frame_rate,
+            "condition": self._condition(data, clips, generator),
+            "dropped": torch.rand(size, generator=generator) < self.recipe.condition_dropout,
+        }
+
+    def _sounds_of(self, data: LatentCache, clips: Tensor, generator: torch.Generator) -> Tensor:
+        """One of each clip's sounds: as it is, or extended; they lie next to each other."""
+        first = torch.searchsorted(data.clip_of, clips)
+        count = torch.searchsorted(data.clip_of, clips, right=True) - first
+        return first + (torch.rand(len(clips), generator=generator) * count).long()
+
+    def _condition(self, data: LatentCache, clips: Tensor, generator: torch.Generator) -> Tensor:
+        recipe, size = self.recipe, len(clips)
+        audio = data.audio[clips]
+        count = data.text_starts[clips + 1] - data.text_starts[clips]
+        pick = data.text_starts[clips] + (torch.rand(size, generator=generator) * count).long()
+        text = torch.where(count[:, None] > 0, data.text[pick.clamp(max=len(data.text) - 1)], audio)
+        which = torch.rand(size, 1, generator=generator)
+        blend = torch.rand(size, 1, generator=generator)
+        share = torch.where(which < recipe.text_share, 1.0, torch.where(which < 1 - recipe.blend_share, 0.0, blend))
+        noise = torch.randn(audio.shape, generator=generator) * recipe.noise_scale / audio.shape[1] ** 0.5
+        return F.normalize(share * text + (1 - share) * audio + noise, dim=-1)
+
+    def loss(self, batch: dict[str, Tensor], group: str, step: int) -> tuple[Tensor, dict[str, Any]]:
+        time, noise, latents, mask = batch["time"], batch["noise"], batch["latents"], batch["mask"]
+        noisy = torch.lerp(latents, noise, time[:, None, None])
+        condition = torch.where(batch["dropped"][:, None], self.network.null_condition, batch["condition"])
+        velocity = self.network(
+            noisy, time, condition, batch["seconds"], None if bool(mask.all()) else mask
+        )
+        error = (velocity.float() - (noise - latents)).square().mean(1)
+        return (error * mask).sum() / mask.sum(), {}
+
+    def evaluate(self) -> dict[str, float]:
+        """Flow-matching loss on held-out crops, and how many class prompts come out as sounds of their class."""
+        figures: dict[str, float] = {}
+        if self.validation_set is not None:
+            losses = [
+                self.loss(
+                    self._crops(self.validation_set, self.recipe.training.batch_size, torch.Generator().manual_seed(i)),
+                    "model",
+                    0,
+                )[0]
+                for i in range(8)
+            ]
+            figures["loss"] = float(torch.stack([x for x in losses if x is not None]).mean())
+        if self.class_names:
+            figures["prompt_accuracy"] = self._prompt_accuracy()
+        return figures
+
+    def _prompt_accuracy(self) -> float:
+        prompts = class_prompts(self.class_names)
+        pipeline = TextToAudio(self.network, self.autoencoder, self.clap, name="training")
+        sounds = pipeline.generate(prompts, seconds=5.0, num_steps=self.recipe.evaluation_steps, seed=0)
+        audio = self.clap.embed_audio([s.waveform for s in sounds], self.autoencoder.sample_rate)
+        return zero_shot_accuracy(audio, self.clap.embed_text(prompts), torch.arange(len(prompts)))
+
+    def export(self, directory: Path) -> None:
+        save_part(directory, "diffusion", self.recipe.diffusion, self.network)
+
+
+def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:
+    """Train a diffusion transformer by a recipe: `clapgen train diffusion --config configs/diffusion/default.yaml …`."""
+    recipe = load_config(DiffusionRecipe, config, overrides)
+    Path(recipe.training.output).mkdir(parents=True, exist_ok=True)
+    task = DiffusionTask(recipe)
+    save_config(recipe, Path(recipe.training.output) / "config.yaml")
+    return train(task, recipe.training)
