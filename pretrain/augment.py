@@ -7,6 +7,7 @@ exactly. Batched ones draw one value a row and loop over no samples.
 import torch
 from torch import Generator, Tensor
 
+from clapgen.clap.model import repeat_pad
 from clapgen.data import AudioCache
 
 
@@ -16,16 +17,6 @@ def crop_start(length: int, window: int, generator: Generator | None) -> int:
     if generator is None:
         return spare // 2
     return int(torch.randint(spare + 1, (), generator=generator))
-
-
-def repeat_pad(waveform: Tensor, length: int) -> Tensor:
-    """Fill `(samples,)` up to `(length,)`: whole repetitions, then zeros ("repeatpad" of LAION-CLAP, arXiv 2211.06687).
-
-    A waveform that is longer already is cut at the end.
-    """
-    samples = waveform.shape[-1]
-    repeated = waveform.repeat(max(1, length // max(1, samples)))[:length]
-    return torch.nn.functional.pad(repeated, (0, length - repeated.shape[-1]))
 
 
 def batch_of_crops(cache: AudioCache, indices: list[int], length: int, generator: Generator | None = None) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from clapgen.data import AudioCache, Clip
-from pretrain.augment import batch_of_crops, crop_start, mix_at_snr, random_gain, random_roll, repeat_pad, spec_augment
+from pretrain.augment import batch_of_crops, crop_start, mix_at_snr, random_gain, random_roll, spec_augment
 
 RATE = 8000
 
@@ -31,13 +31,6 @@ def cache(tmp_path: Path) -> AudioCache:
     return AudioCache.build(clips, RATE, tmp_path / "cache", progress=False)
 
 
-def test_repeat_pad_tiles_whole_repetitions_then_zeros() -> None:
-    assert repeat_pad(torch.tensor([1.0, 2, 3]), 8).tolist() == [1, 2, 3, 1, 2, 3, 0, 0]
-    assert repeat_pad(torch.tensor([1.0, 2, 3]), 3).tolist() == [1, 2, 3]
-    assert repeat_pad(torch.tensor([1.0, 2, 3]), 2).tolist() == [1, 2]
-    assert repeat_pad(torch.empty(0), 2).tolist() == [0, 0]
-
-
 def test_crop_start_is_centred_for_evaluation_and_reaches_both_ends_in_training() -> None:
     assert crop_start(10, 4, None) == 3
     assert crop_start(4, 10, None) == crop_start(4, 10, seeded()) == 0
@@ -48,7 +41,8 @@ def test_crop_start_is_centred_for_evaluation_and_reaches_both_ends_in_training(
 def test_batch_of_crops_holds_contiguous_parts_of_its_clips(cache: AudioCache) -> None:
     batch = batch_of_crops(cache, [0, 2], 1000, seeded())
     assert batch.shape == (2, 1000)
-    torch.testing.assert_close(batch[0], repeat_pad(torch.from_numpy(cache.waveform(0)), 1000))
+    short = torch.from_numpy(cache.waveform(0))  # 300 samples: three whole repetitions, then silence
+    torch.testing.assert_close(batch[0], torch.cat([short, short, short, torch.zeros(100)]))
     parts = torch.from_numpy(cache.waveform(2)).unfold(0, 1000, 1)
     assert (parts == batch[1]).all(1).sum() == 1
 
