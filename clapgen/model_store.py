@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -203,6 +203,18 @@ def weights_hash(model_dir: str | Path, part: str) -> str:
     if digest is None:
         raise ClapgenError(f"{Path(model_dir) / CHECKSUMS_FILE} does not list {key}. {_RECORD}")
     return digest[:12]
+
+
+def part_hashes(model_dir: str | Path, parts: Iterable[str]) -> dict[str, str]:
+    """`weights_hash` of several parts. ClapgenError names the first part that the model lacks."""
+    model_dir = Path(model_dir)
+    for part in parts:
+        if not (model_dir / part / WEIGHTS_FILE).is_file():
+            found = ", ".join(parts_of(model_dir)) or "none"
+            raise ClapgenError(
+                f"{model_dir / part / WEIGHTS_FILE} is missing; parts found in the model: {found}. {_MEND}"
+            )
+    return {part: weights_hash(model_dir, part) for part in parts}
 
 
 def verify_model(model_dir: str | Path) -> list[FileCheck]:

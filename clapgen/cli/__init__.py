@@ -1,0 +1,109 @@
+"""The `clapgen` command: runs a verb, turns its errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+
+from clapgen.errors import ClapgenError
+
+USER_ERROR = 2
+BUG = 1
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+def main() -> None:
+    """Entry point of the `clapgen` console script."""
+    if hasattr(signal, "SIGTERM"):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # an exit, so that temporary files are removed
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a prompt with an emoji on a terminal that has none
+    _quiet_libraries(debug=_without_debug(sys.argv[1:])[1])
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line in this process and return its exit code.
+
+    0 is success, 2 something the user can mend (one line on stderr), 1 a bug in clapgen, 130 Ctrl-C.
+    """
+    from typer.main import get_command
+
+    from clapgen.cli.app import app
+
+    arguments, debug = _without_debug(arguments)
+    command = get_command(app)
+    if "_CLAPGEN_COMPLETE" in os.environ:
+        command.main(prog_name="clapgen")  # answers the shell's question for completions and exits
+    try:
+        with command.make_context("clapgen", arguments or ["--help"]) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+    except BaseException as error:
+        if debug and not isinstance(error, SystemExit) and not hasattr(error, "exit_code"):
+            traceback.print_exc()
+        code, message = _exit_code_and_message(error)
+        if message:
+            _print_error(message)
+        return code
+    return 0
+
+
+def _without_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
+    """Take `--debug` out, wherever it stands before a `--`, so that it works before and after the verb."""
+    arguments = list(arguments)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    kept = [argument for argument in arguments[:end] if argument != "--debug"]
+    return kept + arguments[end:], len(kept) < end
+
+
+def _exit_code_and_message(error: BaseException) -> tuple[int, str]:
+    if isinstance(error, BrokenPipeError):
+        # The reader (`| head`) has gone: nothing to say, and nothing left for Python to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + getattr(signal, "SIGPIPE", 13), ""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, str(error) or "interrupted."
+    if isinstance(error, SystemExit):
+        return (error.code if isinstance(error.code, int) else BUG), ""
+    if isinstance(error, ClapgenError):
+        return USER_ERROR, str(error)
+    if hasattr(error, "format_message"):  # typer: a wrong option or argument
+        return USER_ERROR, _with_help_hint(error)
+    if hasattr(error, "exit_code"):  # typer.Exit, also raised by --help
+        return int(error.exit_code), ""
+    if isinstance(error, OSError):
+        return USER_ERROR, str(error)
+    if isinstance(error, MemoryError) or "memory" in str(error).lower():
+        return USER_ERROR, f"not enough memory ({error}); ask for fewer --candidates, --batch-size 1 or less audio."
+    return BUG, f"unexpected {type(error).__name__}: {error} (add --debug for the traceback, and please report it)."
+
+
+def _with_help_hint(error: BaseException) -> str:
+    message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+    message += "" if message.endswith(("?", "!", ".")) else "."
+    message = message.replace("?.", "?")
+    context = getattr(error, "ctx", None)
+    return f"{message} See `{context.command_path} --help`." if context is not None else message
+
+
+def _print_error(message: str) -> None:
+    print(f"clapgen: {' '.join(message.split())}", file=sys.stderr)
+
+
+def _quiet_libraries(debug: bool) -> None:
+    """No network, and no log lines or warnings of libraries between ours; before any of them is imported."""
+    for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
+        os.environ[variable] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    if debug:
+        return
+    for variable in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
+        os.environ[variable] = "error"
+    warnings.simplefilter("ignore")

@@ -1,0 +1,57 @@
+"""The verbs of the command line, put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from clapgen import __version__
+from clapgen.cli import classify, doctor, embed, generate, models, pretrain, score, train
+from clapgen.cli.console import say
+
+EPILOG = """
+[bold]Start here[/bold]
+
+clapgen generate "rain on a tin roof"\n
+clapgen classify recording.wav --labels rain,wind,traffic\n
+clapgen generate --help
+"""
+
+app = typer.Typer(
+    name="clapgen",
+    help="Make sounds from text, and compare sounds with text, in one CLAP embedding space. Works without a network.",
+    epilog=EPILOG,
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        say(f"clapgen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the full traceback of an error, and what libraries say.")
+    ] = False,  # acted on before the verbs are read: see clapgen.cli.run
+) -> None:
+    pass
+
+
+app.command("generate", epilog=generate.EPILOG)(generate.generate)
+app.command("embed", epilog=embed.EPILOG)(embed.embed)
+app.command("classify", epilog=classify.EPILOG)(classify.classify)
+app.command("score", epilog=score.EPILOG)(score.score)
+app.add_typer(models.app, name="models")
+app.command("train", epilog=train.EPILOG)(train.train)
+app.command("pretrain", context_settings=pretrain.PASS_THROUGH, add_help_option=False)(pretrain.pretrain)
+app.command("doctor")(doctor.doctor)

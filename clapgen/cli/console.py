@@ -1,0 +1,74 @@
+"""What commands say: results on stdout, progress and remarks on stderr, so that `--json` stays pure."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+PIPED_WIDTH = 200
+
+
+def say(text: str) -> None:
+    """Print one line of a result."""
+    print(text, flush=True)
+
+
+def remark(text: str) -> None:
+    """Print one line that is not a result, such as a warning."""
+    print(f"clapgen: {text}", file=sys.stderr, flush=True)
+
+
+def say_json(value: Any) -> None:
+    """Print one JSON value on one line, flushed, so that a reader of a long batch sees it at once."""
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """Print a table; the first column is text, the others are set to the right when they are numbers."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
+    table = Table(title=escape(title) if title else None, title_justify="left", box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(_is_number(row[index]) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console.print(table)
+
+
+def _is_number(text: str) -> bool:
+    return text.strip("-+%.0123456789") == ""
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show a spinner with `what` while the block runs; nothing when stderr is not a terminal."""
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
+
+
+@contextmanager
+def progress(total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
+    """Show a bar on stderr and yield ``update(done, description)``; nothing when stderr is not a terminal."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
+    console = Console(stderr=True)
+    shown = console.is_terminal
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not shown) as bar:
+        task = bar.add_task("", total=total)
+
+        def update(done: int, description: str) -> None:
+            bar.update(task, completed=min(done, total), description=escape(description))
+
+        yield update

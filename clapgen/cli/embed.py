@@ -1,0 +1,165 @@
+"""`clapgen embed`: CLAP embeddings of sounds and texts, in a file for other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clapgen.cli.console import progress, say, say_json, working
+from clapgen.cli.options import (
+    DeviceOption,
+    ForceOption,
+    JsonOption,
+    ModelOption,
+    StrictOption,
+    check_device,
+    check_new_file,
+    choose_device,
+)
+from clapgen.cli.prompts import clean_prompt
+from clapgen.cli.sound_files import SoundFiles, sound_files
+from clapgen.errors import ClapgenError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from clapgen.clap import Clap
+
+SUFFIXES = (".npz", ".parquet")
+LONGEST_BATCH_SECONDS = 600
+
+EPILOG = """
+[bold]Examples[/bold]
+
+clapgen embed recordings/ -o recordings.npz\n
+clapgen embed a.wav b.flac --text "a dog barks" --text rain -o both.npz\n
+
+An .npz holds paths, embeddings (n, dim), texts, text_embeddings (m, dim), model and model_hash; the embeddings have
+length 1, so that their product is their cosine. A .parquet file has a row per sound or text.
+"""
+
+
+def embed(
+    files: Annotated[list[Path] | None, typer.Argument(help="Sound files, or folders of them.")] = None,
+    text: Annotated[
+        list[str] | None, typer.Option("--text", "-t", help="A text to embed; may be given several times.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write: .npz, or .parquet (needs clapgen\\[parquet]).")
+    ] = Path("embeddings.npz"),
+    batch_size: Annotated[int, typer.Option(min=1, help="Sounds embedded at once; the result does not change.")] = 16,
+    strict: StrictOption = False,
+    model: ModelOption = "default",
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+    force: ForceOption = False,
+) -> None:
+    """Turn sounds and texts into vectors of one space, for search, clustering or training."""
+    if not files and not text:
+        raise ClapgenError("nothing to embed; give sound files, folders, or --text TEXT.")
+    texts = [clean_prompt(one, "--text") for one in text or []]
+    check_device(device)
+    _check_output(output, force)
+    sounds = sound_files(files or [], strict)
+    from clapgen.model_store import resolve_model
+
+    resolve_model(model)
+    with working("Loading the model"):
+        from clapgen.clap import Clap
+
+        clap = Clap.from_pretrained(model, device=choose_device(device))
+    paths, embeddings = _embed_sounds(clap, sounds, batch_size)
+    if not paths and not texts:
+        raise ClapgenError(f"none of the {len(sounds.paths)} files could be read; nothing was written.")
+    _write(output, force, clap, paths, embeddings, texts, clap.embed_text(texts).numpy())
+    summary = {
+        "path": str(output),
+        "sounds": len(paths),
+        "texts": len(texts),
+        "skipped": list(map(str, sounds.skipped)),
+    }
+    if as_json:
+        say_json({**summary, "dim": clap.dim, "model": model, "model_hash": clap.hash})
+    else:
+        say(f"{output}  ({len(paths)} sounds, {len(texts)} texts, {clap.dim} dimensions)")
+    sounds.finish()
+
+
+def _check_output(output: Path, force: bool) -> None:
+    if output.suffix not in SUFFIXES:
+        raise ClapgenError(f"-o {output}: the name must end in {' or '.join(SUFFIXES)}.")
+    if output.suffix == ".parquet":
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError as error:
+            raise ClapgenError(f"writing .parquet needs pyarrow: pip install 'clapgen[parquet]' ({error}).") from error
+    check_new_file(output, force)
+
+
+def _embed_sounds(clap: Clap, sounds: SoundFiles, batch_size: int) -> tuple[list[str], np.ndarray]:
+    import numpy as np
+
+    paths: list[str] = []
+    pieces = [np.zeros((0, clap.dim), dtype=np.float32)]
+    with progress(len(sounds.paths), "files") as update:
+        for batch in _batches(sounds.read(clap.sample_rate), batch_size, LONGEST_BATCH_SECONDS * clap.sample_rate):
+            paths += [str(path) for path, _ in batch]
+            pieces.append(clap.embed_audio([waveform for _, waveform in batch], clap.sample_rate).numpy())
+            update(len(paths) + len(sounds.skipped), "Embedding")
+    return paths, np.concatenate(pieces)
+
+
+def _batches(
+    read: Iterable[tuple[Path, np.ndarray]], batch_size: int, longest: int
+) -> Iterator[list[tuple[Path, np.ndarray]]]:
+    """Groups of at most `batch_size` sounds and, unless one alone is longer, `longest` samples."""
+    batch: list[tuple[Path, np.ndarray]] = []
+    samples = 0
+    for path, waveform in read:
+        if batch and (len(batch) == batch_size or samples + len(waveform) > longest):
+            yield batch
+            batch, samples = [], 0
+        batch.append((path, waveform))
+        samples += len(waveform)
+    if batch:
+        yield batch
+
+
+def _write(
+    output: Path,
+    force: bool,
+    clap: Clap,
+    paths: list[str],
+    embeddings: np.ndarray,
+    texts: list[str],
+    text_embeddings: np.ndarray,
+) -> None:
+    import numpy as np
+
+    from clapgen.files import atomic_path
+
+    with atomic_path(output, overwrite=force) as temporary:
+        if output.suffix == ".npz":
+            np.savez(
+                temporary,
+                paths=np.array(paths, dtype=str),
+                embeddings=embeddings,
+                texts=np.array(texts, dtype=str),
+                text_embeddings=text_embeddings,
+                model=clap.name,
+                model_hash=clap.hash,
+            )
+            return
+        import pyarrow
+        from pyarrow import parquet
+
+        columns = {
+            "path": pyarrow.array([*paths, *[None] * len(texts)], pyarrow.string()),
+            "text": pyarrow.array([*[None] * len(paths), *texts], pyarrow.string()),
+            "embedding": pyarrow.array([*embeddings, *text_embeddings], pyarrow.list_(pyarrow.float32(), clap.dim)),
+        }
+        table = pyarrow.table(columns).replace_schema_metadata({"model": clap.name, "model_hash": clap.hash})
+        parquet.write_table(table, temporary)

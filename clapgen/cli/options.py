@@ -1,0 +1,76 @@
+"""Options that several verbs share, and the checks that go with them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clapgen.errors import ClapgenError
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", help="Name of a bundled model (see `clapgen models`) or path of a model folder.")
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="Where to compute: auto (a GPU if there is one), cpu, cuda, cuda:1, mps.")
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON on stdout, one object a line, instead of text for people.")
+]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Stop at the first file that cannot be read, instead of leaving it out.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist already.")]
+
+
+def check_device(name: str) -> None:
+    """Refuse a device name that cannot exist, before anything slow is imported."""
+    if not DEVICES.fullmatch(name):
+        raise ClapgenError(f"--device must be auto, cpu, mps, cuda or cuda:N, not '{name}'.")
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; "auto" takes a CUDA GPU, else Apple's, else the CPU. ClapgenError if it is absent."""
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ClapgenError("--device mps: this torch sees no Apple GPU; use --device cpu.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ClapgenError(
+            f"--device {name}: this torch sees {torch.cuda.device_count()} CUDA GPUs; use --device cpu, "
+            "or see `clapgen doctor`."
+        )
+    return device
+
+
+def check_new_file(path: Path, force: bool) -> None:
+    """Refuse an output file that exists, unless forced, or whose folder cannot be written, before the work is done."""
+    if path.is_dir():
+        raise ClapgenError(f"{path} is a folder; give the name of a file in it.")
+    if path.exists() and not force:
+        raise ClapgenError(f"{path} exists already; choose another name, or replace it with --force.")
+    make_writable_folder(path.parent)
+
+
+def make_writable_folder(folder: Path) -> None:
+    """Make a folder where missing and try that a file can be made in it. ClapgenError otherwise."""
+    import tempfile
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ClapgenError(
+            f"cannot write into the folder {folder}: {(error.strerror or str(error)).lower()}; choose another with -o."
+        ) from error

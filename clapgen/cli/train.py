@@ -1,0 +1,63 @@
+"""`clapgen train`: run one of the training recipes."""
+
+from __future__ import annotations
+
+import importlib
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from clapgen.errors import ClapgenError
+
+EPILOG = """
+[bold]Examples[/bold]
+
+clapgen train clap manifest=data/manifest.jsonl training.output=runs/clap\n
+clapgen train diffusion --config my-recipe.yaml training.steps=20000\n
+
+The same command again continues where an interrupted run stopped.
+"""
+
+
+class Task(StrEnum):
+    """What can be trained."""
+
+    clap = "clap"
+    autoencoder = "autoencoder"
+    diffusion = "diffusion"
+
+
+RECIPES = {
+    Task.clap: "pretrain.recipe",
+    Task.autoencoder: "generation.autoencoder.recipe",
+    Task.diffusion: "generation.diffusion.recipe",
+}
+
+
+def train(
+    task: Annotated[Task, typer.Argument(help="Which network to train.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="Settings that replace those of the recipe, e.g. training.seed=1."
+        ),
+    ] = None,
+    config: Annotated[
+        str, typer.Option("--config", "-c", help="A recipe: YAML file, or the name of one that comes with clapgen.")
+    ] = "default",
+) -> None:
+    """Train a network by a recipe (needs the extra: pip install "clapgen\\[train]")."""
+    from clapgen.configuration import recipe_path
+
+    overrides = overrides or []
+    for override in overrides:
+        if "=" not in override:
+            raise ClapgenError(f"'{override}' is not of the form key=value; e.g. training.steps=1000.")
+    path = recipe_path(task.value, config)
+    try:
+        importlib.import_module(RECIPES[task]).run(path, overrides)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in ("clapgen", "pretrain", "generation"):
+            raise
+        raise ClapgenError(f"training needs the package {error.name}: pip install 'clapgen[train]'") from error
