@@ -1,8 +1,7 @@
-"""Files that appear whole or not at all, and names that are safe and free."""
+"""Files that appear whole or not at all, and names that are safe."""
 
 import contextlib
 import errno
-import itertools
 import os
 import re
 import secrets
@@ -51,39 +50,10 @@ def atomic_path(path: str | os.PathLike[str], overwrite: bool = False) -> Iterat
                 os.replace(temporary, target)
             else:
                 _rename_to_free_name(temporary, target)
+        except ClapgenError as error:  # of a writer that knows the temporary name only
+            raise ClapgenError(str(error).replace(str(temporary), str(target))) from error
         finally:
             temporary.unlink(missing_ok=True)
-
-
-def unique_path(folder: str | os.PathLike[str], stem: str, suffix: str) -> Path:
-    """Reserve `folder/stem.suffix`, or `stem-2`, `stem-3`, … if taken, and return its path.
-
-    The reservation is an empty file, so that two processes never get the same name; replace it with
-    `atomic_path(path, overwrite=True)`. Prefer `reserved_path`, which takes it back when the work fails.
-    """
-    folder = Path(folder)
-    with _named_errors(folder / f"{stem}{suffix}"):
-        folder.mkdir(parents=True, exist_ok=True)
-        for count in itertools.count(1):
-            path = folder / (f"{stem}{suffix}" if count == 1 else f"{stem}-{count}{suffix}")
-            try:
-                path.touch(exist_ok=False)
-            except FileExistsError:
-                continue
-            return path
-    raise AssertionError("unreachable")
-
-
-@contextlib.contextmanager
-def reserved_path(folder: str | os.PathLike[str], stem: str, suffix: str) -> Iterator[Path]:
-    """Yield a name from `unique_path`; if nothing was written to it by the end, the empty reservation goes."""
-    path = unique_path(folder, stem, suffix)
-    try:
-        yield path
-    finally:
-        with contextlib.suppress(OSError):
-            if path.stat().st_size == 0:
-                path.unlink()
 
 
 def slug(text: str, max_length: int = 60) -> str:

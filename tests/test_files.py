@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ import pytest
 
 from clapgen.audio import write_audio
 from clapgen.errors import ClapgenError, nearest
-from clapgen.files import atomic_path, reserved_path, slug, unique_path
+from clapgen.files import atomic_path, slug
 
 
 def test_success_leaves_the_file_alone_in_its_folder(tmp_path):
@@ -100,22 +99,13 @@ def test_two_processes_writing_one_name(tmp_path):
     assert os.listdir(tmp_path) == ["sound.wav"]
 
 
-def test_unique_names_under_contention(tmp_path):
-    with ThreadPoolExecutor(8) as pool:
-        paths = list(pool.map(lambda _: unique_path(tmp_path, "rain", ".wav"), range(40)))
-    assert len(set(paths)) == 40
-    assert {path.name for path in paths} == {"rain.wav", *(f"rain-{count}.wav" for count in range(2, 41))}
-
-
-def test_a_reservation_goes_when_nothing_was_written(tmp_path):
-    with pytest.raises(KeyboardInterrupt), reserved_path(tmp_path, "rain", ".wav"):
-        raise KeyboardInterrupt
+def test_an_error_names_the_file_that_was_asked_for(tmp_path):
+    target = tmp_path / "sound.wav"
+    with pytest.raises(ClapgenError) as caught, atomic_path(target) as temporary:
+        write_audio(temporary, np.array([np.nan]), 16000, overwrite=True)
+    assert str(target) in str(caught.value)
+    assert ".part" not in str(caught.value)
     assert os.listdir(tmp_path) == []
-    with reserved_path(tmp_path, "rain", ".wav") as path:
-        write_audio(path, np.zeros(100), 16000, overwrite=True)
-    assert os.listdir(tmp_path) == ["rain.wav"]
-    with reserved_path(tmp_path, "rain", ".wav") as path:
-        assert path.name == "rain-2.wav"
 
 
 def test_unwritable_folder():
