@@ -83,9 +83,8 @@ def stages_of_audioldm(options: argparse.Namespace, precision: str) -> dict[str,
 def measure(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         clip = str(Path(folder, "clip.wav"))
-        program = "import sys; from clapgen.cli import main; sys.argv[0] = 'clapgen'; main()"
         arguments = ["--seconds", f"{options.seconds:g}", "--steps", str(options.steps), "--model", options.model]
-        command = [sys.executable, "-c", program, "generate", PROMPT, "-o", clip, *arguments]
+        command = [sys.executable, "-m", "clapgen.cli", "generate", PROMPT, "-o", clip, *arguments]
         _, wall, peak = measure_process(command)
     figures = {"command": {"wall": wall, "peak GB": peak}}
     again = [sys.executable, __file__, "--seconds", str(options.seconds), "--steps", str(options.steps)]

@@ -88,7 +88,7 @@ def write_shards(
     """Pack clips, audio as it is on disk, into `folder/000000.tar` and so on, with the `sizes.json` that LAION reads.
 
     Returns:
-        The shards, and the audio files that are missing (named in a warning and left out).
+        The shards, and the audio files that are missing, whose clips are left out.
 
     Raises:
         ClapgenError: a shard exists and `overwrite` is false, the folder cannot be written, or every file is missing.
@@ -101,7 +101,6 @@ def write_shards(
             present.append(clip)
         else:
             missing.append(clip.path)
-            logger.warning("left out, there is no such file: %s", clip.path)
     if not present:
         raise ClapgenError(f"none of the {len(missing)} clips' files exist; nothing to pack into {folder}")
     sizes: dict[str, int] = {}

@@ -76,12 +76,9 @@ def test_the_webdataset_package_reads_our_shards(tmp_path: Path, clips: list[Cli
     assert [json.loads(sample["json"])["text"] for sample in samples] == [clip.captions for clip in clips]
 
 
-def test_missing_files_are_left_out_and_named(
-    tmp_path: Path, clips: list[Clip], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_missing_files_are_left_out_and_named(tmp_path: Path, clips: list[Clip]) -> None:
     (shard,), missing = write_shards([clips[0], Clip(tmp_path / "gone.wav")], tmp_path / "shards")
     assert missing == [tmp_path / "gone.wav"]
-    assert "gone.wav" in caplog.text
     with tarfile.open(shard) as tar:
         assert tar.getnames() == ["000000000.wav", "000000000.json"]
     with pytest.raises(ClapgenError, match="none of the 1"):
