@@ -237,7 +237,8 @@ class _Loop:
         for name, average in self.ema.items():
             state = self.networks[name].state_dict()
             floats = [k for k, v in average.items() if v.is_floating_point()]
-            torch._foreach_lerp_([average[k] for k in floats], [state[k] for k in floats], 1 - decay)
+            if floats:
+                torch._foreach_lerp_([average[k] for k in floats], [state[k] for k in floats], 1 - decay)
             for key in average.keys() - set(floats):
                 average[key].copy_(state[key])
 

@@ -1,0 +1,192 @@
+"""The training loop: exact resume after a kill, schedule, averages, two processes like one."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from clapgen.errors import ClapgenError
+from clapgen.training import Task, TrainingConfig, learning_rate_at, newest_checkpoint, step_seed, train
+
+
+class Regression(Task):
+    """A small network with dropout: its losses show at once when chance or state differ."""
+
+    delay = 0.0
+
+    def __init__(self, delay: float = 0.0) -> None:
+        torch.manual_seed(0)
+        self.network = nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.Dropout(0.3), nn.Linear(16, 1))
+        self.delay = delay
+
+    def networks(self):
+        return {"network": self.network}
+
+    def batch(self, index, generator):
+        return torch.randn(8, 4, generator=generator)
+
+    def loss(self, batch, group, step):
+        time.sleep(self.delay)
+        return (self.network(batch)[:, 0] - batch.sum(1)).square().mean(), {}
+
+    def evaluate(self):
+        return {"output": float(self.network(torch.ones(1, 4)).sum())}
+
+    def export(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        torch.save(self.network.state_dict(), directory / "network.pt")
+
+
+def config(output: Path, **changes) -> TrainingConfig:
+    values = {"steps": 12, "batch_size": 8, "warmup_steps": 3, "log_every": 1, "evaluate_every": 6, "save_every": 4}
+    return TrainingConfig(output=str(output), precision="no", **{**values, **changes})
+
+
+def losses(output: Path) -> dict[int, float]:
+    rows = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+    return {row["step"]: row["loss"] for row in rows if "loss" in row}
+
+
+SCRIPT = """
+import sys
+sys.path[:0] = {path!r}
+from test_training import Regression, config
+from clapgen.training import train
+from pathlib import Path
+train(Regression(delay={delay}), config(Path({output!r})))
+"""
+
+
+def test_a_run_killed_and_resumed_has_the_losses_and_weights_of_one_that_was_not(tmp_path):
+    train(Regression(), config(tmp_path / "whole"))
+    script = SCRIPT.format(
+        path=[str(Path(__file__).parent), *sys.path], delay=0.25, output=str(tmp_path / "killed")
+    )
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL)
+    log = tmp_path / "killed" / "log.jsonl"
+    while not (log.exists() and len(log.read_text().splitlines()) >= 6):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert newest_checkpoint(tmp_path / "killed" / "checkpoints").name == "step-00000004"
+    train(Regression(), config(tmp_path / "killed"))
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+    states = [torch.load(tmp_path / n / "model" / "network.pt", weights_only=True) for n in ("whole", "killed")]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_accumulated_micro_batches_give_the_gradient_of_their_mean(tmp_path):
+    class Linear(Regression):
+        def __init__(self, joined: bool) -> None:
+            torch.manual_seed(0)
+            self.network, self.joined = nn.Linear(4, 1), joined
+
+        def batch(self, index, generator):
+            indices = (2 * index, 2 * index + 1) if self.joined else (index,)
+            return torch.cat([torch.randn(8, 4, generator=torch.Generator().manual_seed(i)) for i in indices])
+
+    split, joined = Linear(joined=False), Linear(joined=True)
+    train(split, config(tmp_path / "a", accumulate=2, steps=5))
+    train(joined, config(tmp_path / "b", steps=5))
+    assert torch.allclose(split.network.weight, joined.network.weight, atol=1e-6)
+
+
+def test_the_learning_rate_warms_up_and_falls_to_its_final_share():
+    options = TrainingConfig(steps=100, warmup_steps=10, learning_rate=1.0, final_learning_rate=0.1)
+    rates = [learning_rate_at(step, options) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1) and max(rates) == pytest.approx(1.0) and rates[100] == pytest.approx(0.1)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_a_checkpoint_of_another_network_is_refused_by_name(tmp_path):
+    train(Regression(), config(tmp_path))
+
+    class Wider(Regression):
+        def __init__(self) -> None:
+            self.network = nn.Linear(4, 2)
+
+    with pytest.raises(ClapgenError, match="step-00000012 does not fit"):
+        train(Wider(), config(tmp_path))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    class Broken(Regression):
+        def loss(self, batch, group, step):
+            return super().loss(batch, group, step)[0] * float("nan"), {}
+
+    with pytest.raises(ClapgenError, match="diverged at step 0"):
+        train(Broken(), config(tmp_path))
+
+
+TWO_PROCESSES = """
+import os
+import sys
+sys.path[:0] = {path!r}
+import torch
+from torch import nn
+from torch.nn import functional as F
+from clapgen.training import Task, TrainingConfig, train
+from pretrain.objectives import make_objective
+
+class Pairs(Task):
+    def __init__(self, objective, rank, world):
+        torch.manual_seed(0)
+        self.towers = nn.ModuleList([nn.Linear(6, 5), nn.Linear(7, 5)])
+        self.objective, self.rank, self.world = make_objective(objective), rank, world
+    def networks(self):
+        return {{"towers": self.towers, "objective": self.objective}}
+    def batch(self, index, generator):
+        own = torch.Generator().manual_seed(index)
+        audio, text = torch.randn(8, 6, generator=own), torch.randn(8, 7, generator=own)
+        groups = torch.tensor([0, 1, 1, 2, 3, 0, 4, 5])
+        part = slice(self.rank * 8 // self.world, (self.rank + 1) * 8 // self.world)
+        return {{"audio": audio[part], "text": text[part], "groups": groups[part]}}
+    def loss(self, batch, group, step):
+        audio, text = (F.normalize(t(batch[k]), dim=-1) for t, k in zip(self.towers, ("audio", "text")))
+        return self.objective(audio, text, torch.tensor(10.0), batch["groups"]), {{}}
+
+rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+for objective in ("infonce", "soft-infonce", "sigmoid"):
+    task, output = Pairs(objective, rank, world), f"{output}/{{objective}}-{{world}}"
+    train(task, TrainingConfig(output=output, steps=3, precision="no", warmup_steps=1))
+    if rank == 0:
+        torch.save(task.towers.state_dict(), output + ".pt")
+"""
+
+
+def test_two_processes_train_like_one_on_the_joined_batch(tmp_path):
+    script = tmp_path / "pairs.py"
+    script.write_text(textwrap.dedent(TWO_PROCESSES).format(path=sys.path, output=tmp_path))
+    for world in (1, 2):
+        run_processes([sys.executable, str(script)], world)
+    for objective in ("infonce", "soft-infonce", "sigmoid"):
+        one, two = (torch.load(tmp_path / f"{objective}-{n}.pt", weights_only=True) for n in (1, 2))
+        assert all(torch.allclose(one[key], two[key], atol=1e-5) for key in one), objective
+
+
+def run_processes(command: list[str], world: int) -> None:
+    """What `accelerate launch --cpu --num_processes WORLD` does, without its seconds of start-up."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"}
+    if world > 1:
+        common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
+    ranks = [{"RANK": str(r), "LOCAL_RANK": str(r)} if world > 1 else {} for r in range(world)]
+    processes = [
+        subprocess.Popen(command, env={**common, **rank}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for rank in ranks
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=90)
+        assert process.returncode == 0, errors.decode()[-2000:]
