@@ -112,9 +112,12 @@ def save_manifest(clips: Iterable[Clip], path: str | Path, overwrite: bool = Fal
         for clip in clips:
             count += 1
             audio = clip.path.absolute()
-            line: dict[str, Any] = {"path": str(audio.relative_to(folder) if audio.is_relative_to(folder) else audio)}
-            line |= {key: getattr(clip, key) for key in (*_LISTS, *_OPTIONAL) if getattr(clip, key) not in (None, [])}
-            file.write(json.dumps(clip.extra | line, ensure_ascii=False) + "\n")
+            path_in_file = str(audio.relative_to(folder) if audio.is_relative_to(folder) else audio)
+            known = {key: getattr(clip, key) for key in (*_LISTS, *_OPTIONAL) if getattr(clip, key) not in (None, [])}
+            line = {"path": path_in_file, **known}
+            file.write(
+                json.dumps(line | clip.extra | line, ensure_ascii=False) + "\n"
+            )  # known keys first, and they win
     return count
 
 

@@ -13,7 +13,11 @@ LAYOUT_HELP = "How the corpus is laid out: audiocaps, clotho, wavcaps, fsd50k or
 MISSING_SHOWN = 5
 
 app = typer.Typer(
-    name="pretrain", help="Prepare data for training.", no_args_is_help=True, pretty_exceptions_enable=False
+    name="pretrain",
+    help="Prepare data for training.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
 
 
