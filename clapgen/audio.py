@@ -14,6 +14,7 @@ import soxr
 
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
+from clapgen.ogg import fix_serial_number
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"})
 OUTPUT_SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
@@ -255,6 +256,8 @@ def _encode(
             f"cannot write {path}: {kind} is not possible ({error.error_string.rstrip('.')})."
         ) from error
     encoded = bytearray(memory.getbuffer())
+    if container == "OGG":
+        fix_serial_number(encoded)
     peak_chunk = encoded.find(b"PEAK", 0, 128) if subtype == "FLOAT" else -1
     if peak_chunk >= 0:
         encoded[peak_chunk + 12 : peak_chunk + 16] = bytes(4)  # the time of writing: same sound, same file

@@ -1,0 +1,25 @@
+"""Ogg files that are the same bytes for the same sound: encoders draw a random serial number for every stream."""
+
+import zlib
+
+_REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+_SERIAL, _CHECKSUM, _SEGMENTS = 14, 22, 26  # offsets in a page header (RFC 3533, section 6)
+
+
+def fix_serial_number(encoded: bytearray, serial: int = 0) -> None:
+    """Give every page of a one-stream Ogg file this serial number, and its checksum anew, in place."""
+    start = 0
+    while encoded[start : start + 4] == b"OggS":
+        segments = encoded[start + _SEGMENTS]
+        header = start + _SEGMENTS + 1 + segments
+        end = header + sum(encoded[start + _SEGMENTS + 1 : header])
+        encoded[start + _SERIAL : start + _SERIAL + 4] = serial.to_bytes(4, "little")
+        encoded[start + _CHECKSUM : start + _CHECKSUM + 4] = bytes(4)
+        encoded[start + _CHECKSUM : start + _CHECKSUM + 4] = _checksum(encoded[start:end]).to_bytes(4, "little")
+        start = end
+
+
+def _checksum(page: bytes | bytearray) -> int:
+    """Ogg's CRC-32: zlib's polynomial with the bits of bytes and result the other way round, nothing inverted."""
+    crc = zlib.crc32(page.translate(_REVERSED_BITS), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{crc:032b}"[::-1], 2)
