@@ -49,6 +49,7 @@ def run(plan: Plan) -> None:
         return
     with working("Loading the model"):
         pipeline = _load(plan)
+    _warn_of_cut_prompts(pipeline, remaining)
     made = 0
     try:
         for batch in _batches(remaining, plan.batch_size):
@@ -83,6 +84,14 @@ def _load(plan: Plan) -> TextToAudio:
     from generation.pipeline import TextToAudio
 
     return TextToAudio.from_pretrained(plan.model, device=choose_device(plan.device), dtype=plan.dtype)
+
+
+def _warn_of_cut_prompts(pipeline: TextToAudio, requests: list[ClipRequest]) -> None:
+    limit = pipeline.clap.text_tower.max_tokens
+    for request in requests:
+        tokens = len(pipeline.clap.tokenizer.encode(request.prompt).ids)
+        if tokens > limit:
+            remark(f"'{request.prompt[:40]}…' has {tokens} tokens; the model reads the first {limit}.")
 
 
 def _batches(requests: list[ClipRequest], batch_size: int) -> Iterator[list[ClipRequest]]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from clapgen.cli.console import say_json, say_table, working
+from clapgen.cli.console import say, say_json, say_table, working
 from clapgen.cli.options import DeviceOption, JsonOption, ModelOption, StrictOption, check_device, choose_device
 from clapgen.cli.prompts import clean_prompt, text_of
 from clapgen.cli.sound_files import sound_files
@@ -59,7 +59,8 @@ def classify(
             say_json({"path": str(path), "label": ranked[0][0], "labels": rows, "model_hash": clap.hash})
         else:
             rows_of_text = [(name, f"{100 * p:.1f}%", f"{cosine:.3f}") for name, p, cosine in ranked]
-            say_table(("label", "probability", "cosine"), rows_of_text, title=str(path))
+            say(str(path))
+            say_table(("label", "probability", "cosine"), rows_of_text)
     sounds.finish()
 
 

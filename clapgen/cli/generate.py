@@ -14,7 +14,6 @@ from clapgen.cli.options import (
     DeviceOption,
     ForceOption,
     JsonOption,
-    ModelOption,
     check_device,
     check_new_file,
     make_writable_folder,
@@ -84,7 +83,12 @@ def generate(
     audio_format: Annotated[
         str | None, typer.Option("--format", help=f"One of {', '.join(clips.FORMATS)}. \\[default: wav]")
     ] = None,
-    model: ModelOption = "default",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", help="Bundled model (see `clapgen models`) or model folder. \\[default: default]"
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     dtype: Annotated[
         str | None,
@@ -108,13 +112,15 @@ def generate(
     original: dict[str, Any] | None = None
     if sidecar is not None:
         request, original = request_from_sidecar(sidecar, given)
-        requests, dtype = [request], dtype or _recorded_dtype(original)
+        requests = [request]
+        dtype, model = dtype or _recorded_dtype(original), model or _recorded_model(original)
         destination = _destination_again(output, audio_format, request, original, changed=bool(given))
     else:
         requests = (
             requests_from_file(prompt_file, given) if prompt_file else requests_from_arguments(prompts or [], given)
         )
         destination = clips.destination_of(output, audio_format, several=len(requests) > 1)
+    model = model or "default"
     hashes = _hashes(model, original, force)
     plan = Plan(
         requests, destination, model, hashes, device, dtype or DTYPES[0], batch_size, force, plot, as_json, original
@@ -139,6 +145,11 @@ def _destination_again(
 
 def _recorded_dtype(original: dict[str, Any]) -> str | None:
     return original["dtype"] if original.get("dtype") in DTYPES else None
+
+
+def _recorded_model(original: dict[str, Any]) -> str | None:
+    model = original["model"]
+    return str(model["name"]) if isinstance(model, dict) and "name" in model else None
 
 
 def _hashes(model: str, original: dict[str, Any] | None, force: bool) -> dict[str, str]:
