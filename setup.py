@@ -1,10 +1,11 @@
 """The part of the packaging that pyproject.toml cannot say: recipes in configs/ are installed as clapgen/configs."""
 
-from setuptools import find_packages, setup
+from setuptools import find_namespace_packages, setup
 
-ours = find_packages(include=["clapgen*", "pretrain*", "generation*", "captioning*"])
+PACKAGES = ("clapgen", "pretrain", "generation", "captioning")
 
-setup(
-    packages=[*ours, "clapgen.configs"],
-    package_dir={"clapgen.configs": "configs"},
-)
+# Namespace packages, because folders without Python files count too: the recipes and the models.
+code = find_namespace_packages(include=[f"{name}{inside}" for name in PACKAGES for inside in ("", ".*")])
+recipes = ["clapgen.configs", *(f"clapgen.configs.{name}" for name in find_namespace_packages("configs"))]
+
+setup(packages=[*code, *recipes], package_dir={"clapgen.configs": "configs"})

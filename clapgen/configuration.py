@@ -30,18 +30,20 @@ def load_config(cls: type[Config], source: Source = None, overrides: Sequence[st
     """
     origin = "the configuration" if source is None or isinstance(source, Mapping) else os.fspath(source)
     merged = OmegaConf.structured(cls)
-    for values, where in ((_read(source), origin), (_parse_overrides(overrides), "the command line")):
+    given, overriding = _read(source), _parse_overrides(overrides)
+    for values, where in ((given, origin), (overriding, "the command line")):
         _check_keys(values, cls, where)
         try:
             merged = OmegaConf.merge(merged, values)
         except OmegaConfBaseException as error:
             raise ClapgenError(f"{where}: {_first_line(error)} (key {error.full_key!r}).") from error
+    for key in sorted(OmegaConf.missing_keys(given)):  # "???" in a recipe asks for a value, default or not
+        if OmegaConf.select(overriding, key) is None:
+            raise _no_value(origin, key)
     try:
         return typing.cast(Config, OmegaConf.to_object(merged))
     except MissingMandatoryValue as error:
-        raise ClapgenError(
-            f"{origin}: no value for {error.full_key!r}; set it there or as {error.full_key}=…."
-        ) from error
+        raise _no_value(origin, str(error.full_key)) from error
     except OmegaConfBaseException as error:
         raise ClapgenError(f"{origin}: {_first_line(error)}.") from error
 
@@ -121,6 +123,10 @@ def _check_keys(values: DictConfig, cls: type, where: str, prefix: str = "") -> 
         elif hints[key] in sections:
             known = ", ".join(f"{full_key}.{field.name}" for field in dataclasses.fields(sections[0]))
             raise ClapgenError(f"{where}: {full_key!r} is a section, not a value; set one of {known}.")
+
+
+def _no_value(origin: str, key: str) -> ClapgenError:
+    return ClapgenError(f"{origin}: no value for {key!r}; set it there or as {key}=….")
 
 
 def _first_line(error: Exception) -> str:

@@ -195,6 +195,6 @@ def _default_model() -> tuple[str, list[str]]:
         checks = model_store.verify_model(folder)
     except ClapgenError as error:
         return "unusable", [str(error)]
-    problems = [f"{check.file}: {check.problem}; reinstall clapgen" for check in checks if check.problem]
+    problems = [f"{check.file} {check.problem}" for check in checks if check.problem]
     state = f"{len(checks)} files as released" if not problems else f"{len(problems)} of {len(checks)} files damaged"
     return f"{state}, {folder}", problems

@@ -91,6 +91,14 @@ def test_slips_in_the_file_name_the_file(tmp_path, content, reason):
     assert "\n" not in str(caught.value)
 
 
+def test_a_recipe_may_ask_for_a_value_that_has_a_default(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: rain\noptimizer:\n  learning_rate: ???\n")
+    with pytest.raises(ClapgenError, match=r"no value for 'optimizer\.learning_rate'"):
+        load_config(Recipe, path)
+    assert load_config(Recipe, path, ["optimizer.learning_rate=2"]).optimizer.learning_rate == 2.0
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(ClapgenError, match=r"gone\.yaml"):
         load_config(Recipe, tmp_path / "gone.yaml")
