@@ -20,6 +20,8 @@ class AutoencoderConfig:
     n_mels: int = 128
     mel_n_fft: int = 1024
     mels_per_frame: int = 2  # log-mel columns a frame: finer than a frame, so that attacks keep their time
+    fine_mels: int = 256  # a second log-mel, one column a frame, whose long window tells partials apart
+    fine_n_fft: int = 2560
     encoder_width: int = 256
     encoder_depth: int = 2
     encoder_slow_width: int = 320
@@ -39,6 +41,8 @@ class AutoencoderConfig:
             raise ClapgenError(
                 f"hop_length {self.hop_length} must be a multiple of 2 * mels_per_frame {self.mels_per_frame}."
             )
+        if self.fine_n_fft > 2 * self.samples_per_latent:
+            raise ClapgenError(f"fine_n_fft {self.fine_n_fft} is longer than two latent frames; choose a shorter one.")
         if self.kernel_size % 2 == 0:
             raise ClapgenError(f"kernel_size {self.kernel_size} is even; choose an odd one.")
 

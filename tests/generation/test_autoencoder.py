@@ -1,5 +1,6 @@
 """The autoencoder keeps its promises: any length, no seams, no dependence on the batch, and it learns."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from clapgen.configuration import load_config, to_dict
 from clapgen.data import Clip, save_manifest
 from clapgen.errors import ClapgenError
 from generation.autoencoder import Autoencoder, AutoencoderConfig
+from generation.autoencoder.decoder import TONE_SPACING, Decoder
 from generation.autoencoder.discriminator import Discriminators
 from generation.autoencoder.losses import (
     MultiResolutionLoss,
@@ -25,7 +27,8 @@ from generation.autoencoder.recipe import AutoencoderRecipe, AutoencoderTask, op
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "autoencoder"
 TINY = {
-    "sample_rate": 8000, "hop_length": 80, "n_fft": 320, "mel_n_fft": 256, "n_mels": 32, "latent_dim": 8,
+    "sample_rate": 8000, "hop_length": 80, "n_fft": 320, "mel_n_fft": 256, "fine_n_fft": 512, "fine_mels": 32,
+    "n_mels": 32, "latent_dim": 8,
     "encoder_width": 32, "encoder_slow_width": 32, "encoder_depth": 1, "encoder_slow_depth": 1,
     "decoder_slow_width": 48, "decoder_width": 48, "decoder_depth": 2,
 }  # fmt: skip
@@ -102,6 +105,26 @@ def test_inverse_stft_undoes_the_stft(autoencoder: Autoencoder) -> None:
     waveform = noise(2, 20 * config.hop_length + 2 * margin)
     spectrum = decoder._noise_spectrum(waveform) * decoder.window.square().sum().sqrt()
     torch.testing.assert_close(decoder._overlap_add(spectrum), waveform[:, margin:-margin], atol=1e-5, rtol=0)
+
+
+def test_steady_tone_keeps_its_phase_at_any_frequency() -> None:
+    """440.7 Hz is no multiple of the frame rate: frames that merely repeat could not sound at it."""
+    config = AutoencoderConfig()
+    decoder, frames = Decoder(config), 100
+    frequency = 440.7 * config.n_fft / config.sample_rate  # in bins
+    band = int(frequency / TONE_SPACING)
+    spectra = torch.full((1, frames, 3 * decoder.bins + 2 * decoder.tones), -30.0)
+    spectra[..., 3 * decoder.bins + band] = math.log(0.5 * config.n_fft / 4)  # half of full scale
+    offset = (frequency - float(decoder.tone_centres[band])) / (0.7 * TONE_SPACING)
+    spectra[..., 3 * decoder.bins + decoder.tones + band] = math.atanh(offset)
+    silence = torch.zeros(1, 1, frames * config.hop_length + config.n_fft - config.hop_length)
+    waveform = decoder.synthesise(spectra, decoder.tone_phase(spectra), silence)[0, 0, 3200:-3200]
+
+    angle = 2 * math.pi * 440.7 * torch.arange(len(waveform)) / config.sample_rate
+    basis = torch.stack([angle.cos(), angle.sin()], dim=1)
+    amplitudes = torch.linalg.lstsq(basis, waveform[:, None]).solution
+    assert amplitudes.norm().item() == pytest.approx(0.5, rel=0.01)
+    assert (basis @ amplitudes)[:, 0].sub(waveform).abs().max() < 1e-3
 
 
 def test_white_noise_is_one_stream_read_anywhere() -> None:

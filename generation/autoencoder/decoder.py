@@ -1,0 +1,126 @@
+"""The decoder: ConvNeXt blocks that end in an inverse STFT, after Vocos (Siuzdak 2023, arXiv:2306.00814).
+
+The network predicts a spectrum frame by frame, so no layer runs at the sample rate. To it come filtered white noise,
+for what no latent foretells (rain, wind), and partials that keep their phase (bells).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from generation.autoencoder.config import AutoencoderConfig
+from generation.autoencoder.convnext import convnext_blocks
+
+TONE_SPACING = 5  # bins: one partial every 125 Hz at the defaults
+
+
+class Decoder(nn.Module):
+    """Latents `(batch, latent_frames, latent_dim)` -> waveform `(batch, latent_frames * samples_per_latent)`.
+
+    A spectrum is the sum of three: magnitude and phase of every bin (attacks), the magnitude of a filter over white
+    noise (textures), and one partial in every band of `TONE_SPACING` bins. Equal latents give equal frames, and frames
+    that repeat can only sound at multiples of the frame rate; so a partial says its frequency, and its phase is the sum
+    of all frequencies before (as in DDSP, Engel et al. 2020, arXiv:2001.04643).
+    """
+
+    window: Tensor
+    tone_centres: Tensor
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.bins = config.n_fft // 2 + 1
+        self.tones = self.bins // TONE_SPACING
+        self.embed = nn.Linear(config.latent_dim, config.decoder_slow_width)
+        self.slow = convnext_blocks(config, config.decoder_slow_width, config.decoder_slow_depth)
+        self.upsample = nn.Linear(config.decoder_slow_width, config.decoder_width * config.frames_per_latent)
+        self.fast = convnext_blocks(config, config.decoder_width, config.decoder_depth)
+        self.norm = nn.LayerNorm(config.decoder_width)
+        self.head = nn.Linear(config.decoder_width, 3 * self.bins + 2 * self.tones)
+        with torch.no_grad():  # start quiet, with what is added below the rest
+            self.head.bias[: self.bins] -= 2
+            self.head.bias[2 * self.bins : 3 * self.bins + self.tones] -= 3
+        self.register_buffer("window", torch.hann_window(config.n_fft), persistent=False)
+        centres = TONE_SPACING * torch.arange(self.tones) + TONE_SPACING // 2
+        self.register_buffer("tone_centres", centres.float(), persistent=False)
+
+    def forward(self, latents: Tensor, noise: Tensor) -> Tensor:
+        """Waveforms of several draws of noise; the network runs once for all of them.
+
+        Args:
+            noise: `(draws, batch or 1, samples + n_fft - hop_length)`.
+
+        Returns: `(draws, batch, samples)` with samples = latent_frames * samples_per_latent.
+        """
+        spectra = self.predict(latents)
+        return self.synthesise(spectra, self.tone_phase(spectra), noise)
+
+    def predict(self, latents: Tensor) -> Tensor:
+        """What the network says of every frame: `(batch, frames, 3 * bins + 2 * tones)`."""
+        hidden = self.upsample(self.slow(self.embed(latents)))
+        hidden = hidden.unflatten(2, (self.config.frames_per_latent, -1)).flatten(1, 2)
+        return self.head(self.norm(self.fast(hidden))).float()
+
+    @torch.no_grad()
+    def tone_phase(self, spectra: Tensor) -> Tensor:
+        """Phase of each partial at the centre of each frame, `(batch, frames, tones)`, in radians."""
+        frequency = self._tone_frequency(spectra[..., -self.tones :]).double()
+        before = torch.cat([frequency[:, :1], frequency[:, :-1]], dim=1)
+        cycles = (frequency + before) / 2 * self.config.hop_length / self.config.n_fft
+        start = torch.arange(self.tones, device=spectra.device) * 0.618034  # all in step would start with a click
+        return (2 * torch.pi * (cycles.cumsum(1) + start).remainder(1)).to(spectra.dtype)
+
+    def synthesise(self, spectra: Tensor, tone_phase: Tensor, noise: Tensor) -> Tensor:
+        """Waveforms `(draws, batch, samples)` of what `predict` said."""
+        with torch.autocast(spectra.device.type, enabled=False):
+            bins, tones = self.bins, self.tones
+            log_magnitude, phase, log_noise, log_tone, offset = spectra.split([bins, bins, bins, tones, tones], dim=-1)
+            spectrum = torch.polar(log_magnitude.clamp(max=6.5).exp(), phase)  # e^6.5: a full-scale sine fits twice
+            spectrum = spectrum + self._tone_spectrum(log_tone, self._tone_frequency(offset), tone_phase)
+            return self._overlap_add(spectrum + log_noise.clamp(max=4.0).exp() * self._noise_spectrum(noise))
+
+    def _tone_frequency(self, offset: Tensor) -> Tensor:
+        """In bins; the range reaches into the neighbours' bands, so that a glide need not change hands at once."""
+        return self.tone_centres + 0.7 * TONE_SPACING * offset.tanh()
+
+    def _tone_spectrum(self, log_tone: Tensor, frequency: Tensor, phase: Tensor) -> Tensor:
+        """Spectrum `(batch, frames, bins)` of partials `(batch, frames, tones)`: the window's main lobe around each."""
+        taps = torch.arange(3 * TONE_SPACING, device=log_tone.device) - TONE_SPACING - TONE_SPACING // 2
+        distance = taps + (self.tone_centres - frequency)[..., None]
+        lobe = 0.5 + 0.5 * (distance.clamp(-2, 2) * (torch.pi / 2)).cos()  # Hann's own lobe within 0.03
+        amplitude = log_tone.clamp(max=6.5).exp()
+        real, imaginary = ((amplitude * part)[..., None] * lobe for part in (phase.cos(), phase.sin()))
+        summed = [_sum_shifted(part, TONE_SPACING)[..., TONE_SPACING:] for part in (real, imaginary)]
+        spectrum = F.pad(torch.complex(*summed), (0, max(0, self.bins - summed[0].shape[-1])))[..., : self.bins]
+        # phases are those of frame centres, half a window in: every other bin changes sign
+        return spectrum * (1 - 2 * (torch.arange(self.bins, device=log_tone.device) % 2))
+
+    def _noise_spectrum(self, noise: Tensor) -> Tensor:
+        frames = noise.unfold(-1, self.config.n_fft, self.config.hop_length) * self.window
+        return torch.fft.rfft(frames) / self.window.square().sum().sqrt()
+
+    def _overlap_add(self, spectrum: Tensor) -> Tensor:
+        """Inverse STFT of `(..., frames, bins)`; frame i is centred within samples i * hop to (i + 1) * hop."""
+        hop, n_fft = self.config.hop_length, self.config.n_fft
+        pieces = torch.fft.irfft(spectrum, n=n_fft) * self.window
+        weight = self.window.square().expand(1, spectrum.shape[-2], n_fft)
+        margin = (n_fft - hop) // 2
+        return (_sum_shifted(pieces, hop) / _sum_shifted(weight, hop).clamp(min=1e-6))[..., margin:-margin]
+
+    def context(self) -> int:
+        """Latent frames to each side that what `predict` says of one depends on."""
+        config = self.config
+        radius = config.kernel_size // 2
+        return -(-radius * config.decoder_depth // config.frames_per_latent) + radius * config.decoder_slow_depth
+
+    def synthesis_context(self) -> int:
+        """Latent frames to each side whose windows reach into one latent frame's samples."""
+        return -(-self.config.n_fft // (2 * self.config.samples_per_latent))
+
+
+def _sum_shifted(pieces: Tensor, hop: int) -> Tensor:
+    """Overlap-add `(…, frames, n_fft)` at steps of `hop`, a divisor of n_fft: `(…, (frames - 1) * hop + n_fft)`."""
+    overlap = pieces.shape[-1] // hop
+    columns = pieces.unflatten(-1, (overlap, hop)).unbind(-2)
+    shifted = [F.pad(column, (0, 0, i, overlap - 1 - i)) for i, column in enumerate(columns)]
+    return torch.stack(shifted).sum(0).flatten(-2)
