@@ -58,7 +58,7 @@ def parts_of(model_dir: Path) -> list[str]:
     """Names of the parts found in a model folder, such as ``["autoencoder", "clap"]``."""
     if not model_dir.is_dir():
         return []
-    return sorted(folder.name for folder in model_dir.iterdir() if (folder / CONFIG_FILE).is_file())
+    return sorted(folder.name for folder in model_dir.iterdir() if (folder / WEIGHTS_FILE).is_file())
 
 
 def resolve_model(name_or_path: str | Path) -> Path:
@@ -236,7 +236,7 @@ def record_checksums(model_dir: str | Path) -> None:
     """Take the files of a model as they are now for the right ones (after an edit or a copy on purpose)."""
     model_dir = Path(model_dir)
     if not parts_of(model_dir):
-        raise ClapgenError(f"{model_dir} holds no model: no folder in it has a {CONFIG_FILE}.")
+        raise ClapgenError(f"{model_dir} holds no model: no folder in it has a {WEIGHTS_FILE}.")
     digests: dict[str, str] = {}
     for part in parts_of(model_dir):
         digests |= _digests_of(model_dir, part)

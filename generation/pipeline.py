@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clapgen.audio import peak_normalise
 from clapgen.clap import Clap
 from clapgen.errors import ClapgenError
 from clapgen.model_store import load_part, resolve_model, weights_hash
@@ -22,13 +23,14 @@ from generation.diffusion.model import DiffusionTransformer
 from generation.samplers import get_sampler, timesteps
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.5, 30.0
+PEAK_DBFS = -1.0  # before scoring, so that a score is that of the sound as it is written
 PARTS = ("clap", "autoencoder", "diffusion")
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
 @dataclass
 class Generation:
-    """One sound: `waveform` (samples,) float32 in [-1, 1], and what it was made from.
+    """One sound: `waveform` (samples,) float32, its peak at -1 dBFS, and what it was made from.
 
     `score` is the CLAP cosine of the waveform and its prompt; `candidate_scores` holds those of all candidates, in the
     order of their seeds (`seed`, `seed` + 1, …), of which `seed` names the one returned.
@@ -136,7 +138,8 @@ class TextToAudio:
         _check(prompts, seconds, num_steps, guidance_scale, candidates, seeds)
         solve = get_sampler(sampler)
         texts = [*prompts, *([negative_prompt] if negative_prompt else [])]
-        embedded = self.clap.embed_text(texts).to(self.device)
+        # One by one: the padding of a batch would change the last bits of a text's embedding, and so its sound.
+        embedded = torch.cat([self.clap.embed_text([text]) for text in texts]).to(self.device)
         negative = embedded[-1] if negative_prompt else self.network.null_condition
         first_seeds = list(seeds) if seeds is not None else [seed] * len(prompts)
         items = [(row, first_seeds[row] + c) for row in range(len(prompts)) for c in range(candidates)]
@@ -149,8 +152,8 @@ class TextToAudio:
             noise = torch.stack([self._noise(item_seed, frames) for _, item_seed in group]).to(self.device)
             velocity = self._guided_velocity(embedded[rows], negative, seconds, guidance_scale)
             latents = solve(velocity, noise, times, _numbered(callback, len(waveforms), len(items)))
-            decoded = self.autoencoder.decode(latents.float())[:, :samples].clamp(-1, 1)
-            waveforms.extend(decoded.float().cpu().numpy())
+            decoded = self.autoencoder.decode(latents.float())[:, :samples]
+            waveforms.extend(peak_normalise(waveform, PEAK_DBFS) for waveform in decoded.float().cpu().numpy())
         return self._best(prompts, embedded, items, waveforms, candidates)
 
     def _groups(self, items: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
@@ -197,9 +200,7 @@ class TextToAudio:
             scores = self.clap.similarity(audio, embedded[row : row + 1].cpu())[:, 0].tolist()
             best = max(range(candidates), key=scores.__getitem__)
             results.append(
-                Generation(
-                    waveforms[own][best], self.sample_rate, prompt, items[own][best][1], scores[best], scores
-                )
+                Generation(waveforms[own][best], self.sample_rate, prompt, items[own][best][1], scores[best], scores)
             )
         return results
 

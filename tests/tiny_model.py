@@ -45,6 +45,7 @@ AUTOENCODER = AutoencoderConfig(
     decoder_width=16,
     decoder_depth=1,
     n_fft=320,
+    fine_n_fft=640,
 )
 
 

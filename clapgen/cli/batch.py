@@ -13,12 +13,9 @@ from clapgen.cli import clips
 from clapgen.cli.console import progress, remark, say, say_json, working
 from clapgen.cli.options import choose_device
 from clapgen.cli.prompts import ClipRequest
-from clapgen.errors import ClapgenError
 
 if TYPE_CHECKING:
     from generation.pipeline import Generation, TextToAudio
-
-PEAK_DBFS = -1.0
 
 
 @dataclass(frozen=True)
@@ -122,15 +119,10 @@ def _generate(plan: Plan, pipeline: TextToAudio, batch: list[ClipRequest], label
 def _save(
     plan: Plan, pipeline: TextToAudio, request: ClipRequest, generation: Generation
 ) -> tuple[Path, dict[str, Any]]:
-    import numpy as np
-
-    from clapgen.audio import peak_normalise, write_audio
+    from clapgen.audio import write_audio
     from clapgen.plot import spectrogram_png
 
-    waveform, sample_rate = np.asarray(generation.waveform), generation.sample_rate
-    if not np.isfinite(waveform).all():
-        raise ClapgenError(f"the model made no number of some samples of '{request.prompt}'; try --dtype float32.")
-    waveform = peak_normalise(waveform, PEAK_DBFS)
+    waveform, sample_rate = generation.waveform, generation.sample_rate
     bits = clips.FORMATS[plan.destination.audio_format][1]
     path, sidecar = clips.save_clip(
         plan.destination,

@@ -92,7 +92,7 @@ def verify(
         record_checksums(folder)
     checks = verify_model(folder)
     if not checks:
-        raise ClapgenError(f"{folder} holds no model: no folder in it has a config.yaml.")
+        raise ClapgenError(f"{folder} holds no model: no folder in it has a model.safetensors.")
     if as_json:
         for check in checks:
             say_json({"path": str(check.file), "ok": not check.problem, "problem": check.problem or None})
