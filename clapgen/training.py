@@ -303,7 +303,7 @@ class _Loop:
         tensors, optimizers, meta = load_checkpoint(found)
         try:
             for name, network in self.networks.items():
-                network.load_state_dict(tensors[f"network.{name}"])
+                network.load_state_dict(tensors.get(f"network.{name}", {}))  # a network may have no state
             for name, average in self.ema.items():
                 for key, value in average.items():
                     value.copy_(tensors[f"ema.{name}"][key])
@@ -331,7 +331,11 @@ def save_checkpoint(
     target, temporary = folder / f"step-{step:08d}", folder / f".step-{step:08d}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    flat = {f"{name}/{k}": v.detach().cpu().clone() for name, state in tensors.items() for k, v in state.items()}
+    flat = {
+        f"{name}/{k}": v.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, state in tensors.items()
+        for k, v in state.items()
+    }
     save_file(flat, temporary / "weights.safetensors")
     torch.save(optimizers, temporary / "optimizers.pt")
     (temporary / "meta.json").write_text(json.dumps(meta))
