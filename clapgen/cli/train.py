@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from enum import StrEnum
 from typing import Annotated
 
@@ -28,6 +29,7 @@ class Task(StrEnum):
     diffusion = "diffusion"
 
 
+LOOP_PACKAGES = ("accelerate", "tensorboard")  # looked for before data is read; what one recipe needs, it imports
 RECIPES = {
     Task.clap: "pretrain.recipe",
     Task.autoencoder: "generation.autoencoder.recipe",
@@ -55,9 +57,16 @@ def train(
         if "=" not in override:
             raise ClapgenError(f"'{override}' is not of the form key=value; e.g. training.steps=1000.")
     path = recipe_path(task.value, config)
+    for package in LOOP_PACKAGES:
+        if importlib.util.find_spec(package) is None:
+            raise _needs(package)
     try:
         importlib.import_module(RECIPES[task]).run(path, overrides)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("clapgen", "pretrain", "generation"):
             raise
-        raise ClapgenError(f"training needs the package {error.name}: pip install 'clapgen[train]'") from error
+        raise _needs(error.name or "") from error
+
+
+def _needs(package: str) -> ClapgenError:
+    return ClapgenError(f"training needs the package {package}: pip install 'clapgen[train]'")
