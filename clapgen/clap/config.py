@@ -15,8 +15,8 @@ class AudioTowerConfig:
 
     sample_rate: int = 32_000
     window_seconds: float = 5.0
-    n_fft: int = 1024
-    hop_length: int = 320
+    n_fft: int = 1280
+    hop_length: int = 640
     n_mels: int = 64
     f_min: float = 50.0
     f_max: float = 14_000.0
