@@ -33,15 +33,15 @@ def run(arguments: Sequence[str]) -> int:
 
     0 is success, 2 something the user can mend (one line on stderr), 1 a bug in clapgen, 130 Ctrl-C.
     """
-    from typer.main import get_command
-
-    from clapgen.cli.app import app
-
     arguments, debug = _without_debug(arguments)
-    command = get_command(app)
-    if "_CLAPGEN_COMPLETE" in os.environ:
-        command.main(prog_name="clapgen")  # answers the shell's question for completions and exits
     try:
+        from typer.main import get_command
+
+        from clapgen.cli.app import app
+
+        command = get_command(app)
+        if "_CLAPGEN_COMPLETE" in os.environ:
+            command.main(prog_name="clapgen")  # answers the shell's question for completions and exits
         with command.make_context("clapgen", arguments or ["--help"]) as context:
             command.invoke(context)
         sys.stdout.flush()

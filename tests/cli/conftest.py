@@ -16,7 +16,7 @@ import soundfile
 from clapgen.cli import run
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from tiny_model import SAMPLE_RATE, build_tiny_model  # noqa: E402
+from tiny_model import SAMPLE_RATE, build_tiny_model
 
 REPOSITORY = Path(__file__).parent.parent.parent
 

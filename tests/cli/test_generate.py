@@ -131,7 +131,9 @@ def test_plot_and_json(generate: Generate, here: Path) -> None:
     assert (here / "wind_seed0.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("prompt", ["regen auf dem blechdach 🌧️", "🌧️", "雨の音", "rain\non a\n\nroof", "../../etc/passwd"])
+@pytest.mark.parametrize(
+    "prompt", ["regen auf dem blechdach 🌧️", "🌧️", "雨の音", "rain\non a\n\nroof", "../../etc/passwd"]
+)
 def test_unusual_prompts_get_safe_names(generate: Generate, here: Path, prompt: str) -> None:
     result = generate(prompt, "--json")
     assert result.code == 0, result
@@ -149,7 +151,7 @@ def test_a_prompt_longer_than_the_model_reads_is_said_so(generate: Generate) -> 
     assert generate("rain").err == ""
 
 
-def test_defaults_and_ranges_are_those_of_the_pipeline() -> None:
+def test_defaults_and_ranges_are_those_of_the_pipeline(model: Path) -> None:
     from generation import pipeline
 
     parameters = inspect.signature(pipeline.TextToAudio.generate).parameters
@@ -159,3 +161,4 @@ def test_defaults_and_ranges_are_those_of_the_pipeline() -> None:
     assert RANGES["seconds"] == (pipeline.SHORTEST_SECONDS, pipeline.LONGEST_SECONDS)
     assert set(GENERATION_PARTS) == set(pipeline.PARTS)
     assert set(DTYPES) == set(pipeline.DTYPES)
+    assert DTYPES[0] == pipeline.TextToAudio.from_pretrained(model).describe()["dtype"]
