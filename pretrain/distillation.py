@@ -184,7 +184,7 @@ def load_text_tower(model_dir: Path) -> tuple[TextTower, TextTowerConfig, Tokeni
 
 
 def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:
-    """Train the text tower of a recipe: `clapgen train text --config configs/clap/text.yaml manifest=…`."""
+    """Train the text tower of a recipe: `clapgen train text manifest=…`."""
     recipe = load_config(TextRecipe, config, overrides)
     Path(recipe.training.output).mkdir(parents=True, exist_ok=True)
     save_config(recipe, Path(recipe.training.output) / "config.yaml")

@@ -216,7 +216,7 @@ def retrieval_figures(clap: Clap, audio: Tensor, clips: Sequence[Clip]) -> dict[
 
 
 def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:
-    """Train a CLAP by a recipe: `clapgen train clap --config configs/clap/default.yaml manifest=…`."""
+    """Train a CLAP by a recipe: `clapgen train clap manifest=…`."""
     recipe = load_config(ClapRecipe, config, overrides)
     Path(recipe.training.output).mkdir(parents=True, exist_ok=True)
     save_config(recipe, Path(recipe.training.output) / "config.yaml")

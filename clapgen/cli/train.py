@@ -14,6 +14,7 @@ from clapgen.errors import ClapgenError
 EPILOG = """
 [bold]Examples[/bold]
 
+clapgen train text manifest=data/manifest.jsonl\n
 clapgen train clap manifest=data/manifest.jsonl training.output=runs/clap\n
 clapgen train diffusion --config my-recipe.yaml training.steps=20000\n
 
@@ -24,6 +25,7 @@ The same command again continues where an interrupted run stopped.
 class Task(StrEnum):
     """What can be trained."""
 
+    text = "text"
     clap = "clap"
     autoencoder = "autoencoder"
     diffusion = "diffusion"
@@ -31,6 +33,7 @@ class Task(StrEnum):
 
 LOOP_PACKAGES = ("accelerate", "tensorboard")  # looked for before data is read; what one recipe needs, it imports
 RECIPES = {
+    Task.text: "pretrain.distillation",
     Task.clap: "pretrain.recipe",
     Task.autoencoder: "generation.autoencoder.recipe",
     Task.diffusion: "generation.diffusion.recipe",

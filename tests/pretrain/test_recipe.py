@@ -1,0 +1,110 @@
+"""The CLAP recipe: its batches, a handful of clips learned by heart, and a text tower that learns its teacher."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from clapgen.clap import Clap, ClapConfig
+from clapgen.configuration import load_config
+from clapgen.errors import ClapgenError
+from clapgen.metrics.zero_shot import class_prompts, zero_shot_accuracy
+from clapgen.training import train
+from pretrain.distillation import DistillationTask, TextRecipe, collect_texts, load_text_tower
+from pretrain.recipe import ClapRecipe, ClapTask, run
+from tiny_model import CLAP, SAMPLE_RATE
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory, recordings) -> Path:
+    path = tmp_path_factory.mktemp("clips") / "manifest.jsonl"
+    lines = []
+    for split in ("train", "val"):
+        for clip in recordings:
+            lines.append(
+                f'{{"path": "{clip}", "captions": ["The sound of a {clip.stem}"], "labels": ["{clip.stem}"], '
+                f'"esc50_class": "{clip.stem}", "split": "{split}", "free": {"true" if clip.stem != "door" else "false"}}}'
+            )
+    path.write_text("\n".join(lines))
+    return path
+
+
+def recipe_for(manifest: Path, output: Path, **changes) -> ClapRecipe:
+    audio = dataclasses.replace(CLAP.audio, dropout=0.0, widths=[16, 32])
+    clap = ClapConfig(dim=32, audio=audio, text=CLAP.text)
+    recipe = ClapRecipe(manifest=str(manifest), cache=str(output / "cache"), clap=clap, **changes)
+    recipe.augment.mix_probability, recipe.augment.time_width, recipe.augment.frequency_width = 0.0, 4, 2
+    training = recipe.training
+    training.output, training.batch_size, training.precision = str(output), 12, "no"
+    training.steps, training.evaluate_every, training.warmup_steps, training.ema_decay = 150, 150, 5, 0.9
+    training.learning_rate = 5e-3
+    return recipe
+
+
+def test_a_batch_is_a_pure_function_of_its_generator(manifest, tmp_path):
+    task = ClapTask(recipe_for(manifest, tmp_path))
+    one, two, other = (task.batch(0, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert not torch.equal(one["log_mel"], other["log_mel"])
+    assert one["log_mel"].shape[0] == len(one["tokens"]) == len(one["truth"]) == 12
+    assert torch.allclose(one["truth"].sum(1), torch.ones(12))
+
+
+def test_a_handful_of_clips_is_learned_by_heart_and_the_model_can_be_loaded(manifest, tmp_path, recordings):
+    figures = train(ClapTask(recipe_for(manifest, tmp_path)), recipe_for(manifest, tmp_path).training)
+    assert figures["zero_shot_accuracy"] == 1.0
+    clap = Clap.from_pretrained(tmp_path / "model")
+    from clapgen.audio import read_audio
+
+    audio = clap.embed_audio([read_audio(path, SAMPLE_RATE)[0] for path in recordings], SAMPLE_RATE)
+    prompts = clap.embed_text(class_prompts([path.stem for path in recordings]))
+    assert zero_shot_accuracy(audio, prompts, torch.arange(len(recordings))) == 1.0
+
+
+def test_only_free_clips_train_when_asked(manifest, tmp_path):
+    names = [c.path.stem for c in ClapTask(recipe_for(manifest, tmp_path, free_only=True)).data.clips]
+    assert "door" not in names and len(names) == 5
+
+
+def test_a_split_without_clips_is_an_error(manifest, tmp_path):
+    with pytest.raises(ClapgenError, match='no clip of split "nothing"'):
+        ClapTask(recipe_for(manifest, tmp_path, train_split="nothing"))
+
+
+def test_every_key_of_a_recipe_is_checked(manifest):
+    with pytest.raises(ClapgenError, match="batch_size"):
+        run(None, [f"manifest={manifest}", "training.batchsize=4"])
+
+
+def text_recipe(manifest: Path, output: Path) -> TextRecipe:
+    recipe = load_config(TextRecipe, {"manifest": str(manifest), "word_templates": ["{}"], "free_only": False})
+    recipe.text = CLAP.text
+    recipe.training.output, recipe.training.precision, recipe.training.batch_size = str(output), "no", 32
+    recipe.training.steps, recipe.training.evaluate_every, recipe.training.learning_rate = 12, 12, 1e-2
+    recipe.training.warmup_steps, recipe.training.log_every = 2, 1
+    return recipe
+
+
+def test_the_text_tower_nears_its_teacher_and_starts_a_clap(manifest, tmp_path, monkeypatch):
+    from pretrain.distillation import SentenceTeacher
+
+    words = ["rain", "rooster", "piano", "glass", "door", "cymbal", "handclap", "thunder", "dog", "hound"] * 4
+    monkeypatch.setattr(SentenceTeacher, "words", lambda self: words)  # of 20,000: they would take a minute
+    task = DistillationTask(text_recipe(manifest, tmp_path))
+    before = task.evaluate()["teacher_cosine"]
+    assert train(task, task.recipe.training)["teacher_cosine"] > before + 0.1
+    tower, config, tokenizer = load_text_tower(tmp_path / "model")
+    assert config == CLAP.text and tokenizer.encode("rain").ids
+    clap = ClapTask(recipe_for(manifest, tmp_path, text_model=str(tmp_path / "model"))).clap
+    assert torch.equal(clap.text_tower.token_embedding.weight, tower.token_embedding.weight)
+    assert not any(p.requires_grad for p in clap.text_tower.parameters())
+
+
+def test_held_out_sentences_are_not_read(tmp_path):
+    path = tmp_path / "texts.jsonl"
+    path.write_text('{"caption": "a", "split": "train"}\n{"caption": "b", "split": "test"}\n{"caption": "c"}\n')
+    assert collect_texts(TextRecipe(texts=[str(path)])) == ["a", "c"]
+    path.write_text("not json\n")
+    with pytest.raises(ClapgenError, match=r"texts\.jsonl:1"):
+        collect_texts(TextRecipe(texts=[str(path)]))
