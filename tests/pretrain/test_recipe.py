@@ -38,8 +38,8 @@ def recipe_for(manifest: Path, output: Path, **changes) -> ClapRecipe:
     recipe.augment.mix_probability, recipe.augment.time_width, recipe.augment.frequency_width = 0.0, 4, 2
     training = recipe.training
     training.output, training.batch_size, training.precision = str(output), 12, "no"
-    training.steps, training.evaluate_every, training.warmup_steps, training.ema_decay = 120, 120, 5, 0.9
-    training.learning_rate = 5e-3
+    training.steps, training.evaluate_every, training.warmup_steps, training.ema_decay = 200, 200, 5, 0.9
+    training.learning_rate = 3e-3
     return recipe
 
 
