@@ -85,6 +85,22 @@ def unpack(
         say(f"{path}: {count} clips")
 
 
+@app.command()
+def attribution(
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="The manifest of the training clips.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The tab-separated list to write.")],
+    split: Annotated[str, typer.Option(help="List the clips of this split.")] = "train",
+    free_only: Annotated[bool, typer.Option("--free-only", help="List only clips whose licence is free.")] = False,
+    force: ForceOption = False,
+) -> None:
+    """List author, licence and address of every training clip, to be shipped beside the weights."""
+    from clapgen.data import read_manifest
+    from pretrain.attribution import write_attribution
+
+    clips = [c for c in read_manifest(manifest) if c.split in (None, split) and (c.free or not free_only)]
+    say(f"{output}: {write_attribution(clips, output, overwrite=force)} clips")
+
+
 def _report_missing(missing: list[str]) -> None:
     if missing:
         more = ", …" if len(missing) > MISSING_SHOWN else ""
