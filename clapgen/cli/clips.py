@@ -128,35 +128,64 @@ def save_clip(
     if destination.file is not None:
         return destination.file, _write_pair(destination.file, sidecar, write, force)
     for path in _stems(destination.folder, stem):
-        audio = path.with_name(path.name + destination.suffix)
-        present = _sidecar_at(path)
-        if present is not None and settings_of_sidecar(present) == settings_of_sidecar(sidecar):
-            if _is_whole(destination.folder, present) and not force:
-                return audio, present
-            if force or not audio.exists():
-                return audio, _write_pair(audio, sidecar, write, True)
-        if not _is_taken(path):
-            try:
-                return audio, _write_pair(audio, sidecar, write, False)
-            except ClapgenError:
-                if not _is_taken(path):  # otherwise another process took this name a moment ago
-                    raise
+        saved = _save_as(path, destination.suffix, sidecar, write, force)
+        if saved is not None:
+            return path.with_name(path.name + destination.suffix), saved
     raise AssertionError("unreachable")
 
 
+def _save_as(
+    path: Path, suffix: str, sidecar: dict[str, Any], write: Callable[[Path], None], force: bool
+) -> dict[str, Any] | None:
+    """Write a clip under this name, or find that the very same is there; None when another clip has the name."""
+    audio = path.with_name(path.name + suffix)
+    while True:
+        taken = _is_taken(path)  # before the sidecar is read: it may appear in between
+        present = _sidecar_at(path)
+        if present is not None and settings_of_sidecar(present) == settings_of_sidecar(sidecar):
+            if force:
+                return _write_pair(audio, sidecar, write, overwrite=True)
+            if _is_whole(path.parent, present) or _complete_pair(audio, present, write):
+                return present
+        if taken:
+            return None
+        try:
+            return _write_pair(audio, sidecar, write, overwrite=False)
+        except ClapgenError:
+            if not _is_taken(path):
+                raise
+            # Another process took the name a moment ago: look again whose clip it is.
+
+
 def _write_pair(audio: Path, sidecar: dict[str, Any], write: Callable[[Path], None], overwrite: bool) -> dict[str, Any]:
+    """Write both; the sidecar takes its name first, and who has that name may give the sound its own."""
     sidecar_path = audio.with_suffix(".json")
-    with contextlib.ExitStack() as undo:
+    claimed = False
+    try:
         with atomic_path(audio, overwrite=overwrite) as temporary:
             write(temporary)
             sidecar = {**sidecar, "file": audio.name, "sha256": sha256_of(temporary)}
             with atomic_path(sidecar_path, overwrite=overwrite) as temporary_sidecar:
                 text = json.dumps(sidecar, indent=2, ensure_ascii=False, allow_nan=False)
                 temporary_sidecar.write_text(text + "\n", encoding="utf-8")
-            if not overwrite:
-                undo.callback(sidecar_path.unlink, missing_ok=True)
-        undo.pop_all()
+            claimed = not overwrite
+    except BaseException as error:
+        if not claimed:
+            raise
+        if not isinstance(error, ClapgenError) or not _is_whole(audio.parent, sidecar):
+            sidecar_path.unlink(missing_ok=True)
+            raise
+        # Otherwise another process took the sidecar for an orphan and has just added the very same sound.
     return sidecar
+
+
+def _complete_pair(audio: Path, sidecar: dict[str, Any], write: Callable[[Path], None]) -> bool:
+    """Add the sound to a sidecar that lost it; false when what was made now is not the sound it tells of."""
+    with contextlib.suppress(ClapgenError), atomic_path(audio) as temporary:
+        write(temporary)
+        if sha256_of(temporary) != sidecar.get("sha256"):
+            raise ClapgenError("another sound")
+    return _is_whole(audio.parent, sidecar)
 
 
 def sha256_of(path: Path) -> str:

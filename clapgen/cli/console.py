@@ -65,7 +65,9 @@ def progress(total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
     console = Console(stderr=True)
     shown = console.is_terminal
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True, disable=not shown) as bar:
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True, redirect_stdout=False, disable=not shown
+    ) as bar:
         task = bar.add_task("", total=total)
 
         def update(done: int, description: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from clapgen.cli.console import say_json, say_table, working
+from clapgen.cli.console import progress, say_json, say_table, working
 from clapgen.cli.options import DeviceOption, JsonOption, ModelOption, StrictOption, check_device, choose_device
 from clapgen.cli.prompts import clean_prompt
 from clapgen.cli.sound_files import sound_files
@@ -45,12 +45,15 @@ def score(
 
         clap = Clap.from_pretrained(model, device=choose_device(device))
     embedded_text = clap.embed_text([text])
-    rows = []
-    for path, waveform in sounds.read(clap.sample_rate):
-        cosine = float(clap.similarity(clap.embed_audio([waveform], clap.sample_rate), embedded_text)[0, 0])
-        rows.append((str(path), f"{cosine:.3f}"))
-        if as_json:
+    scores: list[tuple[Path, float]] = []
+    with progress(len(sounds.paths), "files") as update:
+        for path, waveform in sounds.read(clap.sample_rate):
+            cosines = clap.similarity(clap.embed_audio([waveform], clap.sample_rate), embedded_text)
+            scores.append((path, float(cosines[0, 0])))
+            update(len(scores) + len(sounds.skipped), "Scoring")
+    if as_json:
+        for path, cosine in scores:
             say_json({"path": str(path), "text": text, "score": cosine, "model": clap.name, "model_hash": clap.hash})
-    if not as_json:
-        say_table(("file", "CLAP score"), rows)
+    else:
+        say_table(("file", "CLAP score"), [(str(path), f"{cosine:.3f}") for path, cosine in scores])
     sounds.finish()

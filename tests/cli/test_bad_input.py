@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import Result, assert_one_line, names, write_tone
+from command_line import Result, assert_one_line, names, write_tone
 
 Command = Callable[..., Result]
 LONG = "a sound " * 1250

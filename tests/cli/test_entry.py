@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import typer
-from conftest import Result, assert_one_line, environment
+from command_line import Result, assert_one_line, environment
 
 from clapgen import __version__
 from clapgen.cli.app import app

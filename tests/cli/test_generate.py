@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import Result, assert_one_line, names
+from command_line import Result, assert_one_line, names
 from tiny_model import SAMPLE_RATE
 
 from clapgen.cli.clips import sha256_of

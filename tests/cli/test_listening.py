@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Result, assert_one_line, names, write_tone
+from command_line import Result, assert_one_line, names, write_tone
 from tiny_model import SAMPLE_RATE
 
 from clapgen.audio import read_audio

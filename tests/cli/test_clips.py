@@ -1,0 +1,96 @@
+"""Sound and sidecar as a pair: whoever writes at the same time, and wherever an earlier process was killed."""
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from command_line import names
+
+from clapgen.cli.clips import Destination, find_finished, save_clip, settings_of_sidecar, sha256_of, stem_of
+from clapgen.cli.prompts import ClipRequest
+from clapgen.errors import ClapgenError
+
+SIDECAR = {"prompt": "rain", "model": {"hashes": {}}}
+
+
+def save(folder: Path, content: bytes = b"sound", prompt: str = "rain") -> Path:
+    destination = Destination(folder, None, "wav")
+    sidecar = {**SIDECAR, "prompt": prompt}
+    return save_clip(destination, "rain", sidecar, lambda path: path.write_bytes(content) and None)[0]
+
+
+def test_many_writers_of_one_clip_write_it_once(tmp_path: Path) -> None:
+    barrier = threading.Barrier(6)
+
+    def writer(folder: Path) -> str:
+        barrier.wait()
+        return save(folder).name
+
+    with ThreadPoolExecutor(6) as pool:
+        for number in range(40):
+            folder = tmp_path / str(number)
+            assert set(pool.map(writer, [folder] * 6)) == {"rain.wav"}
+            assert names(folder) == ["rain.json", "rain.wav"]
+
+
+def test_many_writers_of_different_clips_keep_them_all(tmp_path: Path) -> None:
+    barrier = threading.Barrier(6)
+
+    def writer(number: int) -> Path:
+        barrier.wait()
+        return save(tmp_path, f"sound {number}".encode(), f"rain {number}")
+
+    with ThreadPoolExecutor(6) as pool:
+        paths = list(pool.map(writer, range(6)))
+    assert len(set(paths)) == 6
+    for number, path in enumerate(paths):
+        sidecar = json.loads(path.with_suffix(".json").read_text())
+        assert path.read_bytes() == f"sound {number}".encode()
+        assert (sidecar["prompt"], sidecar["sha256"]) == (f"rain {number}", sha256_of(path))
+
+
+def test_one_writer_gets_the_file_that_several_were_told_to_write(tmp_path: Path) -> None:
+    barrier = threading.Barrier(6)
+
+    def writer(number: int) -> bool:
+        destination = Destination(tmp_path, tmp_path / "one.wav", "wav")
+        barrier.wait()
+        try:
+            save_clip(destination, "", SIDECAR, lambda path: path.write_text(f"sound {number}") and None)
+        except ClapgenError as error:
+            assert "exists already" in str(error)
+            return False
+        return True
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(writer, range(6))) == 1
+    assert names(tmp_path) == ["one.json", "one.wav"]
+    assert json.loads((tmp_path / "one.json").read_text())["sha256"] == sha256_of(tmp_path / "one.wav")
+
+
+def test_a_sidecar_without_its_sound_is_completed(tmp_path: Path) -> None:
+    save(tmp_path).unlink()
+    settings = settings_of_sidecar(SIDECAR)
+    assert find_finished(tmp_path, "rain", settings) is None
+    assert save(tmp_path).name == "rain.wav"
+    assert find_finished(tmp_path, "rain", settings) == tmp_path / "rain.wav"
+    (tmp_path / "rain.wav").unlink()
+    assert save(tmp_path, b"what another version of torch makes").name == "rain-2.wav"
+
+
+def test_a_sound_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    def fail(path: Path) -> None:
+        path.write_bytes(b"half")
+        raise ClapgenError("disk full")
+
+    with pytest.raises(ClapgenError, match="disk full"):
+        save_clip(Destination(tmp_path, None, "wav"), "rain", SIDECAR, fail)
+    assert names(tmp_path) == []
+
+
+def test_names_fit_every_file_system() -> None:
+    for prompt in ("a " * 500, "雨" * 500, "\U00010330" * 500):
+        name = stem_of(ClipRequest(prompt, seed=2**63 - 1)) + "-99999.flac"
+        assert len(name.encode()) < 255
