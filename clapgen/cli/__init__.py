@@ -15,6 +15,7 @@ USER_ERROR = 2
 BUG = 1
 INTERRUPTED = 130
 TERMINATED = 143
+OUT_OF_MEMORY = ("out of memory", "allocate memory")  # torch says it in a RuntimeError
 
 
 def main() -> None:
@@ -80,7 +81,7 @@ def _exit_code_and_message(error: BaseException) -> tuple[int, str]:
         return int(error.exit_code), ""
     if isinstance(error, OSError):
         return USER_ERROR, str(error)
-    if isinstance(error, MemoryError) or "memory" in str(error).lower():
+    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY):
         return USER_ERROR, f"not enough memory ({error}); ask for fewer --candidates, --batch-size 1 or less audio."
     return BUG, f"unexpected {type(error).__name__}: {error} (add --debug for the traceback, and please report it)."
 

@@ -1,16 +1,13 @@
 """The command as users run it, in this process, on a tiny model."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from clapgen.cli import run
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 from command_line import Result
 from tiny_model import build_tiny_model
+
+from clapgen.cli import run
 
 
 @pytest.fixture(scope="session")
