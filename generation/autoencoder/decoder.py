@@ -4,12 +4,15 @@ The network predicts a spectrum frame by frame, so no layer runs at the sample r
 for what no latent foretells (rain, wind), and partials that keep their phase (bells).
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clapgen.mel import hz_to_mel, mel_filters, mel_to_hz
 from generation.autoencoder.config import AutoencoderConfig
 from generation.autoencoder.convnext import convnext_blocks
+from generation.autoencoder.encoder import SCALE_DB, SCALE_OFFSET_DB
 
 TONE_SPACING = 5  # bins: one partial every 125 Hz at the defaults
 
@@ -21,28 +24,38 @@ class Decoder(nn.Module):
     noise (textures), and one partial in every band of `TONE_SPACING` bins. Equal latents give equal frames, and frames
     that repeat can only sound at multiples of the frame rate; so a partial says its frequency, and its phase is the sum
     of all frequencies before (as in DDSP, Engel et al. 2020, arXiv:2001.04643).
+
+    All magnitudes are relative to an envelope that `unproject` reads off the latents, as the encoder's `fine_log_mel`.
     """
 
     window: Tensor
     tone_centres: Tensor
+    band_to_bin: Tensor
+    bin_level: Tensor
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         self.config = config
         self.bins = config.n_fft // 2 + 1
         self.tones = self.bins // TONE_SPACING
+        self.unproject = nn.Linear(config.latent_dim, config.fine_mels * config.frames_per_latent)
+        self.embed_bands = nn.Linear(config.fine_mels, config.decoder_width)
         self.embed = nn.Linear(config.latent_dim, config.decoder_slow_width)
         self.slow = convnext_blocks(config, config.decoder_slow_width, config.decoder_slow_depth)
         self.upsample = nn.Linear(config.decoder_slow_width, config.decoder_width * config.frames_per_latent)
         self.fast = convnext_blocks(config, config.decoder_width, config.decoder_depth)
         self.norm = nn.LayerNorm(config.decoder_width)
         self.head = nn.Linear(config.decoder_width, 3 * self.bins + 2 * self.tones)
-        with torch.no_grad():  # start quiet, with what is added below the rest
+        with torch.no_grad():  # start as noise of the right envelope, the rest a little below
+            self.head.weight *= 0.3
             self.head.bias[: self.bins] -= 2
-            self.head.bias[2 * self.bins : 3 * self.bins + self.tones] -= 3
+            self.head.bias[3 * self.bins : 3 * self.bins + self.tones] -= 1
         self.register_buffer("window", torch.hann_window(config.n_fft), persistent=False)
         centres = TONE_SPACING * torch.arange(self.tones) + TONE_SPACING // 2
         self.register_buffer("tone_centres", centres.float(), persistent=False)
+        band_to_bin, bin_level = _bands_to_bins(config)
+        self.register_buffer("band_to_bin", band_to_bin, persistent=False)
+        self.register_buffer("bin_level", bin_level, persistent=False)
 
     def forward(self, latents: Tensor, noise: Tensor) -> Tensor:
         """Waveforms of several draws of noise; the network runs once for all of them.
@@ -57,9 +70,15 @@ class Decoder(nn.Module):
 
     def predict(self, latents: Tensor) -> Tensor:
         """What the network says of every frame: `(batch, frames, 3 * bins + 2 * tones)`."""
-        hidden = self.upsample(self.slow(self.embed(latents)))
-        hidden = hidden.unflatten(2, (self.config.frames_per_latent, -1)).flatten(1, 2)
-        return self.head(self.norm(self.fast(hidden))).float()
+        ratio = self.config.frames_per_latent
+        bands = self.unproject(latents).unflatten(2, (ratio, -1)).flatten(1, 2)
+        hidden = self.upsample(self.slow(self.embed(latents))).unflatten(2, (ratio, -1)).flatten(1, 2)
+        spectra = self.head(self.norm(self.fast(hidden + self.embed_bands(bands)))).float()
+        with torch.autocast(latents.device.type, enabled=False):
+            envelope = bands.float() @ self.band_to_bin + self.bin_level
+        at_tones = envelope[..., self.tone_centres.long()]
+        zero = torch.zeros_like(envelope)
+        return spectra + torch.cat([envelope, zero, envelope, at_tones, torch.zeros_like(at_tones)], dim=-1)
 
     @torch.no_grad()
     def tone_phase(self, spectra: Tensor) -> Tensor:
@@ -77,7 +96,7 @@ class Decoder(nn.Module):
             log_magnitude, phase, log_noise, log_tone, offset = spectra.split([bins, bins, bins, tones, tones], dim=-1)
             spectrum = torch.polar(log_magnitude.clamp(max=6.5).exp(), phase)  # e^6.5: a full-scale sine fits twice
             spectrum = spectrum + self._tone_spectrum(log_tone, self._tone_frequency(offset), tone_phase)
-            return self._overlap_add(spectrum + log_noise.clamp(max=4.0).exp() * self._noise_spectrum(noise))
+            return self._overlap_add(spectrum + log_noise.clamp(max=6.5).exp() * self._noise_spectrum(noise))
 
     def _tone_frequency(self, offset: Tensor) -> Tensor:
         """In bins; the range reaches into the neighbours' bands, so that a glide need not change hands at once."""
@@ -116,6 +135,21 @@ class Decoder(nn.Module):
     def synthesis_context(self) -> int:
         """Latent frames to each side whose windows reach into one latent frame's samples."""
         return -(-self.config.n_fft // (2 * self.config.samples_per_latent))
+
+
+def _bands_to_bins(config: AutoencoderConfig) -> tuple[Tensor, Tensor]:
+    """Linear map from the encoder's scaled fine log-mel to log-magnitudes, at the bins of n_fft, of noise like it."""
+    edges = np.linspace(0, hz_to_mel(config.sample_rate / 2), config.fine_mels + 2)
+    centres = mel_to_hz(edges[1:-1])
+    frequencies = np.linspace(0, config.sample_rate / 2, config.n_fft // 2 + 1)
+    interpolate = np.stack([np.interp(frequencies, centres, row) for row in np.eye(config.fine_mels)])
+    widths = mel_filters(config.sample_rate, config.fine_n_fft, config.fine_mels, 0.0, config.sample_rate / 2).sum(1)
+    log_power_of_db = np.log(10) / 10
+    # a longer window has more noise power in every bin; filters narrower than a bin may be empty
+    level = -np.log(np.maximum(widths, 1e-4)) @ interpolate - np.log(config.fine_n_fft / config.n_fft)
+    slope = 0.5 * log_power_of_db * SCALE_DB * interpolate
+    offset = 0.5 * (level - log_power_of_db * SCALE_OFFSET_DB)
+    return torch.from_numpy(slope).float(), torch.from_numpy(offset).float()
 
 
 def _sum_shifted(pieces: Tensor, hop: int) -> Tensor:

@@ -61,6 +61,20 @@ class Autoencoder(nn.Module):
         """The autoencoder of a model (name or folder), in evaluation mode; ClapgenError if it cannot be read."""
         return load_module(resolve_model(name_or_path), "autoencoder", AutoencoderConfig, cls).to(device)
 
+    @torch.no_grad()
+    def start_from_principal_components(self, waveforms: Tensor) -> None:
+        """Let the linear paths be principal components, of unit variance, of the log-mels of `(batch, samples)`."""
+        patches = self.encoder.fine_patches(waveforms).flatten(0, 1).double()
+        mean = patches.mean(0)
+        variances, directions = torch.linalg.eigh((patches - mean).T.cov())
+        deviations = variances[-self.latent_dim :].flip(0).clamp(min=1e-4).sqrt()
+        directions = directions[:, -self.latent_dim :].flip(1)
+        project, unproject = self.encoder.project, self.decoder.unproject
+        project.weight.copy_((directions / deviations).T)
+        project.bias.copy_(-project.weight.double() @ mean)
+        unproject.weight.copy_(directions * deviations)
+        unproject.bias.copy_(mean)
+
     def encode(self, waveform: Tensor) -> Tensor:
         """Latents of sounds at `sample_rate`.
 

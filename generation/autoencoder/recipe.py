@@ -80,12 +80,13 @@ class AdversaryConfig:
 
 @dataclass
 class AutoencoderRecipe:
-    """The whole recipe; see the parts."""
+    """The whole recipe; `linear_learning_rate_scale` is for the layers that start as principal components."""
 
     model: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
+    linear_learning_rate_scale: float = 0.1
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
@@ -122,10 +123,15 @@ class AutoencoderTask(Task):
         judges = weight_decay_groups([self.discriminators])
         for group in judges:
             group["learning_rate_scale"] = self.recipe.adversary.learning_rate_scale
-        return {
-            "generator": weight_decay_groups([self.autoencoder.encoder, self.autoencoder.decoder]),
-            "discriminator": judges,
-        }
+        model = self.autoencoder
+        linear = weight_decay_groups([model.encoder.project, model.decoder.unproject])
+        for group in linear:  # right from the start: to be refined, not learned anew
+            group |= {"learning_rate_scale": self.recipe.linear_learning_rate_scale, "weight_decay": 0.0}
+        taken = {id(p) for group in linear for p in group["params"]}
+        networks = weight_decay_groups([model.encoder, model.decoder])
+        for group in networks:
+            group["params"] = [p for p in group["params"] if id(p) not in taken]
+        return {"generator": networks + linear, "discriminator": judges}
 
     def batch(self, index: int, generator: torch.Generator) -> dict[str, Tensor]:
         config, size = self.recipe.model, self.recipe.training.batch_size
@@ -154,6 +160,9 @@ class AutoencoderTask(Task):
         adversarial = step >= self.recipe.adversary.start
         if group == "discriminator":
             return self._discriminator_loss(batch["waveform"]) if adversarial else (None, {})
+        if step == 0:
+            with torch.autocast(batch["waveform"].device.type, enabled=False):
+                self.autoencoder.start_from_principal_components(self._fixed_crops(512))
         if step == self.recipe.adversary.start:
             self._measure_latents()
         return self._generator_loss(batch, adversarial)
@@ -188,15 +197,18 @@ class AutoencoderTask(Task):
         return discriminator_loss(real, fake), {}
 
     @torch.no_grad()
-    def _measure_latents(self, crops: int = 128) -> None:
+    def _measure_latents(self) -> None:
         """Set the latent scale from a fixed draw of training crops."""
-        generator = torch.Generator().manual_seed(self.recipe.training.seed)
-        samples = self.crop * self.recipe.model.samples_per_latent
-        device = self.autoencoder.latent_scale.mean.device
-        with torch.autocast(device.type, enabled=False):
-            waveforms = torch.stack([self._random_crop(samples, generator) for _ in range(crops)]).to(device)
+        waveforms = self._fixed_crops(256)
+        with torch.autocast(waveforms.device.type, enabled=False):
             means = torch.cat([self.autoencoder.encoder(part)[0] for part in waveforms.split(16)])
         self.autoencoder.latent_scale.measure(means)
+
+    def _fixed_crops(self, count: int) -> Tensor:
+        generator = torch.Generator().manual_seed(self.recipe.training.seed)
+        samples = self.crop * self.recipe.model.samples_per_latent
+        crops = torch.stack([self._random_crop(samples, generator) for _ in range(count)])
+        return crops.to(self.autoencoder.latent_scale.mean.device)
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
