@@ -106,7 +106,9 @@ def embed(clap: Clap, clips: list[Clip], what: str) -> Tensor:
     """(clips, dim), clip by clip."""
     rate = clap.sample_rate
     console = Console(stderr=True)
-    return torch.cat([clap.embed_audio([read_audio(c.path, rate)[0]], rate) for c in track(clips, what, console=console)])
+    return torch.cat(
+        [clap.embed_audio([read_audio(c.path, rate)[0]], rate) for c in track(clips, what, console=console)]
+    )
 
 
 def embed_reconstructions(model: TextToAudio, clips: list[Clip]) -> Tensor:

@@ -7,12 +7,10 @@ losses as one that never stopped. Devices, mixed precision and processes come fr
 from __future__ import annotations
 
 import itertools
-import json
 import math
-import shutil
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from clapgen.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from clapgen.errors import ClapgenError
+from clapgen.training_log import TrainingLog
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Task(ABC):
 
     @abstractmethod
     def batch(self, index: int, generator: torch.Generator) -> Any:
-        """The micro-batch of this index, on the CPU. Called ahead of time in a thread: `generator` is all its chance."""
+        """The micro-batch of this index, on the CPU. Made ahead of time in a thread: `generator` is all its chance."""
 
     @abstractmethod
     def loss(self, batch: Any, group: str, step: int) -> tuple[Tensor | None, dict[str, Any]]:
@@ -138,7 +138,10 @@ class _Loop:
         self.networks = {name: network.to(self.accelerator.device) for name, network in task.networks().items()}
         self.optimizers = {
             name: torch.optim.AdamW(
-                groups, lr=config.learning_rate, betas=tuple(config.betas), weight_decay=config.weight_decay
+                groups,
+                lr=config.learning_rate,
+                betas=(config.betas[0], config.betas[1]),
+                weight_decay=config.weight_decay,
             )
             for name, groups in task.parameter_groups().items()
         }
@@ -156,7 +159,7 @@ class _Loop:
             network.train()
         figures: dict[str, float] = {}
         main = self.accelerator.is_main_process
-        self.log = _Log(self.output, self.step, self.config.steps) if main else None
+        self.log = TrainingLog(self.output, self.step, self.config.steps) if main else None
         batches = self._batches()
         started, logged_at = time.monotonic(), self.step
         clock_base = self.seconds
@@ -269,7 +272,7 @@ class _Loop:
         self.accelerator.wait_for_everyone()
         return figures
 
-    def _batches(self) -> Iterator[Any]:
+    def _batches(self) -> Generator[Any, None, None]:
         """Micro-batches from the current step on, the next one made in a thread while the network works."""
         config, rank = self.config, self.accelerator.process_index
 
@@ -317,108 +320,9 @@ class _Loop:
         self.step, self.seconds = int(meta["step"]), float(meta["seconds"])
 
 
-def save_checkpoint(
-    folder: Path,
-    step: int,
-    tensors: dict[str, dict[str, Tensor]],
-    optimizers: dict[str, Any],
-    meta: dict[str, Any],
-    keep: int,
-) -> Path:
-    """Write `folder/step-N` whole or not at all, then drop all but the `keep` newest."""
-    from safetensors.torch import save_file
-
-    target, temporary = folder / f"step-{step:08d}", folder / f".step-{step:08d}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    flat = {
-        f"{name}/{k}": v.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, state in tensors.items()
-        for k, v in state.items()
-    }
-    save_file(flat, temporary / "weights.safetensors")
-    torch.save(optimizers, temporary / "optimizers.pt")
-    (temporary / "meta.json").write_text(json.dumps(meta))
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.rename(target)
-    for old in sorted(folder.glob("step-*"))[:-keep]:
-        shutil.rmtree(old)
-    return target
-
-
-def newest_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint of the highest step in `folder`, or None."""
-    return max(folder.glob("step-*"), default=None)
-
-
-def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any], dict[str, Any]]:
-    """(tensors by network, optimizer states, meta) of a checkpoint that `save_checkpoint` wrote."""
-    from safetensors.torch import load_file
-
-    tensors: dict[str, dict[str, Tensor]] = {}
-    for key, value in load_file(path / "weights.safetensors").items():
-        name, _, inner = key.partition("/")
-        tensors.setdefault(name, {})[inner] = value
-    optimizers = torch.load(path / "optimizers.pt", map_location="cpu", weights_only=True)
-    return tensors, optimizers, json.loads((path / "meta.json").read_text())
-
-
 def _to_device(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, Tensor):
         return batch.to(device, non_blocking=True)
     if isinstance(batch, dict):
         return {key: _to_device(value, device) for key, value in batch.items()}
     return batch
-
-
-class _Log:
-    """log.jsonl, TensorBoard and a progress bar with the time left."""
-
-    def __init__(self, output: Path, step: int, total: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.path = output / "log.jsonl"
-        self._drop_lines_after(step)
-        self.console = Console(stderr=True)
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=self.console,
-            disable=not self.console.is_terminal,
-        )
-        self.task = self.progress.add_task("training", total=total, completed=step)
-        self.progress.start()
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self.board: Any = SummaryWriter(str(output / "tensorboard"), purge_step=step)
-        except ImportError:
-            self.board = None
-
-    def _drop_lines_after(self, step: int) -> None:
-        """A killed run may have logged steps past its last checkpoint: they will be trained, and logged, again."""
-        if not self.path.exists():
-            return
-        lines = [line for line in self.path.read_text().splitlines() if line.endswith("}")]
-        self.path.write_text("".join(f"{line}\n" for line in lines if json.loads(line)["step"] <= step))
-
-    def write(self, step: int, figures: dict[str, float]) -> None:
-        with self.path.open("a") as file:
-            file.write(json.dumps({"step": step, **figures}) + "\n")
-        if self.board:
-            for key, value in figures.items():
-                self.board.add_scalar(key, value, step)
-        shown = "  ".join(f"{k.removeprefix('val/')} {v:.4g}" for k, v in figures.items())
-        if not self.console.is_terminal:
-            print(f"step {step}  {shown}", flush=True)
-        loss = figures.get("loss", figures.get("loss_generator"))
-        description = f"training, loss {loss:.4f}" if loss is not None else None
-        self.progress.update(self.task, completed=step, description=description)
-
-    def close(self) -> None:
-        self.progress.stop()
-        if self.board:
-            self.board.close()

@@ -15,7 +15,7 @@ from torch import Tensor
 from clapgen.audio import peak_normalise
 from clapgen.clap import Clap
 from clapgen.errors import ClapgenError
-from clapgen.model_store import load_part, resolve_model, weights_hash
+from clapgen.model_store import load_module, resolve_model, weights_hash
 from generation.autoencoder.model import Autoencoder
 from generation.diffusion.config import DiffusionConfig
 from generation.diffusion.latents import frames_of
@@ -76,7 +76,8 @@ class TextToAudio:
         if dtype is not None and dtype not in DTYPES:
             raise ClapgenError(f'unknown dtype "{dtype}"; choose {" or ".join(DTYPES)}')
         folder = resolve_model(name_or_path)
-        config, state = load_part(folder, "diffusion", DiffusionConfig)
+        network = load_module(folder, "diffusion", DiffusionConfig, DiffusionTransformer)
+        config = network.config
         hashes = {part: weights_hash(folder, part) for part in PARTS}
         for part, wanted in (("clap", config.clap_hash), ("autoencoder", config.autoencoder_hash)):
             if wanted and wanted != hashes[part]:
@@ -84,10 +85,8 @@ class TextToAudio:
                     f"{folder}: the diffusion model was trained with {part} {wanted}, but the folder holds {part} "
                     f"{hashes[part]}; install the model again or train it with this {part}"
                 )
-        network = DiffusionTransformer(config)
-        network.load_state_dict(state)
         return cls(
-            network.to(device).eval(),
+            network.to(device),
             Autoencoder.from_pretrained(folder, device=device),
             Clap.from_pretrained(folder, device=device),
             str(name_or_path),

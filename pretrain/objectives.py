@@ -1,8 +1,8 @@
 """Objectives of CLAP pretraining: small modules with one signature, picked by name in the recipe.
 
 Each takes embeddings of length 1, `audio` and `text` (batch, dim), the logit scale (inverse temperature), and `groups`
-(batch,): rows of one number describe each other too, as clips cut from one recording do. Under `accelerate launch` they see the batches of all processes;
-their mean over processes has the gradient of one process on the joined batch.
+(batch,): rows of one number describe each other too, as clips cut from one recording do. Under `accelerate launch` they
+see the batches of all processes; their mean over processes has the gradient of one process on the joined batch.
 """
 
 from __future__ import annotations

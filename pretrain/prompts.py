@@ -33,7 +33,7 @@ class PromptClassification(nn.Module):
         return [caption_from_labels([name], generator) for name in self.names]
 
     def truth(self, clips: Sequence[Sequence[Clip]], class_field: str) -> Tensor:
-        """(rows, names) weights of the true names: the first of each mixed clip counts as much as its others together."""
+        """(rows, names) weights of true names: the first of each mixed clip counts as much as its others together."""
         weights = torch.zeros(len(clips), len(self.names))
         for row, mixed in enumerate(clips):
             for clip in mixed:

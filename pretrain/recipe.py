@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from clapgen.clap import Clap, ClapConfig
 from clapgen.clap.text_tower import tokenize, train_tokenizer
@@ -140,9 +139,7 @@ class ClapTask(Task):
             for a, b, m in zip(*rows, mixed, strict=True)
         ]
         truth = self.prompts.truth(
-            [
-                [self.data.clips[i] for i in ((a, b) if m else (a,))] for a, b, m in zip(*rows, mixed, strict=True)
-            ],
+            [[self.data.clips[i] for i in ((a, b) if m else (a,))] for a, b, m in zip(*rows, mixed, strict=True)],
             self.recipe.class_field,
         )
         prompt_tokens, prompt_mask = tokenize(

@@ -6,13 +6,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from tiny_model import CLAP, build_tiny_model
 
 from clapgen.audio import read_audio
 from clapgen.clap import Clap
 from clapgen.clap.model import repeat_pad
 from clapgen.clap.text_tower import tokenize
 from clapgen.errors import ClapgenError
-from tiny_model import CLAP, build_tiny_model
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from clapgen.errors import ClapgenError
-from clapgen.training import Task, TrainingConfig, learning_rate_at, newest_checkpoint, step_seed, train
+from clapgen.training import Task, TrainingConfig, learning_rate_at, newest_checkpoint, train
 
 
 class Regression(Task):
@@ -68,9 +68,7 @@ train(Regression(delay={delay}), config(Path({output!r})))
 
 def test_a_run_killed_and_resumed_has_the_losses_and_weights_of_one_that_was_not(tmp_path):
     train(Regression(), config(tmp_path / "whole"))
-    script = SCRIPT.format(
-        path=[str(Path(__file__).parent), *sys.path], delay=0.25, output=str(tmp_path / "killed")
-    )
+    script = SCRIPT.format(path=[str(Path(__file__).parent), *sys.path], delay=0.25, output=str(tmp_path / "killed"))
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL)
     log = tmp_path / "killed" / "log.jsonl"
     while not (log.exists() and len(log.read_text().splitlines()) >= 6):

@@ -63,7 +63,7 @@ class AudioTower(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.width = width
         self.frame_rate = config.sample_rate / config.hop_length / time_stride
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
 
     def frames(self, log_mel: Tensor) -> Tensor:
         """Log-mel (batch, n_mels, mel frames) in dB to frame features (batch, frames, width)."""

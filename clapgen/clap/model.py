@@ -19,7 +19,7 @@ from clapgen.clap.audio_tower import AudioTower
 from clapgen.clap.config import ClapConfig
 from clapgen.clap.text_tower import TextTower, tokenize
 from clapgen.errors import ClapgenError
-from clapgen.model_store import load_part, resolve_model, save_part, weights_hash
+from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, resolve_model, save_part, weights_hash
 
 Waveforms = Sequence[NDArray[np.float32] | Tensor] | NDArray[np.float32] | Tensor
 
@@ -49,7 +49,7 @@ class Clap(nn.Module):
         folder = resolve_model(name_or_path)
         config, state = load_part(folder, "clap", ClapConfig)
         model = cls(config, load_tokenizer(folder / "clap" / "tokenizer.json"))
-        model.load_state_dict(state)
+        fill_module(model, state, folder / "clap" / WEIGHTS_FILE)
         model.name, model.hash = str(name_or_path), weights_hash(folder, "clap")
         return model.to(device).eval()
 

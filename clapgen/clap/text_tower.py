@@ -65,9 +65,7 @@ class TextTower(nn.Module):
         self.position_embedding = nn.Parameter(torch.zeros(config.max_tokens, config.width))
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         nn.init.normal_(self.position_embedding, std=0.01)
-        self.blocks = nn.ModuleList(
-            TextBlock(config.width, config.heads, config.dropout) for _ in range(config.layers)
-        )
+        self.blocks = nn.ModuleList(TextBlock(config.width, config.heads, config.dropout) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
         self.width, self.max_tokens = config.width, config.max_tokens
 

@@ -32,8 +32,8 @@ class DiffusionRecipe:
     The condition of a clip is its CLAP text embedding with probability `text_share`, a point between text and audio
     embedding with `blend_share`, else its audio embedding; it is dropped with `condition_dropout`, so that guidance has
     something to push away from. `noise_scale` is the length of Gaussian noise added to the embedding (length 1).
-    Each batch holds crops of one of `crop_seconds`: `training.batch_size` of the shortest, fewer of longer ones, so that
-    every batch costs about the same.
+    Each batch holds crops of one of `crop_seconds`: `training.batch_size` of the shortest, fewer of longer ones, so
+    that every batch costs about the same.
     """
 
     manifest: str = ""
@@ -141,9 +141,7 @@ class DiffusionTask(Task):
         time, noise, latents, mask = batch["time"], batch["noise"], batch["latents"], batch["mask"]
         noisy = torch.lerp(latents, noise, time[:, None, None])
         condition = torch.where(batch["dropped"][:, None], self.network.null_condition, batch["condition"])
-        velocity = self.network(
-            noisy, time, condition, batch["seconds"], None if bool(mask.all()) else mask
-        )
+        velocity = self.network(noisy, time, condition, batch["seconds"], None if bool(mask.all()) else mask)
         error = (velocity.float() - (noise - latents)).square().mean(1)
         return (error * mask).sum() / mask.sum(), {}
 
@@ -176,7 +174,7 @@ class DiffusionTask(Task):
 
 
 def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:
-    """Train a diffusion transformer by a recipe: `clapgen train diffusion --config configs/diffusion/default.yaml …`."""
+    """Train a diffusion transformer by a recipe: `clapgen train diffusion manifest=…`."""
     recipe = load_config(DiffusionRecipe, config, overrides)
     Path(recipe.training.output).mkdir(parents=True, exist_ok=True)
     task = DiffusionTask(recipe)

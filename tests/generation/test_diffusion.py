@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tiny_model import build_tiny_model, randomise
 from torch.nn import functional as F
 
 from clapgen.clap import Clap
@@ -12,7 +13,6 @@ from generation.diffusion import DiffusionConfig, DiffusionTransformer
 from generation.diffusion.latents import LatentCache, extend, frames_of, texts_of
 from generation.diffusion.recipe import DiffusionRecipe, DiffusionTask
 from generation.samplers import sample_multistep, timesteps
-from tiny_model import build_tiny_model, randomise
 
 CONFIG = DiffusionConfig(latent_dim=8, condition_dim=16, width=32, layers=2, heads=2, context_dim=16)
 
@@ -127,9 +127,7 @@ def test_it_learns_a_handful_of_sounds_by_heart(task):
         optimizer.step()
     with torch.no_grad():
         start = torch.randn(latents.shape, generator=torch.Generator().manual_seed(1))
-        made = sample_multistep(
-            lambda x, t: network(x, torch.full((4,), t), condition, seconds), start, timesteps(20)
-        )
+        made = sample_multistep(lambda x, t: network(x, torch.full((4,), t), condition, seconds), start, timesteps(20))
     distance = (made[:, None] - latents[None]).square().mean((2, 3))
     assert distance.argmin(1).tolist() == [0, 1, 2, 3] and float(distance.diagonal().max()) < 0.5
 

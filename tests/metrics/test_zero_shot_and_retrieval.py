@@ -36,7 +36,9 @@ def test_retrieval_equals_a_loop_over_queries():
     figures = retrieval_metrics(audio, text, owner)
     similarity = (text @ audio.T).tolist()
 
-    text_ranks = [sorted(row, reverse=True).index(row[own]) for row, own in zip(similarity, owner.tolist(), strict=True)]
+    text_ranks = [
+        sorted(row, reverse=True).index(row[own]) for row, own in zip(similarity, owner.tolist(), strict=True)
+    ]
     for k in (1, 5, 10):
         assert figures[f"text_to_audio/R@{k}"] == pytest.approx(sum(r < k for r in text_ranks) / 30)
     expected = sum(1 / (r + 1) for r in text_ranks if r < 10) / 30

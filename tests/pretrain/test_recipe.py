@@ -1,10 +1,12 @@
 """The CLAP recipe: its batches, a handful of clips learned by heart, and a text tower that learns its teacher."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from tiny_model import CLAP, SAMPLE_RATE
 
 from clapgen.audio import read_audio
 from clapgen.clap import Clap, ClapConfig
@@ -14,7 +16,6 @@ from clapgen.metrics.zero_shot import class_prompts, zero_shot_accuracy
 from clapgen.training import train
 from pretrain.distillation import DistillationTask, TextRecipe, collect_texts, load_text_tower
 from pretrain.recipe import ClapRecipe, ClapTask, run
-from tiny_model import CLAP, SAMPLE_RATE
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +24,9 @@ def manifest(tmp_path_factory, recordings) -> Path:
     lines = []
     for split in ("train", "val"):
         for clip in recordings:
-            lines.append(
-                f'{{"path": "{clip}", "captions": ["The sound of a {clip.stem}"], "labels": ["{clip.stem}"], '
-                f'"esc50_class": "{clip.stem}", "split": "{split}", "free": {"true" if clip.stem != "door" else "false"}}}'
-            )
-    path.write_text("\n".join(lines))
+            fields = {"path": str(clip), "captions": [f"The sound of a {clip.stem}"], "labels": [clip.stem]}
+            lines.append({**fields, "esc50_class": clip.stem, "split": split, "free": clip.stem != "door"})
+    path.write_text("\n".join(map(json.dumps, lines)))
     return path
 
 

@@ -1,0 +1,60 @@
+"""What a training run says while it runs: log.jsonl, TensorBoard, and a progress bar with the time left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+class TrainingLog:
+    """log.jsonl, TensorBoard and a progress bar with the time left."""
+
+    def __init__(self, output: Path, step: int, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.path = output / "log.jsonl"
+        self._drop_lines_after(step)
+        self.console = Console(stderr=True)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.progress.add_task("training", total=total, completed=step)
+        self.progress.start()
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.board: Any = SummaryWriter(str(output / "tensorboard"), purge_step=step)
+        except ImportError:
+            self.board = None
+
+    def _drop_lines_after(self, step: int) -> None:
+        """A killed run may have logged steps past its last checkpoint: they will be trained, and logged, again."""
+        if not self.path.exists():
+            return
+        lines = [line for line in self.path.read_text().splitlines() if line.endswith("}")]
+        self.path.write_text("".join(f"{line}\n" for line in lines if json.loads(line)["step"] <= step))
+
+    def write(self, step: int, figures: dict[str, float]) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps({"step": step, **figures}) + "\n")
+        if self.board:
+            for key, value in figures.items():
+                self.board.add_scalar(key, value, step)
+        shown = "  ".join(f"{k.removeprefix('val/')} {v:.4g}" for k, v in figures.items())
+        if not self.console.is_terminal:
+            print(f"step {step}  {shown}", flush=True)
+        loss = figures.get("loss", figures.get("loss_generator"))
+        description = f"training, loss {loss:.4f}" if loss is not None else None
+        self.progress.update(self.task, completed=step, description=description)
+
+    def close(self) -> None:
+        self.progress.stop()
+        if self.board:
+            self.board.close()
