@@ -196,6 +196,18 @@ def fill_module(module: torch.nn.Module, state: dict[str, torch.Tensor], file: P
     module.load_state_dict(state)
 
 
+def copy_part(source: str | Path, model_dir: str | Path, part: str) -> None:
+    """Copy a part of another model folder as it is, file by file, and record its checksums."""
+    folder = Path(model_dir) / part
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _files_of(Path(source) / part):
+        content = _read_file(Path(source) / part / name)
+        with atomic_path(folder / name, overwrite=True) as temporary:
+            temporary.write_bytes(content)
+    others = {key: digest for key, digest in _read_checksums(Path(model_dir)).items() if not _belongs(key, part)}
+    _write_checksums(Path(model_dir), others | _digests_of(Path(model_dir), part))
+
+
 def weights_hash(model_dir: str | Path, part: str) -> str:
     """First 12 hex digits of the sha256 of a part's weights, as recorded and as `load_part` checks."""
     key = f"{part}/{WEIGHTS_FILE}"

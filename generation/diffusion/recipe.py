@@ -16,7 +16,7 @@ from clapgen.configuration import load_config, save_config
 from clapgen.data import AudioCache, read_manifest
 from clapgen.errors import ClapgenError
 from clapgen.metrics.zero_shot import class_prompts, zero_shot_accuracy
-from clapgen.model_store import resolve_model, save_part, weights_hash
+from clapgen.model_store import copy_part, resolve_model, save_part, weights_hash
 from clapgen.training import Task, TrainingConfig, train
 from generation.autoencoder.model import Autoencoder
 from generation.diffusion.config import DiffusionConfig
@@ -170,7 +170,10 @@ class DiffusionTask(Task):
         return zero_shot_accuracy(audio, self.clap.embed_text(prompts), torch.arange(len(prompts)))
 
     def export(self, directory: Path) -> None:
+        """The whole model, ready for `clapgen generate --model`: the parts it was trained on go with it."""
         save_part(directory, "diffusion", self.recipe.diffusion, self.network)
+        for part, source in (("clap", self.recipe.clap), ("autoencoder", self.recipe.autoencoder)):
+            copy_part(resolve_model(source), directory, part)
 
 
 def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:

@@ -8,10 +8,12 @@ from torch.nn import functional as F
 
 from clapgen.clap import Clap
 from clapgen.data import AudioCache, Clip
+from clapgen.model_store import verify_model
 from generation.autoencoder.model import Autoencoder
 from generation.diffusion import DiffusionConfig, DiffusionTransformer
 from generation.diffusion.latents import LatentCache, extend, frames_of, texts_of
 from generation.diffusion.recipe import DiffusionRecipe, DiffusionTask
+from generation.pipeline import TextToAudio
 from generation.samplers import sample_multistep, timesteps
 
 CONFIG = DiffusionConfig(latent_dim=8, condition_dim=16, width=32, layers=2, heads=2, context_dim=16)
@@ -130,6 +132,13 @@ def test_it_learns_a_handful_of_sounds_by_heart(task):
         made = sample_multistep(lambda x, t: network(x, torch.full((4,), t), condition, seconds), start, timesteps(20))
     distance = (made[:, None] - latents[None]).square().mean((2, 3))
     assert distance.argmin(1).tolist() == [0, 1, 2, 3] and float(distance.diagonal().max()) < 0.5
+
+
+def test_what_it_exports_is_a_whole_model(task, tmp_path):
+    task.export(tmp_path / "model")
+    model = TextToAudio.from_pretrained(tmp_path / "model")
+    [sound] = model.generate(["rain"], seconds=1.0, num_steps=2)
+    assert sound.waveform.shape == (model.sample_rate,) and not any(c.problem for c in verify_model(tmp_path / "model"))
 
 
 def test_short_sounds_are_extended_by_themselves():
