@@ -195,7 +195,7 @@ class TextToAudio:
         results = []
         for row, prompt in enumerate(prompts):
             own = slice(row * candidates, (row + 1) * candidates)
-            audio = self.clap.embed_audio(waveforms[own], self.sample_rate)
+            audio = torch.cat([self.clap.embed_audio([waveform], self.sample_rate) for waveform in waveforms[own]])
             scores = self.clap.similarity(audio, embedded[row : row + 1].cpu())[:, 0].tolist()
             best = max(range(candidates), key=scores.__getitem__)
             results.append(

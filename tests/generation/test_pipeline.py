@@ -1,0 +1,100 @@
+"""What `TextToAudio` promises: a seed is a sound, whatever is beside it; candidates are ranked within their prompt."""
+
+import numpy as np
+import pytest
+import torch
+from tiny_model import SAMPLE_RATE, build_tiny_model
+
+from clapgen.errors import ClapgenError
+from clapgen.model_store import save_part
+from generation.pipeline import TextToAudio
+
+PROMPTS = ["rain on a tin roof", "a dog barks twice", "church bells"]
+QUICK = {"seconds": 1.0, "num_steps": 4}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> TextToAudio:
+    return TextToAudio.from_pretrained(build_tiny_model(tmp_path_factory.mktemp("tiny")))
+
+
+def test_sounds_are_as_long_as_asked_and_peak_at_minus_one_dbfs(model):
+    for seconds in (0.5, 1.0, 1.37):
+        [sound] = model.generate(["rain"], seconds=seconds, num_steps=2)
+        assert sound.waveform.shape == (round(seconds * SAMPLE_RATE),) and sound.waveform.dtype == np.float32
+        assert np.abs(sound.waveform).max() == pytest.approx(10 ** (-1 / 20), abs=1e-4)
+        assert sound.sample_rate == SAMPLE_RATE and sound.prompt == "rain" and -1 <= sound.score <= 1
+
+
+def test_an_item_of_a_batch_is_bit_for_bit_the_item_alone(model):
+    together = model.generate(PROMPTS, seeds=[5, 6, 7], **QUICK)
+    for prompt, seed, sound in zip(PROMPTS, [5, 6, 7], together, strict=True):
+        [alone] = model.generate([prompt], seed=seed, **QUICK)
+        assert np.array_equal(alone.waveform, sound.waveform) and alone.score == sound.score
+
+
+def test_seeds_prompts_and_guidance_change_the_sound(model):
+    [first] = model.generate(["rain"], **QUICK)
+    for change in ({"seed": 1}, {"guidance_scale": 1.0}, {"negative_prompt": "wind"}, {"num_steps": 5}):
+        [other] = model.generate(["rain"], **{**QUICK, **change})
+        assert not np.array_equal(first.waveform, other.waveform)
+
+
+def test_candidates_are_ranked_within_their_own_prompt(model):
+    best = model.generate(PROMPTS, seed=10, candidates=3, **QUICK)
+    for prompt, sound in zip(PROMPTS, best, strict=True):
+        singles = [model.generate([prompt], seed=10 + c, **QUICK)[0] for c in range(3)]
+        assert sound.candidate_scores == [single.score for single in singles]
+        winner = max(singles, key=lambda single: single.score)
+        assert sound.seed == winner.seed and np.array_equal(sound.waveform, winner.waveform)
+
+
+def test_the_callback_counts_steps_and_items(model):
+    seen = []
+    model.generate(PROMPTS[:2], callback=seen.append, **QUICK)
+    assert [(s["item"], s["i"]) for s in seen] == [(item, i) for item in range(2) for i in range(4)]
+    assert all(s["num_items"] == 2 and s["num_steps"] == 4 for s in seen)
+
+
+def test_full_precision_is_near_bfloat16(model, tmp_path):
+    build_tiny_model(tmp_path)
+    exact = TextToAudio.from_pretrained(tmp_path, dtype="float32")
+    assert exact.describe()["dtype"] == "float32"
+    a, b = (m.generate(["rain"], **QUICK)[0].waveform for m in (exact, model))
+    assert not np.array_equal(a, b) and np.corrcoef(a, b)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"prompts": [" "]}, "prompt is empty"),
+        ({"seconds": -1}, "seconds must be"),
+        ({"seconds": 1e9}, "seconds must be"),
+        ({"seconds": float("nan")}, "seconds must be"),
+        ({"num_steps": 0}, "steps must be"),
+        ({"guidance_scale": -1}, "guidance must be"),
+        ({"guidance_scale": float("nan")}, "guidance must be"),
+        ({"candidates": 0}, "candidates must be"),
+        ({"seeds": [1, 2]}, "2 seeds"),
+        ({"sampler": "hoin"}, "heun"),
+    ],
+)
+def test_values_out_of_range_are_named(model, change, problem):
+    with pytest.raises(ClapgenError, match=problem):
+        model.generate(**{"prompts": ["rain"], **QUICK, **change})
+
+
+def test_parts_that_were_not_trained_for_each_other_are_refused(model, tmp_path):
+    build_tiny_model(tmp_path)
+    with torch.no_grad():
+        model.clap.text_projection[0].bias += 1
+    save_part(tmp_path, "clap", model.clap.config, model.clap)
+    with torch.no_grad():
+        model.clap.text_projection[0].bias -= 1
+    with pytest.raises(ClapgenError, match="was trained with clap"):
+        TextToAudio.from_pretrained(tmp_path)
+
+
+def test_an_unknown_dtype_is_named(tmp_path):
+    with pytest.raises(ClapgenError, match="float16"):
+        TextToAudio.from_pretrained(tmp_path, dtype="float16")
