@@ -107,6 +107,20 @@ def test_inverse_stft_undoes_the_stft(autoencoder: Autoencoder) -> None:
     torch.testing.assert_close(decoder._overlap_add(spectrum), waveform[:, margin:-margin], atol=1e-5, rtol=0)
 
 
+@torch.no_grad()
+def test_principal_components_rebuild_the_spectrum_before_any_training(autoencoder: Autoencoder) -> None:
+    levels = 10 ** (noise(24, 1) / 2 - 1.5)  # white noise at many levels: one component says nearly all of it
+    waveforms = levels * noise(24, 6400, seed=1)
+    autoencoder.start_from_principal_components(waveforms)
+    latents = autoencoder.encode(waveforms)
+    torch.testing.assert_close(latents[:, 0].std(), torch.tensor(1.0), atol=0.05, rtol=0)
+    assert latents[:, 0].mean().abs() < 0.05
+    rebuilt = autoencoder.decode(latents)
+    gains_db = 20 * torch.log10(rebuilt.std(1) / waveforms.std(1))
+    assert gains_db.abs().max() < 6
+    assert gains_db.std() < 1
+
+
 def test_steady_tone_keeps_its_phase_at_any_frequency() -> None:
     """440.7 Hz is no multiple of the frame rate: frames that merely repeat could not sound at it."""
     config = AutoencoderConfig()
