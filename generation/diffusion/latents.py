@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,14 +52,16 @@ class LatentCache:
         seconds: float,
         class_field: str = "",
     ) -> LatentCache:
-        """Read from `folder` what was made of the same clips by the same `weights` (their hashes), or make it.
+        """Read from `folder` what was made of the same clips and texts by the same `weights` (their hashes), or make it.
 
         Each clip is kept as it is (its first `seconds`) and, if it is shorter, also repeated up to `seconds`: a
         question for ten seconds of a dog that barked once must be answered by some more barks.
         """
-        key = hashlib.sha256(
-            "|".join([*weights, str(seconds), *(str(c.path) for c in cache.clips)]).encode()
-        ).hexdigest()[:16]
+        clips = [
+            [str(clip.path), int(length), texts_of(clip, class_field)]
+            for clip, length in zip(cache.clips, cache.lengths, strict=True)
+        ]
+        key = hashlib.sha256(json.dumps([*weights, seconds, clips]).encode()).hexdigest()[:16]
         path = Path(folder) / f"latents-{key}.safetensors"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,6 +102,7 @@ def _level(waveform: NDArray[np.float32]) -> float:
 def _encode_all(
     cache: AudioCache, autoencoder: Autoencoder, clap: Clap, seconds: float, class_field: str
 ) -> dict[str, Tensor]:
+    from rich.console import Console
     from rich.progress import track
 
     longest = round(seconds * autoencoder.sample_rate)
@@ -106,7 +110,7 @@ def _encode_all(
     clip_of: list[int] = []
     audio: list[Tensor] = []
     texts: list[list[str]] = []
-    for index, clip in enumerate(track(cache.clips, "encoding")):
+    for index, clip in enumerate(track(cache.clips, "encoding", console=Console(stderr=True))):
         waveform = cache.waveform(index)[:longest]
         versions = [waveform]
         if len(waveform) < longest:

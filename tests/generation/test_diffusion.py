@@ -167,8 +167,11 @@ def test_the_cache_is_read_back_and_pairs_every_sound_with_its_clip(task, tmp_pa
             expected = autoencoder.encode(torch.from_numpy(waveform)[None])[0].T
             start = int(made.starts[sound])
             assert torch.allclose(made.latents[start : start + len(expected)].float(), expected, atol=1e-2)
-    text = clap.embed_text([recordings[2].stem])
+    text = clap.embed_text([recordings[2].stem, "another sentence"])
     assert torch.allclose(made.text[made.text_starts[2]], text[0], atol=1e-4)
+    clips[2].captions[0] = "another sentence"  # an edited manifest is not answered with the old embeddings
+    edited = LatentCache.build(audio, autoencoder, clap, ["x"], tmp_path, 2.0)
+    assert torch.allclose(edited.text[edited.text_starts[2]], text[1], atol=1e-4)
 
 
 def test_a_clip_is_asked_for_by_captions_and_names():
