@@ -75,6 +75,12 @@ class Autoencoder(nn.Module):
         unproject.weight.copy_(directions * deviations)
         unproject.bias.copy_(mean)
 
+    @torch.no_grad()
+    def latent_importance(self) -> Tensor:
+        """How far a deviation of each latent channel moves the decoder's envelope: `(latent_dim,)`, 1 in the mean."""
+        moved = self.decoder.unproject.weight.norm(dim=0) * self.latent_scale.std
+        return moved / moved.mean()
+
     def encode(self, waveform: Tensor) -> Tensor:
         """Latents of sounds at `sample_rate`.
 

@@ -13,11 +13,10 @@ from torch.nn import functional as F
 
 from clapgen.clap import Clap
 from clapgen.configuration import load_config, save_config
-from clapgen.data import AudioCache, read_manifest
-from clapgen.errors import ClapgenError
+from clapgen.data import AudioCache, no_clips, read_manifest
 from clapgen.metrics.zero_shot import class_prompts, zero_shot_accuracy
 from clapgen.model_store import copy_part, resolve_model, save_part, weights_hash
-from clapgen.training import Task, TrainingConfig, train
+from clapgen.training import Task, TrainingConfig, seeded, to_device, train
 from generation.autoencoder.model import Autoencoder
 from generation.diffusion.config import DiffusionConfig
 from generation.diffusion.latents import LatentCache, frames_of
@@ -32,6 +31,8 @@ class DiffusionRecipe:
     The condition of a clip is its CLAP text embedding with probability `text_share`, a point between text and audio
     embedding with `blend_share`, else its audio embedding; it is dropped with `condition_dropout`, so that guidance has
     something to push away from. `noise_scale` is the length of Gaussian noise added to the embedding (length 1).
+    The error of each latent channel counts with its importance to the decoder to the power `importance_power` (0: all
+    alike): most channels are fine detail that no condition foretells, the first few carry what the sound is.
     Each batch holds crops of one of `crop_seconds`: `training.batch_size` of the shortest, fewer of longer ones, so
     that every batch costs about the same.
     """
@@ -49,6 +50,7 @@ class DiffusionRecipe:
     text_share: float = 0.5
     blend_share: float = 0.2
     noise_scale: float = 0.1
+    importance_power: float = 0.5
     condition_dropout: float = 0.1
     evaluation_steps: int = 12
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
@@ -69,9 +71,12 @@ class DiffusionTask(Task):
         self.frame_rate = self.autoencoder.sample_rate / self.autoencoder.hop_length
         self.training_set = self._latents(recipe.train_split, free_only=recipe.free_only)
         if self.training_set is None:
-            raise ClapgenError(f'{recipe.manifest} has no clip of split "{recipe.train_split}" to train on')
+            raise no_clips(recipe.manifest, recipe.train_split, recipe.free_only)
         self.validation_set = self._latents(recipe.validation_split, free_only=False)
-        self.network = DiffusionTransformer(recipe.diffusion)
+        with seeded(recipe.training.seed):
+            self.network = DiffusionTransformer(recipe.diffusion)
+        weights = self.autoencoder.latent_importance() ** recipe.importance_power
+        self.channel_weights = (weights / weights.mean())[:, None]  # (latent_dim, 1)
 
     def _latents(self, split: str, free_only: bool) -> LatentCache | None:
         recipe = self.recipe
@@ -142,29 +147,25 @@ class DiffusionTask(Task):
         noisy = torch.lerp(latents, noise, time[:, None, None])
         condition = torch.where(batch["dropped"][:, None], self.network.null_condition, batch["condition"])
         velocity = self.network(noisy, time, condition, batch["seconds"], None if bool(mask.all()) else mask)
-        error = (velocity.float() - (noise - latents)).square().mean(1)
+        error = (self.channel_weights.to(velocity.device) * (velocity.float() - (noise - latents)).square()).mean(1)
         return (error * mask).sum() / mask.sum(), {}
 
     def evaluate(self) -> dict[str, float]:
         """Flow-matching loss on held-out crops, and how many class prompts come out as sounds of their class."""
         figures: dict[str, float] = {}
         if self.validation_set is not None:
-            losses = [
-                self.loss(
-                    self._crops(self.validation_set, self.recipe.training.batch_size, torch.Generator().manual_seed(i)),
-                    "model",
-                    0,
-                )[0]
-                for i in range(8)
-            ]
-            figures["loss"] = float(torch.stack([x for x in losses if x is not None]).mean())
+            size, device = self.recipe.training.batch_size, self.network.null_condition.device
+            batches = (self._crops(self.validation_set, size, torch.Generator().manual_seed(i)) for i in range(8))
+            losses = [self.loss(to_device(batch, device), "model", 0)[0] for batch in batches]
+            figures["loss"] = float(torch.stack(losses).mean())
         if self.class_names:
             figures["prompt_accuracy"] = self._prompt_accuracy()
         return figures
 
     def _prompt_accuracy(self) -> float:
         prompts = class_prompts(self.class_names)
-        pipeline = TextToAudio(self.network, self.autoencoder, self.clap, name="training")
+        device = self.network.null_condition.device
+        pipeline = TextToAudio(self.network, self.autoencoder.to(device), self.clap.to(device), name="training")
         sounds = pipeline.generate(prompts, seconds=5.0, num_steps=self.recipe.evaluation_steps, seed=0)
         audio = self.clap.embed_audio([s.waveform for s in sounds], self.autoencoder.sample_rate)
         return zero_shot_accuracy(audio, self.clap.embed_text(prompts), torch.arange(len(prompts)))
@@ -179,7 +180,6 @@ class DiffusionTask(Task):
 def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:
     """Train a diffusion transformer by a recipe: `clapgen train diffusion manifest=…`."""
     recipe = load_config(DiffusionRecipe, config, overrides)
-    Path(recipe.training.output).mkdir(parents=True, exist_ok=True)
     task = DiffusionTask(recipe)
     save_config(recipe, Path(recipe.training.output) / "config.yaml")
     return train(task, recipe.training)
