@@ -54,6 +54,13 @@ def test_retrieval_equals_a_loop_over_queries():
     assert figures["audio_to_text/mAP@10"] == pytest.approx(sum(precision) / 12)
 
 
+def test_a_clip_without_captions_is_no_query():
+    audio = embeddings(8, 6)
+    figures = retrieval_metrics(audio, -audio[:4], torch.arange(4))
+    with_more = retrieval_metrics(embeddings(8, 6), -audio[:2], torch.arange(2))
+    assert figures["audio_to_text/R@1"] == with_more["audio_to_text/R@1"] == 0.0
+
+
 def test_perfect_pairs_score_one():
     audio = embeddings(8, 6)
     figures = retrieval_metrics(audio, audio, torch.arange(8))
