@@ -19,6 +19,7 @@ from clapgen.clap.audio_tower import AudioTower
 from clapgen.clap.config import ClapConfig
 from clapgen.clap.text_tower import TextTower, tokenize
 from clapgen.errors import ClapgenError
+from clapgen.files import atomic_path
 from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, resolve_model, save_part, weights_hash
 
 Waveforms = Sequence[NDArray[np.float32] | Tensor] | NDArray[np.float32] | Tensor
@@ -56,8 +57,7 @@ class Clap(nn.Module):
     def save_pretrained(self, model_dir: str | Path) -> None:
         """Write `clap/` (config, tokenizer, fp16 weights) into a model folder."""
         folder = Path(model_dir) / "clap"
-        folder.mkdir(parents=True, exist_ok=True)
-        self.tokenizer.save(str(folder / "tokenizer.json"))
+        save_tokenizer(self.tokenizer, folder / "tokenizer.json")
         save_part(Path(model_dir), "clap", self.config, self)
 
     @property
@@ -128,12 +128,16 @@ class Clap(nn.Module):
         return self.project_audio(self.audio_tower.log_mel(torch.stack(windows).to(self.device))).cpu()
 
     def _at_own_rate(self, waveform: Any, sample_rate: int) -> Tensor:
-        samples = np.asarray(waveform, dtype=np.float32)
+        samples = waveform.detach().cpu() if isinstance(waveform, Tensor) else waveform
+        samples = np.asarray(samples, dtype=np.float32)
         if samples.ndim != 1 or samples.size == 0:
             raise ClapgenError(f"a waveform must be mono and not empty, shape (samples,); got shape {samples.shape}")
         if not np.isfinite(samples).all():
             raise ClapgenError("a waveform holds NaN or infinite samples")
-        return torch.from_numpy(np.ascontiguousarray(resample(samples, sample_rate, self.sample_rate)))
+        samples = resample(samples, sample_rate, self.sample_rate)
+        if samples.size == 0:
+            raise ClapgenError(f"a waveform is too short: nothing is left of it at {self.sample_rate} Hz")
+        return torch.from_numpy(np.ascontiguousarray(samples))
 
     def _windows(self, waveform: Any, sample_rate: int) -> list[Tensor]:
         samples, window = self._at_own_rate(waveform, sample_rate), self.window
@@ -147,6 +151,12 @@ def repeat_pad(waveform: Tensor, length: int) -> Tensor:
     """Tile (..., samples) as often as it fits whole into `length`, then pad with zeros (LAION-CLAP's "repeatpad")."""
     tiled = waveform.repeat(*[1] * (waveform.ndim - 1), max(1, length // waveform.shape[-1]))
     return F.pad(tiled, (0, length - tiled.shape[-1]))
+
+
+def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
+    """Write a tokenizer.json, replacing an earlier one in one step."""
+    with atomic_path(path, overwrite=True) as temporary:
+        temporary.write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
