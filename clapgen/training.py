@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from clapgen.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from clapgen.errors import ClapgenError
+from clapgen.interrupts import interrupts_wait
 from clapgen.training_log import TrainingLog
 
 
@@ -113,6 +114,14 @@ def step_seed(seed: int, index: int, rank: int) -> int:
     return (state ^ (state >> 31)) >> 1
 
 
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Let new networks draw their weights from `seed`, without touching the caller's chance."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
 def train(task: Task, config: TrainingConfig, resume: bool = True) -> dict[str, float]:
     """Train `task` to `config.steps`, going on from the newest checkpoint in `config.output` if there is one.
 
@@ -131,7 +140,7 @@ class _Loop:
             raise ClapgenError('training needs accelerate: pip install "clapgen[train]"') from error
         if config.precision not in ("bf16", "no"):
             raise ClapgenError(f'unknown precision "{config.precision}": choose bf16 or no')
-        self.accelerator = Accelerator(mixed_precision=config.precision)
+        self.accelerator = Accelerator()  # precision stays ours: accelerate's is fixed for the life of a process
         self.task, self.config = task, config
         self.output = Path(config.output)
         self.step, self.seconds = 0, 0.0
@@ -165,8 +174,9 @@ class _Loop:
         clock_base = self.seconds
         try:
             while self.step < self.config.steps:
-                sums = self._train_step(batches)
-                self.step += 1
+                with interrupts_wait(self.accelerator.num_processes == 1):
+                    sums = self._train_step(batches)
+                    self.step += 1
                 self.seconds = clock_base + time.monotonic() - started
                 if self.log and (self.step % self.config.log_every == 0 or self.step == self.config.steps):
                     rate = (self.step - logged_at) / max(1e-9, self.seconds - clock_base)
@@ -177,7 +187,8 @@ class _Loop:
                 if self.step % self.config.save_every == 0 or last:
                     self._save()
         except KeyboardInterrupt:
-            self._save()
+            if self.accelerator.num_processes == 1:  # others may be in another step: their last checkpoint counts
+                self._save()
             raise
         finally:
             batches.close()
@@ -187,7 +198,7 @@ class _Loop:
 
     def _train_step(self, batches: Iterator[Any]) -> dict[str, float]:
         config, accelerator = self.config, self.accelerator
-        micro_batches = [_to_device(next(batches), accelerator.device) for _ in range(config.accumulate)]
+        micro_batches = [to_device(next(batches), accelerator.device) for _ in range(config.accumulate)]
         torch.manual_seed(step_seed(config.seed + 1, self.step, accelerator.process_index))
         rate = learning_rate_at(self.step, config)
         figures: dict[str, float] = {"learning_rate": rate}
@@ -195,7 +206,7 @@ class _Loop:
             optimizer.zero_grad(set_to_none=True)
             trained = False
             for batch in micro_batches:
-                with accelerator.autocast():
+                with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
                     loss, details = self.task.loss(batch, name, self.step)
                 if loss is None:
                     continue
@@ -211,7 +222,7 @@ class _Loop:
         return figures
 
     def _update(self, optimizer: torch.optim.Optimizer, rate: float) -> float:
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         self._average_gradients(parameters)
         norm = nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
         for group in optimizer.param_groups:
@@ -220,10 +231,14 @@ class _Loop:
         return float(norm)
 
     def _average_gradients(self, parameters: list[nn.Parameter]) -> None:
-        """Mean over processes, in one flat buffer. Own code rather than DDP: tasks call networks in any order."""
+        """Mean over processes, in one flat buffer. Own code rather than DDP: tasks call networks in any order.
+
+        Only parameters with a gradient, the same ones in every process: a gradient of zero would let AdamW go on
+        moving a network that is frozen.
+        """
         if self.accelerator.num_processes == 1:
             return
-        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+        gradients = [p.grad for p in parameters if p.grad is not None]
         flat = self.accelerator.reduce(torch.cat([g.flatten() for g in gradients]), reduction="mean")
         for parameter, piece in zip(parameters, flat.split([g.numel() for g in gradients]), strict=True):
             parameter.grad = piece.view_as(parameter)
@@ -249,11 +264,11 @@ class _Loop:
     def _averaged_weights(self) -> Iterator[None]:
         """The moving averages in the networks' place, in eval mode; the weights in training come back after."""
         kept = {n: {k: v.detach().clone() for k, v in self.networks[n].state_dict().items()} for n in self.ema}
-        for name, average in self.ema.items():
-            self.networks[name].load_state_dict(average)
-        for network in self.networks.values():
-            network.eval()
         try:
+            for name, average in self.ema.items():
+                self.networks[name].load_state_dict(average)
+            for network in self.networks.values():
+                network.eval()
             yield
         finally:
             for name, state in kept.items():
@@ -320,9 +335,10 @@ class _Loop:
         self.step, self.seconds = int(meta["step"]), float(meta["seconds"])
 
 
-def _to_device(batch: Any, device: torch.device) -> Any:
+def to_device(batch: Any, device: torch.device) -> Any:
+    """A batch of tensors and dicts of them on `device`."""
     if isinstance(batch, Tensor):
         return batch.to(device, non_blocking=True)
     if isinstance(batch, dict):
-        return {key: _to_device(value, device) for key, value in batch.items()}
+        return {key: to_device(value, device) for key, value in batch.items()}
     return batch

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from clapgen.files import atomic_path
+
 
 class TrainingLog:
     """log.jsonl, TensorBoard and a progress bar with the time left."""
@@ -30,7 +32,7 @@ class TrainingLog:
         try:
             from torch.utils.tensorboard import SummaryWriter
 
-            self.board: Any = SummaryWriter(str(output / "tensorboard"), purge_step=step)
+            self.board: Any = SummaryWriter(str(output / "tensorboard"), purge_step=step + 1)
         except ImportError:
             self.board = None
 
@@ -39,7 +41,8 @@ class TrainingLog:
         if not self.path.exists():
             return
         lines = [line for line in self.path.read_text().splitlines() if line.endswith("}")]
-        self.path.write_text("".join(f"{line}\n" for line in lines if json.loads(line)["step"] <= step))
+        with atomic_path(self.path, overwrite=True) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in lines if json.loads(line)["step"] <= step))
 
     def write(self, step: int, figures: dict[str, float]) -> None:
         with self.path.open("a") as file:

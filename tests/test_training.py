@@ -76,11 +76,36 @@ def test_a_run_killed_and_resumed_has_the_losses_and_weights_of_one_that_was_not
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert newest_checkpoint(tmp_path / "killed" / "checkpoints").name == "step-00000004"
+    assert newest_checkpoint(tmp_path / "killed" / "checkpoints").name in ("step-00000004", "step-00000008")
     train(Regression(), config(tmp_path / "killed"))
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
     states = [torch.load(tmp_path / n / "model" / "network.pt", weights_only=True) for n in ("whole", "killed")]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_ctrl_c_waits_for_the_end_of_a_step_and_loses_none(tmp_path):
+    class Interrupted(Regression):
+        def loss(self, batch, group, step):
+            if step == 6:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().loss(batch, group, step)
+
+    train(Regression(), config(tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        train(Interrupted(), config(tmp_path / "stopped"))
+    assert newest_checkpoint(tmp_path / "stopped" / "checkpoints").name == "step-00000007"
+    train(Regression(), config(tmp_path / "stopped"))
+    left, right = losses(tmp_path / "whole"), losses(tmp_path / "stopped")
+    assert {step: loss for step, loss in left.items() if step != 7} == {s: loss for s, loss in right.items() if s != 7}
+
+
+def test_precision_is_chosen_run_by_run(tmp_path):
+    plain, half = config(tmp_path / "plain"), config(tmp_path / "half")
+    half.precision = "bf16"
+    for options in (plain, half, plain):
+        train(Regression(), options)
+    assert losses(tmp_path / "plain") != losses(tmp_path / "half")
+    assert losses(tmp_path / "plain")[12] == pytest.approx(losses(tmp_path / "half")[12], rel=0.1)
 
 
 def test_accumulated_micro_batches_give_the_gradient_of_their_mean(tmp_path):
@@ -139,7 +164,7 @@ from pretrain.objectives import make_objective
 class Pairs(Task):
     def __init__(self, objective, rank, world):
         torch.manual_seed(0)
-        self.towers = nn.ModuleList([nn.Linear(6, 5), nn.Linear(7, 5)])
+        self.towers = nn.ModuleList([nn.Linear(6, 5), nn.Linear(7, 5), nn.Linear(5, 5)])  # the last is frozen early
         self.objective, self.rank, self.world = make_objective(objective), rank, world
     def networks(self):
         return {{"towers": self.towers, "objective": self.objective}}
@@ -151,6 +176,8 @@ class Pairs(Task):
         return {{"audio": audio[part], "text": text[part], "groups": groups[part]}}
     def loss(self, batch, group, step):
         audio, text = (F.normalize(t(batch[k]), dim=-1) for t, k in zip(self.towers, ("audio", "text")))
+        if step == 0:
+            audio = F.normalize(audio + self.towers[2](audio), dim=-1)
         return self.objective(audio, text, torch.tensor(10.0), batch["groups"]), {{}}
 
 rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
