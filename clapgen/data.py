@@ -74,6 +74,16 @@ def read_manifest(path: str | Path) -> list[Clip]:
     return clips
 
 
+def no_clips(manifest: str | Path, split: str, free_only: bool) -> ClapgenError:
+    """The error of a recipe whose choice of clips is empty."""
+    if free_only:
+        return ClapgenError(
+            f'{manifest} has no clip of split "{split}" with "free": true to train on; say in the manifest which clips '
+            "are free, or set free_only=false to train on all."
+        )
+    return ClapgenError(f'{manifest} has no clip of split "{split}" to train on; set another split.')
+
+
 def _parse_line(line: bytes, folder: Path, where: str) -> Clip:
     try:
         fields = json.loads(line)

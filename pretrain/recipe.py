@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from clapgen.clap import Clap, ClapConfig
-from clapgen.clap.text_tower import tokenize, train_tokenizer
+from clapgen.clap import Clap, ClapConfig, TextTowerConfig
+from clapgen.clap.text_tower import TextTower, tokenize, train_tokenizer
 from clapgen.configuration import load_config, save_config
-from clapgen.data import AudioCache, Clip, read_manifest
+from clapgen.data import AudioCache, Clip, no_clips, read_manifest
 from clapgen.errors import ClapgenError
 from clapgen.metrics.retrieval import retrieval_metrics
 from clapgen.metrics.zero_shot import class_prompts, zero_shot_accuracy
-from clapgen.training import Task, TrainingConfig, train, weight_decay_groups
+from clapgen.training import Task, TrainingConfig, seeded, train, weight_decay_groups
 from pretrain import augment, captions
 from pretrain.distillation import load_text_tower
 from pretrain.objectives import make_objective
@@ -44,8 +46,9 @@ class ClapRecipe:
 
     `objectives` maps names (infonce, soft-infonce, sigmoid) to weights; `prompt_classification` weighs the
     classification of every clip among the prompts of all labels. `positives` says which rows of a batch share the
-    truth under soft objectives: those of one "recording" or with the same "labels". `text_model` is a folder with a
-    distilled text tower (`clapgen train text`), trained on at `text_learning_rate_scale` (0 keeps it as it is).
+    truth under soft objectives: those of one "recording" or with the same "labels" (by recording where there are none).
+    `text_model` is a folder with a distilled text tower (`clapgen train text`), trained on at
+    `text_learning_rate_scale` (0 keeps it as it is).
     """
 
     manifest: str = ""
@@ -74,34 +77,34 @@ class ClapTask(Task):
         clips = read_manifest(recipe.manifest)
         chosen = [c for c in clips if c.split in (None, recipe.train_split) and (c.free or not recipe.free_only)]
         if not chosen:
-            raise ClapgenError(f'{recipe.manifest} has no clip of split "{recipe.train_split}" to train on')
+            raise no_clips(recipe.manifest, recipe.train_split, recipe.free_only)
+        text = load_text_tower(Path(recipe.text_model)) if recipe.text_model else None  # before hours of decoding
         rate = recipe.clap.audio.sample_rate
         self.data = AudioCache.build(chosen, rate, recipe.cache)
         held_out = [c for c in clips if c.split == recipe.validation_split]
         self.validation = AudioCache.build(held_out, rate, recipe.cache) if held_out else None
-        self.clap = self._new_model()
+        with seeded(recipe.training.seed):
+            self.clap = self._new_model(text)
+        self.log_mel = copy.deepcopy(self.clap.audio_tower.log_mel)  # stays on the CPU, where batches are made
         self.groups = self._group_numbers(self.data.clips)
-        self.names = sorted({n for clip in self.data.clips for n in true_names(clip, recipe.class_field)})
-        self.prompts = PromptClassification(self.names)
+        names = sorted({n for clip in self.data.clips for n in true_names(clip, recipe.class_field)})
+        self.prompts = PromptClassification(names) if names and recipe.prompt_classification else None
         self.objectives = nn.ModuleDict({name: make_objective(name) for name in recipe.objectives})
 
-    def _new_model(self) -> Clap:
+    def _new_model(self, text: tuple[TextTower, TextTowerConfig, Tokenizer] | None) -> Clap:
         config = self.recipe.clap
-        if not self.recipe.text_model:
+        if text is None:
             texts = [text for clip in self.data.clips for text in [*clip.captions, *clip.labels]]
             return Clap(config, train_tokenizer(sorted(texts), config.text.vocab_size))
-        tower, text_config, tokenizer = load_text_tower(Path(self.recipe.text_model))
-        config.text = text_config
+        tower, config.text, tokenizer = text
         clap = Clap(config, tokenizer)
         clap.text_tower.load_state_dict(tower.state_dict())
         clap.text_tower.requires_grad_(self.recipe.text_learning_rate_scale > 0)
         return clap
 
     def _group_numbers(self, clips: list[Clip]) -> list[int]:
-        keys = [
-            c.recording or str(c.path) if self.recipe.positives == "recording" else "|".join(sorted(c.labels))
-            for c in clips
-        ]
+        by_labels = self.recipe.positives == "labels"
+        keys = ["|".join(sorted(c.labels)) if by_labels and c.labels else c.recording or str(c.path) for c in clips]
         numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
         return [numbers[key] for key in keys]
 
@@ -123,7 +126,7 @@ class ClapTask(Task):
         mixed = torch.rand(size, generator=generator) < options.mix_probability
         mixture = augment.mix_at_snr(first, second, generator, *options.mix_snr_db)
         waveforms = augment.random_gain(torch.where(mixed[:, None], mixture, first), generator, *options.gain_db)
-        log_mel = self.clap.audio_tower.log_mel(waveforms)
+        log_mel = self.log_mel(waveforms)
         log_mel = augment.spec_augment(
             augment.random_roll(log_mel, generator) if options.roll else log_mel,
             generator,
@@ -138,22 +141,15 @@ class ClapTask(Task):
             len(self.data) * (self.groups[b] + 1) + self.groups[a] if m else self.groups[a]
             for a, b, m in zip(*rows, mixed, strict=True)
         ]
-        truth = self.prompts.truth(
-            [[self.data.clips[i] for i in ((a, b) if m else (a,))] for a, b, m in zip(*rows, mixed, strict=True)],
-            self.recipe.class_field,
-        )
-        prompt_tokens, prompt_mask = tokenize(
-            self.clap.tokenizer, self.prompts.texts(generator), self.clap.text_tower.max_tokens
-        )
-        return {
-            "log_mel": log_mel,
-            "tokens": tokens,
-            "mask": mask,
-            "groups": torch.tensor(groups),
-            "truth": truth,
-            "prompt_tokens": prompt_tokens,
-            "prompt_mask": prompt_mask,
-        }
+        batch = {"log_mel": log_mel, "tokens": tokens, "mask": mask, "groups": torch.tensor(groups)}
+        if self.prompts:
+            clips = self.data.clips
+            mixtures = [[clips[i] for i in ((a, b) if m else (a,))] for a, b, m in zip(*rows, mixed, strict=True)]
+            batch["truth"] = self.prompts.truth(mixtures, self.recipe.class_field)
+            batch["prompt_tokens"], batch["prompt_mask"] = tokenize(
+                self.clap.tokenizer, self.prompts.texts(generator), self.clap.text_tower.max_tokens
+            )
+        return batch
 
     def _caption(self, first: int, second: int, mixed: bool, generator: torch.Generator) -> str:
         caption = captions.choose_caption(self.data.clips[first], generator)
@@ -173,7 +169,7 @@ class ClapTask(Task):
             value = objective(audio, text, scale, batch["groups"])
             total = total + self.recipe.objectives[name] * value
             details[name] = value
-        if self.recipe.prompt_classification:
+        if self.prompts:
             prompts = clap.project_text(batch["prompt_tokens"], batch["prompt_mask"])
             value = self.prompts(audio, prompts, scale, batch["truth"])
             total = total + self.recipe.prompt_classification * value
@@ -215,6 +211,6 @@ def retrieval_figures(clap: Clap, audio: Tensor, clips: Sequence[Clip]) -> dict[
 def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:
     """Train a CLAP by a recipe: `clapgen train clap manifest=…`."""
     recipe = load_config(ClapRecipe, config, overrides)
-    Path(recipe.training.output).mkdir(parents=True, exist_ok=True)
+    task = ClapTask(recipe)
     save_config(recipe, Path(recipe.training.output) / "config.yaml")
-    return train(ClapTask(recipe), recipe.training)
+    return train(task, recipe.training)

@@ -52,7 +52,7 @@ class LatentCache:
         seconds: float,
         class_field: str = "",
     ) -> LatentCache:
-        """Read from `folder` what was made of the same clips and texts by the same `weights` (their hashes), or make it.
+        """Read from `folder` what the same `weights` (their hashes) made of the same clips and texts, or make it.
 
         Each clip is kept as it is (its first `seconds`) and, if it is shorter, also repeated up to `seconds`: a
         question for ten seconds of a dog that barked once must be answered by some more barks.

@@ -30,7 +30,7 @@ def manifest(tmp_path_factory, recordings) -> Path:
     return path
 
 
-def recipe_for(manifest: Path, output: Path, **changes) -> ClapRecipe:
+def recipe_for(manifest: Path, output: Path, seed: int = 0, **changes) -> ClapRecipe:
     audio = dataclasses.replace(CLAP.audio, dropout=0.0, widths=[16, 32])
     clap = ClapConfig(dim=32, audio=audio, text=CLAP.text)
     recipe = ClapRecipe(manifest=str(manifest), cache=str(output / "cache"), clap=clap, **changes)
@@ -38,7 +38,7 @@ def recipe_for(manifest: Path, output: Path, **changes) -> ClapRecipe:
     training = recipe.training
     training.output, training.batch_size, training.precision = str(output), 12, "no"
     training.steps, training.evaluate_every, training.warmup_steps, training.ema_decay = 200, 200, 5, 0.9
-    training.learning_rate = 3e-3
+    training.learning_rate, training.seed = 3e-3, seed
     return recipe
 
 
@@ -49,6 +49,33 @@ def test_a_batch_is_a_pure_function_of_its_generator(manifest, tmp_path):
     assert not torch.equal(one["log_mel"], other["log_mel"])
     assert one["log_mel"].shape[0] == len(one["tokens"]) == len(one["truth"]) == 12
     assert torch.allclose(one["truth"].sum(1), torch.ones(12))
+
+
+def test_batches_are_made_on_the_cpu_wherever_the_model_is(manifest, tmp_path):
+    task = ClapTask(recipe_for(manifest, tmp_path))
+    task.clap.to("meta")
+    assert task.batch(0, torch.Generator().manual_seed(0))["log_mel"].device.type == "cpu"
+
+
+def test_the_seed_decides_the_first_weights(manifest, tmp_path):
+    one, two, other = (ClapTask(recipe_for(manifest, tmp_path, seed=seed)).clap.state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert not torch.equal(one["audio_projection.0.weight"], other["audio_projection.0.weight"])
+
+
+def test_clips_without_labels_are_strangers_and_need_no_prompts(tmp_path, recordings):
+    path = tmp_path / "captions.jsonl"
+    path.write_text("\n".join(json.dumps({"path": str(clip), "captions": [clip.stem]}) for clip in recordings))
+    task = ClapTask(recipe_for(path, tmp_path))
+    assert len(set(task.groups)) == len(recordings)
+    batch = task.batch(0, torch.Generator().manual_seed(0))
+    assert "truth" not in batch and "prompts" not in task.loss(batch, "model", 0)[1]
+
+
+def test_a_text_tower_that_is_not_there_is_named_before_anything_is_decoded(manifest, tmp_path):
+    with pytest.raises(ClapgenError, match="nowhere; train it first"):
+        ClapTask(recipe_for(manifest, tmp_path, text_model=str(tmp_path / "nowhere")))
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_handful_of_clips_is_learned_by_heart_and_the_model_can_be_loaded(manifest, tmp_path, recordings):
