@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from clapgen.errors import ClapgenError
 
 
 def save_checkpoint(
@@ -19,22 +24,29 @@ def save_checkpoint(
     meta: dict[str, Any],
     keep: int,
 ) -> Path:
-    """Write `folder/step-N` whole or not at all, then drop all but the `keep` newest."""
-    from safetensors.torch import save_file
+    """Write `folder/step-N` whole or not at all, then drop all but the `keep` newest.
 
+    Raises:
+        ClapgenError: it cannot be written, because the disk is full, say; earlier checkpoints stay.
+    """
     target, temporary = folder / f"step-{step:08d}", folder / f".step-{step:08d}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     flat = {
         f"{name}/{k}": v.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, state in tensors.items()
         for k, v in state.items()
     }
-    save_file(flat, temporary / "weights.safetensors")
-    torch.save(optimizers, temporary / "optimizers.pt")
-    (temporary / "meta.json").write_text(json.dumps(meta))
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.rename(target)
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        save_file(flat, temporary / "weights.safetensors")
+        torch.save(optimizers, temporary / "optimizers.pt")
+        (temporary / "meta.json").write_text(json.dumps(meta))
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
+    except (OSError, RuntimeError, SafetensorError) as error:  # of Python, torch and safetensors, for one and the same
+        shutil.rmtree(temporary, ignore_errors=True)
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ClapgenError(f"cannot write the checkpoint {target}: {reason}; is the disk full?") from error
     for old in sorted(folder.glob("step-*"))[:-keep]:
         shutil.rmtree(old)
     return target
@@ -46,12 +58,19 @@ def newest_checkpoint(folder: Path) -> Path | None:
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any], dict[str, Any]]:
-    """(tensors by network, optimizer states, meta) of a checkpoint that `save_checkpoint` wrote."""
-    from safetensors.torch import load_file
+    """(tensors by network, optimizer states, meta) of a checkpoint that `save_checkpoint` wrote.
 
+    Raises:
+        ClapgenError: it is damaged.
+    """
+    try:
+        weights = load_file(path / "weights.safetensors")
+        optimizers = torch.load(path / "optimizers.pt", map_location="cpu", weights_only=True)
+        meta = json.loads((path / "meta.json").read_text())
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+        raise ClapgenError(f"the checkpoint {path} is damaged; delete it to go on from an earlier one") from error
     tensors: dict[str, dict[str, Tensor]] = {}
-    for key, value in load_file(path / "weights.safetensors").items():
+    for key, value in weights.items():
         name, _, inner = key.partition("/")
         tensors.setdefault(name, {})[inner] = value
-    optimizers = torch.load(path / "optimizers.pt", map_location="cpu", weights_only=True)
-    return tensors, optimizers, json.loads((path / "meta.json").read_text())
+    return tensors, optimizers, meta

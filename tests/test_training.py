@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -140,6 +141,25 @@ def test_a_checkpoint_of_another_network_is_refused_by_name(tmp_path):
 
     with pytest.raises(ClapgenError, match="step-00000012 does not fit"):
         train(Wider(), config(tmp_path))
+
+
+def test_a_damaged_checkpoint_is_named_and_a_full_disk_leaves_the_last_one(tmp_path):
+    train(Regression(), config(tmp_path, steps=4))
+    checkpoint = newest_checkpoint(tmp_path / "checkpoints")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, limit[1]))
+        with pytest.raises(ClapgenError, match=r"cannot write the checkpoint .*step-00000008"):
+            train(Regression(), config(tmp_path, evaluate_every=100))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [checkpoint.name]
+    for name in ("weights.safetensors", "optimizers.pt", "meta.json"):
+        content = (checkpoint / name).read_bytes()
+        (checkpoint / name).write_bytes(content[:-9])
+        with pytest.raises(ClapgenError, match="step-00000004 is damaged"):
+            train(Regression(), config(tmp_path))
+        (checkpoint / name).write_bytes(content)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
