@@ -52,7 +52,7 @@ class ClapRecipe:
     """
 
     manifest: str = ""
-    cache: str = ".cache/clap"
+    cache: str = "runs/cache"
     free_only: bool = False
     train_split: str = "train"
     validation_split: str = "val"

@@ -38,8 +38,8 @@ class DiffusionRecipe:
     """
 
     manifest: str = ""
-    cache: str = ".cache/audio32k"
-    latents: str = ".cache/latents"
+    cache: str = "runs/cache"
+    latents: str = "runs/latents"
     free_only: bool = False
     train_split: str = "train"
     validation_split: str = "val"
