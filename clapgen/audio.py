@@ -169,6 +169,8 @@ def _open(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
     except soundfile.LibsndfileError as error:
         reason = error.error_string.removeprefix("Error : ").rstrip(".")
         raise ClapgenError(f"{path} is not audio that can be read, or is damaged (decoder: {reason}).") from error
+    except TypeError as error:  # a headerless .raw, whose rate and format nobody can know
+        raise ClapgenError(f"{path} is raw samples without a header; convert it to .wav or .flac.") from error
 
 
 def _blocks(

@@ -147,6 +147,7 @@ def broken_files(folder):
         whole.unlink()
     (folder / "text.wav").write_text("Dear diary, this is no sound at all.\n" * 20)
     (folder / "text.mp3").write_text("Dear diary, this is no sound at all.\n" * 20)
+    (folder / "headerless.raw").write_bytes(bytes(1000))
     (folder / "zero bytes.wav").touch()
     soundfile.write(folder / "no samples.wav", np.zeros(0), 44100)
     for name, value in (("nan", np.nan), ("infinite", -np.inf)):
@@ -157,7 +158,7 @@ def broken_files(folder):
 
 def test_every_broken_file_is_named_in_one_line(tmp_path):
     files = broken_files(tmp_path)
-    assert len(files) == 13
+    assert len(files) == 14
     for path in files:
         with pytest.raises(ClapgenError) as caught:
             read_audio(path)
