@@ -46,12 +46,14 @@ def classify(
     resolve_model(model)
     with working("Loading the model"):
         from clapgen.clap import Clap
+        from clapgen.metrics.zero_shot import zero_shot_probabilities
 
         clap = Clap.from_pretrained(model, device=choose_device(device))
     text = clap.embed_text([template.replace("{label}", name) for name in names])
     for path, waveform in sounds.read(clap.sample_rate):
-        cosines = clap.similarity(clap.embed_audio([waveform], clap.sample_rate), text)[0]
-        probabilities = (cosines * clap.logit_scale.detach().cpu()).softmax(0)
+        audio = clap.embed_audio([waveform], clap.sample_rate)
+        cosines = clap.similarity(audio, text)[0]
+        probabilities = zero_shot_probabilities(audio, text, clap.logit_scale.item())[0]
         order = probabilities.argsort(descending=True)[:top].tolist()
         ranked = [(names[index], float(probabilities[index]), float(cosines[index])) for index in order]
         if as_json:
