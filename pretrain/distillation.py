@@ -115,8 +115,7 @@ class DistillationTask(Task):
         teacher = SentenceTeacher()
         words = [template.format(word) for word in teacher.words() for template in recipe.word_templates]
         self.texts = texts + sorted(set(words) - set(texts))
-        self.key = hashlib.sha256("\n".join([str(recipe.text.vocab_size), *self.texts]).encode()).hexdigest()[:12]
-        self.tokenizer = self._tokenizer([*texts, *teacher.words()])
+        self.tokenizer = train_tokenizer([*texts, *teacher.words()], recipe.text.vocab_size)
         self.targets = self._targets(teacher)
         held_out = max(1, int(len(texts) * recipe.validation_share))
         order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(0))
@@ -128,14 +127,9 @@ class DistillationTask(Task):
             self.tower = TextTower(recipe.text)
             self.head = nn.Linear(recipe.text.width, TEACHER_WIDTH)
 
-    def _tokenizer(self, texts: list[str]) -> Tokenizer:
-        path = self.output / f"tokenizer-{self.key}.json"
-        if not path.exists():
-            save_tokenizer(train_tokenizer(texts, self.recipe.text.vocab_size), path)
-        return load_tokenizer(path)
-
     def _targets(self, teacher: SentenceTeacher) -> Tensor:
-        path = self.output / f"targets-{self.key}.safetensors"
+        key = hashlib.sha256("\n".join(self.texts).encode()).hexdigest()[:12]
+        path = self.output / f"targets-{key}.safetensors"
         if not path.exists():
             with atomic_path(path, overwrite=True) as temporary:
                 save_file({"targets": teacher.embed(self.texts).half()}, temporary)

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from clapgen.clap import Clap, ClapConfig, TextTowerConfig
+from clapgen.clap.model import LARGEST_LOG_LOGIT_SCALE
 from clapgen.clap.text_tower import TextTower, tokenize, train_tokenizer
 from clapgen.configuration import load_config, save_config
 from clapgen.data import AudioCache, Clip, no_clips, read_manifest
@@ -161,6 +162,8 @@ class ClapTask(Task):
 
     def loss(self, batch: dict[str, Tensor], group: str, step: int) -> tuple[Tensor, dict[str, Any]]:
         clap = self.clap
+        with torch.no_grad():  # held at the limit, as CLIP does: past it there is no gradient to come back by
+            clap.log_logit_scale.clamp_(max=LARGEST_LOG_LOGIT_SCALE)
         audio = clap.project_audio(batch["log_mel"])
         text = clap.project_text(batch["tokens"], batch["mask"])
         scale = clap.logit_scale

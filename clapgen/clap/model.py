@@ -25,6 +25,7 @@ from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, resolve_mo
 Waveforms = Sequence[NDArray[np.float32] | Tensor] | NDArray[np.float32] | Tensor
 
 WINDOWS_PER_BATCH = 32
+LARGEST_LOG_LOGIT_SCALE = math.log(100)
 
 
 class Clap(nn.Module):
@@ -68,7 +69,7 @@ class Clap(nn.Module):
     @property
     def logit_scale(self) -> Tensor:
         """The learned inverse temperature, at most 100 (Radford et al. 2021)."""
-        return self.log_logit_scale.clamp(max=math.log(100)).exp()
+        return self.log_logit_scale.clamp(max=LARGEST_LOG_LOGIT_SCALE).exp()
 
     def project_audio(self, log_mel: Tensor) -> Tensor:
         """Log-mel (batch, n_mels, frames) in dB to embeddings (batch, dim) of length 1; differentiable."""

@@ -78,6 +78,14 @@ def test_a_text_tower_that_is_not_there_is_named_before_anything_is_decoded(mani
     assert not (tmp_path / "cache").exists()
 
 
+def test_the_logit_scale_stops_at_its_limit_and_can_come_back(manifest, tmp_path):
+    task = ClapTask(recipe_for(manifest, tmp_path))
+    task.clap.log_logit_scale.data.fill_(9.0)
+    loss, figures = task.loss(task.batch(0, torch.Generator().manual_seed(0)), "model", 0)
+    loss.backward()
+    assert figures["logit_scale"].item() == pytest.approx(100) and float(task.clap.log_logit_scale.grad.abs()) > 0
+
+
 def test_a_handful_of_clips_is_learned_by_heart_and_the_model_can_be_loaded(manifest, tmp_path, recordings):
     figures = train(ClapTask(recipe_for(manifest, tmp_path)), recipe_for(manifest, tmp_path).training)
     assert figures["text_to_audio/R@1"] == figures["audio_to_text/R@1"] == 1.0
