@@ -53,6 +53,8 @@ class TrainingLog:
         shown = "  ".join(f"{k.removeprefix('val/')} {v:.4g}" for k, v in figures.items())
         if not self.console.is_terminal:
             print(f"step {step}  {shown}", flush=True)
+        elif any(key.startswith("val/") for key in figures):  # the bar itself has room for the loss alone
+            self.progress.console.print(f"step {step}  {shown}", highlight=False, markup=False)
         loss = figures.get("loss", figures.get("loss_generator"))
         description = f"training, loss {loss:.4f}" if loss is not None else None
         self.progress.update(self.task, completed=step, description=description)
