@@ -83,11 +83,12 @@ class Decoder(nn.Module):
     @torch.no_grad()
     def tone_phase(self, spectra: Tensor) -> Tensor:
         """Phase of each partial at the centre of each frame, `(batch, frames, tones)`, in radians."""
-        frequency = self._tone_frequency(spectra[..., -self.tones :]).double()
+        # on the CPU in double precision: a sum over minutes must be the same on every device
+        frequency = self._tone_frequency(spectra[..., -self.tones :]).cpu().double()
         before = torch.cat([frequency[:, :1], frequency[:, :-1]], dim=1)
         cycles = (frequency + before) / 2 * self.config.hop_length / self.config.n_fft
-        start = torch.arange(self.tones, device=spectra.device) * 0.618034  # all in step would start with a click
-        return (2 * torch.pi * (cycles.cumsum(1) + start).remainder(1)).to(spectra.dtype)
+        start = torch.arange(self.tones) * 0.618034  # all in step would start with a click
+        return (2 * torch.pi * (cycles.cumsum(1) + start).remainder(1)).to(spectra)
 
     def synthesise(self, spectra: Tensor, tone_phase: Tensor, noise: Tensor) -> Tensor:
         """Waveforms `(draws, batch, samples)` of what `predict` said."""
