@@ -20,6 +20,7 @@ from generation.autoencoder.model import Autoencoder
 from generation.diffusion.config import DiffusionConfig
 from generation.diffusion.latents import frames_of
 from generation.diffusion.model import DiffusionTransformer
+from generation.guidance import guided_velocity
 from generation.samplers import get_sampler, timesteps
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.5, 30.0
@@ -143,13 +144,16 @@ class TextToAudio:
         first_seeds = list(seeds) if seeds is not None else [seed] * len(prompts)
         items = [(row, first_seeds[row] + c) for row in range(len(prompts)) for c in range(candidates)]
         times = timesteps(num_steps, time_shift)
-        frames = frames_of(seconds, self.sample_rate / self.autoencoder.hop_length)
+        frame_rate = self.sample_rate / self.autoencoder.hop_length
+        frames = frames_of(seconds, frame_rate)
         samples = round(seconds * self.sample_rate)
         waveforms: list[NDArray[np.float32]] = []
         for group in self._groups(items):
             rows = [row for row, _ in group]
             noise = torch.stack([self._noise(item_seed, frames) for _, item_seed in group]).to(self.device)
-            velocity = self._guided_velocity(embedded[rows], negative, seconds, guidance_scale)
+            velocity = guided_velocity(
+                self.network, embedded[rows], negative, seconds, frame_rate, guidance_scale, self.dtype
+            )
             latents = solve(velocity, noise, times, _numbered(callback, len(waveforms), len(items)))
             decoded = self.autoencoder.decode(latents.float())[:, :samples]
             waveforms.extend(peak_normalise(waveform, PEAK_DBFS) for waveform in decoded.float().cpu().numpy())
@@ -163,26 +167,6 @@ class TextToAudio:
         """Drawn on the CPU, so that a seed is the same sound on every device."""
         generator = torch.Generator().manual_seed(seed)
         return torch.randn(self.autoencoder.latent_dim, frames, generator=generator)
-
-    def _guided_velocity(
-        self, condition: Tensor, negative: Tensor, seconds: float, guidance_scale: float
-    ) -> Callable[[Tensor, float], Tensor]:
-        size = len(condition)
-        guided = guidance_scale != 1.0
-        both = torch.cat([condition, negative.expand(size, -1)]) if guided else condition
-        durations = torch.full((len(both),), seconds, device=self.device)
-
-        def velocity(x: Tensor, time: float) -> Tensor:
-            times = torch.full((len(both),), time, device=self.device)
-            doubled = torch.cat([x, x]) if guided else x
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                slope = self.network(doubled, times, both, durations).float()
-            if not guided:
-                return slope
-            towards, away = slope.chunk(2)
-            return away + guidance_scale * (towards - away)
-
-        return velocity
 
     def _best(
         self,

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass
 class DiffusionConfig:
-    """`clap_hash` and `autoencoder_hash` name the weights whose embeddings and latents it was trained on."""
+    """`clap_hash` and `autoencoder_hash` name the weights whose embeddings and latents it was trained on.
+
+    `window_seconds` is the longest sound it was trained on; longer ones are made window by window.
+    """
 
     latent_dim: int = 64
     condition_dim: int = 256
@@ -16,5 +19,6 @@ class DiffusionConfig:
     heads: int = 4
     context_dim: int = 256
     max_seconds: float = 30.0
+    window_seconds: float = 10.0
     clap_hash: str = ""
     autoencoder_hash: str = ""

@@ -66,6 +66,7 @@ class DiffusionTask(Task):
         self.autoencoder = Autoencoder.from_pretrained(recipe.autoencoder)
         recipe.diffusion.latent_dim = self.autoencoder.latent_dim
         recipe.diffusion.condition_dim = self.clap.dim
+        recipe.diffusion.window_seconds = max(recipe.crop_seconds)
         recipe.diffusion.clap_hash = self.clap.hash
         recipe.diffusion.autoencoder_hash = weights_hash(resolve_model(recipe.autoencoder), "autoencoder")
         self.frame_rate = self.autoencoder.sample_rate / self.autoencoder.hop_length

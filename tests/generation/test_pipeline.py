@@ -7,6 +7,8 @@ from tiny_model import SAMPLE_RATE, build_tiny_model
 
 from clapgen.errors import ClapgenError
 from clapgen.model_store import save_part
+from generation.diffusion import DiffusionConfig
+from generation.guidance import guided_velocity, window_starts
 from generation.pipeline import TextToAudio
 
 PROMPTS = ["rain on a tin roof", "a dog barks twice", "church bells"]
@@ -31,6 +33,30 @@ def test_an_item_of_a_batch_is_bit_for_bit_the_item_alone(model):
     for prompt, seed, sound in zip(PROMPTS, [5, 6, 7], together, strict=True):
         [alone] = model.generate([prompt], seed=seed, **QUICK)
         assert np.array_equal(alone.waveform, sound.waveform) and alone.score == sound.score
+
+
+def test_a_long_sound_is_seen_through_windows_of_the_trained_length(model, monkeypatch):
+    seen = []
+    forward = model.network.forward
+    monkeypatch.setattr(
+        model.network, "forward", lambda x, t, c, s: (seen.append((x.shape[-1], s[0])), forward(x, t, c, s))[1]
+    )
+    monkeypatch.setattr(model.network.config, "window_seconds", 1.0)
+    [sound] = model.generate(["rain"], seconds=2.3, num_steps=1)
+    assert len(sound.waveform) == round(2.3 * SAMPLE_RATE)
+    assert window_starts(58, 25) == [0, 12, 24, 33]
+    assert seen == [(25, 1.0)] * 4
+
+
+def test_windows_of_one_velocity_blend_into_it():
+    class Constant:
+        config = DiffusionConfig(window_seconds=1.0)
+
+        def __call__(self, x, time, condition, seconds):
+            return condition[:, :1, None].expand_as(x)
+
+    velocity = guided_velocity(Constant(), torch.ones(1, 4), torch.zeros(4), 4.0, 25.0, 3.0, torch.float32)
+    assert torch.allclose(velocity(torch.zeros(1, 4, 100), 0.5), torch.tensor(3.0))
 
 
 def test_seeds_prompts_and_guidance_change_the_sound(model):
