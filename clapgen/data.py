@@ -74,14 +74,27 @@ def read_manifest(path: str | Path) -> list[Clip]:
     return clips
 
 
-def no_clips(manifest: str | Path, split: str, free_only: bool) -> ClapgenError:
-    """The error of a recipe whose choice of clips is empty."""
-    if free_only:
-        return ClapgenError(
+def training_clips(manifest: str | Path, split: str = "train", free_only: bool = False) -> list[Clip]:
+    """The clips of a manifest to train on: those of `split` and those that name none, all or only the free ones.
+
+    Raises:
+        ClapgenError: there are none.
+    """
+    clips = [clip for clip in read_manifest(manifest) if clip.split in (None, split)]
+    chosen = [clip for clip in clips if clip.free or not free_only]
+    if chosen:
+        return chosen
+    if clips:
+        raise ClapgenError(
             f'{manifest} has no clip of split "{split}" with "free": true to train on; say in the manifest which clips '
             "are free, or set free_only=false to train on all."
         )
-    return ClapgenError(f'{manifest} has no clip of split "{split}" to train on; set another split.')
+    raise ClapgenError(f'{manifest} has no clip of split "{split}" to train on; set another split.')
+
+
+def held_out_clips(manifest: str | Path, split: str = "val") -> list[Clip]:
+    """The clips of a manifest to measure on: those that name `split`; there may be none."""
+    return [clip for clip in read_manifest(manifest) if clip.split == split]
 
 
 def _parse_line(line: bytes, folder: Path, where: str) -> Clip:

@@ -94,10 +94,10 @@ def attribution(
     force: ForceOption = False,
 ) -> None:
     """List author, licence and address of every training clip, to be shipped beside the weights."""
-    from clapgen.data import read_manifest
+    from clapgen.data import training_clips
     from pretrain.attribution import write_attribution
 
-    clips = [c for c in read_manifest(manifest) if c.split in (None, split) and (c.free or not free_only)]
+    clips = training_clips(manifest, split, free_only)
     say(f"{output}: {write_attribution(clips, output, overwrite=force)} clips")
 
 

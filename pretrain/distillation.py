@@ -23,11 +23,12 @@ from clapgen.clap.config import TextTowerConfig
 from clapgen.clap.model import load_tokenizer, save_tokenizer
 from clapgen.clap.text_tower import TextTower, tokenize, train_tokenizer
 from clapgen.configuration import load_config, save_config
-from clapgen.data import read_manifest
+from clapgen.data import training_clips
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
 from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, save_part
 from clapgen.training import Task, TrainingConfig, seeded, to_device, train, weight_decay_groups
+from pretrain.prompts import true_names
 
 TEACHER_WIDTH = 384
 
@@ -39,6 +40,7 @@ class TextRecipe:
 
     manifest: str = ""
     free_only: bool = True
+    class_field: str = "esc50_class"
     texts: list[str] = field(default_factory=list)
     text_splits: list[str] = field(default_factory=lambda: ["train", "ontology"])
     word_templates: list[str] = field(default_factory=lambda: ["{}", "This is a sound of {}.", "the sound of {}"])
@@ -95,11 +97,9 @@ def collect_texts(recipe: TextRecipe) -> list[str]:
             except (ValueError, KeyError, AttributeError) as error:
                 raise ClapgenError(f'{name}:{number} is not a JSON object with a "caption"') from error
     if recipe.manifest:
-        for clip in read_manifest(Path(recipe.manifest)):
-            if clip.split in (None, "train") and (clip.free or not recipe.free_only):
-                texts += clip.captions
-                names = [*clip.labels, *([clip.extra["esc50_class"]] if clip.extra.get("esc50_class") else [])]
-                texts += [t.format(n.replace("_", " ")) for n in names for t in recipe.word_templates]
+        for clip in training_clips(recipe.manifest, free_only=recipe.free_only):
+            names = true_names(clip, recipe.class_field)
+            texts += [*clip.captions, *(t.format(name) for name in names for t in recipe.word_templates)]
     return sorted(set(texts))
 
 

@@ -16,7 +16,7 @@ from clapgen.clap import Clap, ClapConfig, TextTowerConfig
 from clapgen.clap.model import LARGEST_LOG_LOGIT_SCALE
 from clapgen.clap.text_tower import TextTower, tokenize, train_tokenizer
 from clapgen.configuration import load_config, save_config
-from clapgen.data import AudioCache, Clip, no_clips, read_manifest
+from clapgen.data import AudioCache, Clip, held_out_clips, training_clips
 from clapgen.errors import ClapgenError
 from clapgen.metrics.retrieval import retrieval_metrics
 from clapgen.metrics.zero_shot import class_prompts, zero_shot_accuracy
@@ -75,14 +75,11 @@ class ClapTask(Task):
         if recipe.positives not in ("recording", "labels"):
             raise ClapgenError(f'positives must be "recording" or "labels", not "{recipe.positives}"')
         self.recipe = recipe
-        clips = read_manifest(recipe.manifest)
-        chosen = [c for c in clips if c.split in (None, recipe.train_split) and (c.free or not recipe.free_only)]
-        if not chosen:
-            raise no_clips(recipe.manifest, recipe.train_split, recipe.free_only)
+        chosen = training_clips(recipe.manifest, recipe.train_split, recipe.free_only)
         text = load_text_tower(Path(recipe.text_model)) if recipe.text_model else None  # before hours of decoding
         rate = recipe.clap.audio.sample_rate
         self.data = AudioCache.build(chosen, rate, recipe.cache)
-        held_out = [c for c in clips if c.split == recipe.validation_split]
+        held_out = held_out_clips(recipe.manifest, recipe.validation_split)
         self.validation = AudioCache.build(held_out, rate, recipe.cache) if held_out else None
         with seeded(recipe.training.seed):
             self.clap = self._new_model(text)

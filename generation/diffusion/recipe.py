@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from clapgen.clap import Clap
 from clapgen.configuration import load_config, save_config
-from clapgen.data import AudioCache, no_clips, read_manifest
+from clapgen.data import AudioCache, Clip, held_out_clips, training_clips
 from clapgen.metrics.zero_shot import class_prompts, zero_shot_accuracy
 from clapgen.model_store import copy_part, resolve_model, save_part, weights_hash
 from clapgen.training import Task, TrainingConfig, seeded, to_device, train
@@ -70,24 +70,19 @@ class DiffusionTask(Task):
         recipe.diffusion.clap_hash = self.clap.hash
         recipe.diffusion.autoencoder_hash = weights_hash(resolve_model(recipe.autoencoder), "autoencoder")
         self.frame_rate = self.autoencoder.sample_rate / self.autoencoder.hop_length
-        self.training_set = self._latents(recipe.train_split, free_only=recipe.free_only)
-        if self.training_set is None:
-            raise no_clips(recipe.manifest, recipe.train_split, recipe.free_only)
-        self.validation_set = self._latents(recipe.validation_split, free_only=False)
+        clips = training_clips(recipe.manifest, recipe.train_split, recipe.free_only)
+        self.class_names = sorted({name for clip in clips if (name := clip.extra.get(recipe.class_field))})
+        self.training_set = self._latents(clips)
+        held_out = held_out_clips(recipe.manifest, recipe.validation_split)
+        self.validation_set = self._latents(held_out) if held_out else None
         with seeded(recipe.training.seed):
             self.network = DiffusionTransformer(recipe.diffusion)
         weights = self.autoencoder.latent_importance() ** recipe.importance_power
         self.channel_weights = (weights / weights.mean())[:, None]  # (latent_dim, 1)
 
-    def _latents(self, split: str, free_only: bool) -> LatentCache | None:
+    def _latents(self, clips: list[Clip]) -> LatentCache:
         recipe = self.recipe
-        clips = read_manifest(recipe.manifest)
-        chosen = [c for c in clips if (c.split or recipe.train_split) == split and (c.free or not free_only)]
-        if not chosen:
-            return None
-        if split == recipe.train_split:
-            self.class_names = sorted({n for c in chosen if (n := c.extra.get(recipe.class_field))})
-        audio = AudioCache.build(chosen, self.autoencoder.sample_rate, recipe.cache)
+        audio = AudioCache.build(clips, self.autoencoder.sample_rate, recipe.cache)
         weights = [recipe.diffusion.autoencoder_hash, recipe.diffusion.clap_hash]
         longest = max(recipe.crop_seconds)
         return LatentCache.build(
@@ -98,7 +93,6 @@ class DiffusionTask(Task):
         return {"network": self.network}
 
     def batch(self, index: int, generator: torch.Generator) -> dict[str, Tensor]:
-        assert self.training_set is not None
         return self._crops(self.training_set, self.recipe.training.batch_size, generator)
 
     def _crops(self, data: LatentCache, size: int, generator: torch.Generator) -> dict[str, Tensor]:
