@@ -208,6 +208,13 @@ def copy_part(source: str | Path, model_dir: str | Path, part: str) -> None:
     _write_checksums(Path(model_dir), others | _digests_of(Path(model_dir), part))
 
 
+def is_same_part(source: str | Path, model_dir: str | Path, part: str) -> bool:
+    """Whether both model folders record the same files of a part."""
+    recorded = (_read_checksums(Path(folder)) for folder in (source, model_dir))
+    here, there = ({key: digest for key, digest in sums.items() if _belongs(key, part)} for sums in recorded)
+    return bool(here) and here == there
+
+
 def weights_hash(model_dir: str | Path, part: str) -> str:
     """First 12 hex digits of the sha256 of a part's weights, as recorded and as `load_part` checks."""
     key = f"{part}/{WEIGHTS_FILE}"

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from clapgen.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from clapgen.errors import ClapgenError
 from clapgen.interrupts import interrupts_wait
-from clapgen.training_log import TrainingLog
+from clapgen.training_log import TrainingLog, record_recipe
 
 
 @dataclass
@@ -122,14 +122,18 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def train(task: Task, config: TrainingConfig, resume: bool = True) -> dict[str, float]:
+def train(task: Task, config: TrainingConfig, resume: bool = True, recipe: Any = None) -> dict[str, float]:
     """Train `task` to `config.steps`, going on from the newest checkpoint in `config.output` if there is one.
 
-    Writes `log.jsonl`, `tensorboard/`, `checkpoints/step-*` and, at every evaluation and at the end, what the task
-    exports to `model/`. Returns the last evaluation. Under `accelerate launch` each process draws its own batches and
-    gradients are averaged over processes.
+    Writes `log.jsonl`, `tensorboard/`, `checkpoints/step-*`, the `recipe` (a dataclass) as `config.yaml` and, at every
+    evaluation and at the end, what the task exports to `model/`. Returns the last evaluation. A run that is resumed by
+    another recipe says what has changed. Under `accelerate launch` each process draws its own batches and gradients
+    are averaged over processes.
     """
-    return _Loop(task, config, resume).run()
+    loop = _Loop(task, config, resume)
+    if recipe is not None and loop.accelerator.is_main_process:
+        record_recipe(recipe, loop.output / "config.yaml", resumed=loop.step > 0)
+    return loop.run()
 
 
 class _Loop:
@@ -169,6 +173,8 @@ class _Loop:
         figures: dict[str, float] = {}
         main = self.accelerator.is_main_process
         self.log = TrainingLog(self.output, self.step, self.config.steps) if main else None
+        if self.step >= self.config.steps and not (self.output / "model").exists():
+            figures = self._evaluate()
         batches = self._batches()
         started, logged_at = time.monotonic(), self.step
         clock_base = self.seconds
@@ -194,6 +200,8 @@ class _Loop:
             batches.close()
             if self.log:
                 self.log.close()
+        if self.log:
+            self.log.say(f"trained to step {self.step}: {self.output / 'model'}")
         return figures
 
     def _train_step(self, batches: Iterator[Any]) -> dict[str, float]:

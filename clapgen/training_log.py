@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
+from clapgen.configuration import load_config, save_config, to_dict
 from clapgen.files import atomic_path
 
 
@@ -63,3 +65,25 @@ class TrainingLog:
         self.progress.stop()
         if self.board:
             self.board.close()
+
+    def say(self, text: str) -> None:
+        """A line for people, on stderr."""
+        self.console.print(text, highlight=False, markup=False)
+
+
+def record_recipe(recipe: Any, path: Path, resumed: bool) -> None:
+    """Write the recipe of a run; when it goes on by other settings than it began with, say which."""
+    new = _flat(to_dict(recipe))
+    if resumed and path.exists():
+        old = _flat(to_dict(load_config(type(recipe), path)))
+        changed = [f"{key} {old.get(key)} -> {value}" for key, value in new.items() if old.get(key) != value]
+        if changed:
+            print(f"going on with other settings than before: {', '.join(changed)}", file=sys.stderr)
+    save_config(recipe, path)
+
+
+def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

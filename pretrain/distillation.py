@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from clapgen.clap.config import TextTowerConfig
 from clapgen.clap.model import load_tokenizer, save_tokenizer
 from clapgen.clap.text_tower import TextTower, tokenize, train_tokenizer
-from clapgen.configuration import load_config, save_config
+from clapgen.configuration import load_config
 from clapgen.data import training_clips
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
@@ -186,6 +186,4 @@ def load_text_tower(model_dir: Path) -> tuple[TextTower, TextTowerConfig, Tokeni
 def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:
     """Train the text tower of a recipe: `clapgen train text manifest=…`."""
     recipe = load_config(TextRecipe, config, overrides)
-    task = DistillationTask(recipe)
-    save_config(recipe, Path(recipe.training.output) / "config.yaml")
-    return train(task, recipe.training)
+    return train(DistillationTask(recipe), recipe.training, recipe=recipe)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from clapgen.clap import Clap, ClapConfig, TextTowerConfig
 from clapgen.clap.model import LARGEST_LOG_LOGIT_SCALE
 from clapgen.clap.text_tower import TextTower, tokenize, train_tokenizer
-from clapgen.configuration import load_config, save_config
+from clapgen.configuration import load_config
 from clapgen.data import AudioCache, Clip, held_out_clips, training_clips
 from clapgen.errors import ClapgenError
 from clapgen.metrics.retrieval import retrieval_metrics
@@ -211,6 +211,4 @@ def retrieval_figures(clap: Clap, audio: Tensor, clips: Sequence[Clip]) -> dict[
 def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:
     """Train a CLAP by a recipe: `clapgen train clap manifest=…`."""
     recipe = load_config(ClapRecipe, config, overrides)
-    task = ClapTask(recipe)
-    save_config(recipe, Path(recipe.training.output) / "config.yaml")
-    return train(task, recipe.training)
+    return train(ClapTask(recipe), recipe.training, recipe=recipe)

@@ -132,6 +132,22 @@ def test_the_learning_rate_warms_up_and_falls_to_its_final_share():
     assert rates[10:] == sorted(rates[10:], reverse=True)
 
 
+def test_a_run_that_goes_on_by_another_recipe_says_what_changed(tmp_path, capsys):
+    train(Regression(), first := config(tmp_path), recipe=first)
+    assert "other settings" not in capsys.readouterr().err
+    train(Regression(), second := config(tmp_path, steps=14, learning_rate=5e-4), recipe=second)
+    printed = capsys.readouterr().err
+    assert "steps 12 -> 14" in printed and "learning_rate 0.001 -> 0.0005" in printed and "seed" not in printed
+    assert f"trained to step 14: {tmp_path / 'model'}" in printed.replace("\n", "")
+
+
+def test_a_finished_run_makes_its_model_again_if_it_is_gone(tmp_path):
+    train(Regression(), config(tmp_path))
+    (tmp_path / "model" / "network.pt").unlink()
+    (tmp_path / "model").rmdir()
+    assert train(Regression(), config(tmp_path)) and (tmp_path / "model" / "network.pt").exists()
+
+
 def test_a_checkpoint_of_another_network_is_refused_by_name(tmp_path):
     train(Regression(), config(tmp_path))
 

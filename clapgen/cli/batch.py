@@ -70,11 +70,21 @@ def _unfinished(plan: Plan) -> list[ClipRequest]:
             finished = clips.find_finished(plan.destination.folder, clips.stem_of(request), plan.settings(request))
         if finished is None:
             remaining[request] = None
-        elif plan.as_json:
+            continue
+        if plan.plot and not finished.with_suffix(".png").exists():
+            _draw(finished, request.prompt)
+        if plan.as_json:
             say_json({**clips.read_sidecar(finished), "path": str(finished), "skipped": True})
         else:
             remark(f"{finished} is finished already, with the same settings (--force makes it again).")
     return list(remaining)
+
+
+def _draw(audio: Path, prompt: str) -> None:
+    from clapgen.audio import read_audio
+    from clapgen.plot import spectrogram_png
+
+    spectrogram_png(*read_audio(audio), audio.with_suffix(".png"), prompt)
 
 
 def _load(plan: Plan) -> TextToAudio:

@@ -50,7 +50,9 @@ def embed(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write: .npz, or .parquet (needs clapgen\\[parquet]).")
     ] = Path("embeddings.npz"),
-    batch_size: Annotated[int, typer.Option(min=1, help="Sounds embedded at once; the result does not change.")] = 16,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Sounds embedded at once; results agree within rounding (1e-6).")
+    ] = 16,
     strict: StrictOption = False,
     model: ModelOption = "default",
     device: DeviceOption = "auto",

@@ -138,7 +138,7 @@ def _destination_again(
     destination = clips.destination_of(output, audio_format, usual_format=usual_format)
     if destination.file is not None or changed:
         return destination
-    old_name = Path(str(original.get("file") or clips.stem_of(request))).name
+    old_name = Path(str(original.get("file") or "")).name.lstrip(".") or clips.stem_of(request)
     file = destination.folder / Path(old_name).with_suffix(destination.suffix)
     return clips.Destination(destination.folder, file, destination.audio_format)
 

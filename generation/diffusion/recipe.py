@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clapgen.clap import Clap
-from clapgen.configuration import load_config, save_config
+from clapgen.configuration import load_config
 from clapgen.data import AudioCache, Clip, held_out_clips, training_clips
 from clapgen.metrics.zero_shot import class_prompts, zero_shot_accuracy
-from clapgen.model_store import copy_part, resolve_model, save_part, weights_hash
+from clapgen.model_store import copy_part, is_same_part, resolve_model, save_part, weights_hash
 from clapgen.training import Task, TrainingConfig, seeded, to_device, train
 from generation.autoencoder.model import Autoencoder
 from generation.diffusion.config import DiffusionConfig
@@ -130,7 +130,9 @@ class DiffusionTask(Task):
         audio = data.audio[clips]
         count = data.text_starts[clips + 1] - data.text_starts[clips]
         pick = data.text_starts[clips] + (torch.rand(size, generator=generator) * count).long()
-        text = torch.where(count[:, None] > 0, data.text[pick.clamp(max=len(data.text) - 1)], audio)
+        text = audio  # of a clip that nobody described
+        if len(data.text):
+            text = torch.where(count[:, None] > 0, data.text[pick.clamp(max=len(data.text) - 1)], audio)
         which = torch.rand(size, 1, generator=generator)
         blend = torch.rand(size, 1, generator=generator)
         share = torch.where(which < recipe.text_share, 1.0, torch.where(which < 1 - recipe.blend_share, 0.0, blend))
@@ -169,12 +171,11 @@ class DiffusionTask(Task):
         """The whole model, ready for `clapgen generate --model`: the parts it was trained on go with it."""
         save_part(directory, "diffusion", self.recipe.diffusion, self.network)
         for part, source in (("clap", self.recipe.clap), ("autoencoder", self.recipe.autoencoder)):
-            copy_part(resolve_model(source), directory, part)
+            if not is_same_part(resolve_model(source), directory, part):
+                copy_part(resolve_model(source), directory, part)
 
 
 def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:
     """Train a diffusion transformer by a recipe: `clapgen train diffusion manifest=…`."""
     recipe = load_config(DiffusionRecipe, config, overrides)
-    task = DiffusionTask(recipe)
-    save_config(recipe, Path(recipe.training.output) / "config.yaml")
-    return train(task, recipe.training)
+    return train(DiffusionTask(recipe), recipe.training, recipe=recipe)

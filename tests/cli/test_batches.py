@@ -49,6 +49,16 @@ def test_finished_clips_are_skipped_and_missing_ones_made(generate: Generate, he
     assert_whole(here / "out")
 
 
+def test_a_finished_clip_gets_the_plot_that_is_asked_for_later(generate: Generate, here: Path) -> None:
+    run = ("--prompts", write_prompts(PROMPTS[:1]), "-o", "out")
+    generate(*run)
+    sound = here / "out" / "rain-on-a-tin-roof_seed0.wav"
+    made = sound.stat().st_mtime_ns
+    assert generate(*run, "--plot").code == 0
+    assert sound.with_suffix(".png").read_bytes().startswith(b"\x89PNG") and sound.stat().st_mtime_ns == made
+    assert generate(*run, "--plot").code == 0
+
+
 def test_other_settings_are_other_clips_beside_the_first(generate: Generate, here: Path) -> None:
     for options in ((), ("--steps", 3), ("--steps", 3), ("--format", "flac"), ()):
         assert generate("church bells", "-o", "out", *options).code == 0
