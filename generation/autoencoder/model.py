@@ -32,6 +32,10 @@ class LatentScale(nn.Module):
         self.register_buffer("mean", torch.zeros(latent_dim))
         self.register_buffer("std", torch.ones(latent_dim))
 
+    @property
+    def is_measured(self) -> bool:
+        return bool((self.mean != 0).any())
+
     def measure(self, latents: Tensor) -> None:
         """Take the statistics of posterior means `(batch, latent_frames, latent_dim)`."""
         self.mean.copy_(latents.mean((0, 1)))

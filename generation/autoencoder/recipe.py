@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clapgen.clap import Clap
 from clapgen.configuration import Source, load_config
-from clapgen.data import AudioCache, read_manifest
+from clapgen.data import AudioCache, held_out_clips, training_clips
 from clapgen.errors import ClapgenError
 from clapgen.mel import LogMel
 from clapgen.model_store import save_part
@@ -32,23 +33,16 @@ from generation.autoencoder.losses import (
     kl_divergence,
 )
 from generation.autoencoder.model import Autoencoder
+from generation.autoencoder.perceptual import ClapPerceptualLoss
 
 PART = "autoencoder"
 
 
 @dataclass
-class DataConfig:
-    """Which clips to train on, and how to cut them.
+class CropConfig:
+    """How the training clips are cut and made louder or softer, and how much of which held-out clips is measured on."""
 
-    `free_only` leaves out clips whose licence does not allow commercial use.
-    """
-
-    manifest: str = "data/manifest.jsonl"
-    cache: str = "runs/cache"
-    split: str = "train"
-    validation_split: str = "val"
-    free_only: bool = True
-    crop_seconds: float = 1.28
+    seconds: float = 1.28
     gain_db: list[float] = field(default_factory=lambda: [-12.0, 6.0])
     validation_clips: int = 32
     validation_seconds: float = 4.0
@@ -56,7 +50,10 @@ class DataConfig:
 
 @dataclass
 class LossConfig:
-    """Weights of the losses; `windows` are those of the spectral distances, in samples."""
+    """Weights of the losses; `windows` are those of the spectral distances, in samples.
+
+    `clap` weighs the perceptual loss by the CLAP of `clap_model` (a model's name or folder), in the adversarial stage.
+    """
 
     windows: list[int] = field(default_factory=lambda: [2048, 1024, 512, 256, 128])
     log_magnitude: float = 1.0
@@ -65,6 +62,8 @@ class LossConfig:
     kl: float = 3e-3
     adversarial: float = 0.2
     feature_matching: float = 1.0
+    clap: float = 0.0
+    clap_model: str = "runs/clap/model"
 
 
 @dataclass
@@ -80,10 +79,15 @@ class AdversaryConfig:
 
 @dataclass
 class AutoencoderRecipe:
-    """The whole recipe; `linear_learning_rate_scale` is for the layers that start as principal components."""
+    """The whole recipe; `free_only` leaves out clips whose licence does not allow commercial use."""
 
+    manifest: str = ""
+    cache: str = "runs/cache"
+    free_only: bool = False
+    train_split: str = "train"
+    validation_split: str = "val"
     model: AutoencoderConfig = field(default_factory=AutoencoderConfig)
-    data: DataConfig = field(default_factory=DataConfig)
+    crops: CropConfig = field(default_factory=CropConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
     linear_learning_rate_scale: float = 0.1
@@ -101,10 +105,21 @@ class AutoencoderTask(Task):
             self.autoencoder = Autoencoder(config)
             self.discriminators = Discriminators(recipe.adversary.windows, recipe.adversary.channels)
         self.spectral = MultiResolutionLoss(config.sample_rate, recipe.loss.windows)
-        self.crop = -(-round(recipe.data.crop_seconds * config.sample_rate) // config.samples_per_latent)
+        self.perceptual = self._perceptual_loss()
+        self.crop = -(-round(recipe.crops.seconds * config.sample_rate) // config.samples_per_latent)
         self.weights = np.cumsum(clips.lengths / clips.lengths.sum())
         self.step = 0
-        self._fake: Tensor | None = None
+
+    def _perceptual_loss(self) -> ClapPerceptualLoss | None:
+        if not self.recipe.loss.clap:
+            return None
+        clap = Clap.from_pretrained(self.recipe.loss.clap_model)
+        if clap.sample_rate != self.recipe.model.sample_rate:
+            raise ClapgenError(
+                f"loss.clap_model hears {clap.sample_rate} Hz and the autoencoder makes {self.recipe.model.sample_rate} "
+                "Hz; choose another model or set loss.clap=0."
+            )
+        return ClapPerceptualLoss(clap)
 
     def networks(self) -> dict[str, nn.Module]:
         model = self.autoencoder
@@ -151,7 +166,7 @@ class AutoencoderTask(Task):
             crop = self.clips.crop(clip, start, samples)
             if len(crop) and np.sqrt(np.mean(crop**2)) > 1e-3:
                 break
-        low, high = self.recipe.data.gain_db
+        low, high = self.recipe.crops.gain_db
         gain = min(10 ** ((low + draws[2] * (high - low)) / 20), 1 / max(1e-3, float(np.abs(crop).max(initial=0))))
         return torch.from_numpy(np.pad(crop * np.float32(gain), (0, samples - len(crop))))
 
@@ -159,11 +174,11 @@ class AutoencoderTask(Task):
         self.step = step
         adversarial = step >= self.recipe.adversary.start
         if group == "discriminator":
-            return self._discriminator_loss(batch["waveform"]) if adversarial else (None, {})
-        if step == 0:
+            return self._discriminator_loss(batch) if adversarial else (None, {})
+        if step == 0:  # here, not when made: the start is of the first step, not of every resumed run
             with torch.autocast(batch["waveform"].device.type, enabled=False):
                 self.autoencoder.start_from_principal_components(self._fixed_crops(512))
-        if step == self.recipe.adversary.start:
+        if step == self.recipe.adversary.start or (adversarial and not self.autoencoder.latent_scale.is_measured):
             self._measure_latents()
         return self._generator_loss(batch, adversarial)
 
@@ -179,9 +194,12 @@ class AutoencoderTask(Task):
         figures["kl"] = kl_divergence(mean, log_variance)
         if not adversarial:
             return total + weights.kl * figures["kl"], figures
+        if self.perceptual is not None:
+            figures["clap"] = self.perceptual.to(draws.device)(batch["waveform"], draws[0])
+            total = total + weights.clap * figures["clap"]
         judged = self.recipe.adversary.batch_size
         fake = draws[0, :judged]
-        self._fake = fake.detach()
+        batch["fake"] = fake.detach()
         fake_scores, fake_layers = self.discriminators(fake)
         with torch.no_grad():
             _, real_layers = self.discriminators(batch["waveform"][:judged])
@@ -190,10 +208,10 @@ class AutoencoderTask(Task):
         total = total + weights.adversarial * figures["adversarial"]
         return total + weights.feature_matching * figures["feature_matching"], figures
 
-    def _discriminator_loss(self, waveform: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        assert self._fake is not None  # the generator's optimizer steps first
-        real, _ = self.discriminators(waveform[: self.recipe.adversary.batch_size])
-        fake, _ = self.discriminators(self._fake)
+    def _discriminator_loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Any]]:
+        """Of what the generator's optimizer, which steps first, left in this batch."""
+        real, _ = self.discriminators(batch["waveform"][: self.recipe.adversary.batch_size])
+        fake, _ = self.discriminators(batch["fake"])
         return discriminator_loss(real, fake), {}
 
     @torch.no_grad()
@@ -215,13 +233,13 @@ class AutoencoderTask(Task):
         """Reconstruction of the validation clips: mean log-mel error in dB, spectral distances, size of the latents."""
         if self.validation is None:
             return {}
-        config, data = self.recipe.model, self.recipe.data
+        config, crops = self.recipe.model, self.recipe.crops
         device = self.autoencoder.latent_scale.mean.device
         log_mel = LogMel(config.sample_rate, 2048, 512, 128, amin=1e-7).to(device)
-        picks = np.linspace(0, len(self.validation) - 1, min(data.validation_clips, len(self.validation))).astype(int)
+        picks = np.linspace(0, len(self.validation) - 1, min(crops.validation_clips, len(self.validation))).astype(int)
         rows: list[dict[str, float]] = []
         for pick in np.unique(picks):
-            crop = self.validation.crop(int(pick), 0, round(data.validation_seconds * config.sample_rate))
+            crop = self.validation.crop(int(pick), 0, round(crops.validation_seconds * config.sample_rate))
             waveform = torch.from_numpy(crop)[None].to(device)
             if waveform.shape[1] <= config.samples_per_latent:
                 continue
@@ -237,20 +255,15 @@ class AutoencoderTask(Task):
         save_part(directory, PART, self.recipe.model, self.autoencoder)
 
 
-def open_clips(data: DataConfig, split: str, sample_rate: int) -> AudioCache | None:
-    """The cached clips of one split; None if there are none."""
-    clips = [clip for clip in read_manifest(data.manifest) if clip.split == split and (clip.free or not data.free_only)]
-    return AudioCache.build(clips, sample_rate, data.cache) if clips else None
+def open_clips(recipe: AutoencoderRecipe) -> tuple[AudioCache, AudioCache | None]:
+    """The recipe's clips to train on and to measure on, decoded; None if no clip is held out."""
+    rate = recipe.model.sample_rate
+    clips = AudioCache.build(training_clips(recipe.manifest, recipe.train_split, recipe.free_only), rate, recipe.cache)
+    held_out = held_out_clips(recipe.manifest, recipe.validation_split)
+    return clips, AudioCache.build(held_out, rate, recipe.cache) if held_out else None
 
 
-def run(config_path: Source = None, overrides: Sequence[str] = (), resume: bool = True) -> dict[str, float]:
-    """Train as a recipe says; returns the last validation figures. Raises ClapgenError for a recipe that cannot be."""
-    recipe = load_config(AutoencoderRecipe, config_path, overrides)
-    clips = open_clips(recipe.data, recipe.data.split, recipe.model.sample_rate)
-    if clips is None:
-        raise ClapgenError(
-            f'{recipe.data.manifest} has no clip with split "{recipe.data.split}"'
-            f"{' and free true' if recipe.data.free_only else ''}; change data.split or data.free_only."
-        )
-    validation = open_clips(recipe.data, recipe.data.validation_split, recipe.model.sample_rate)
-    return train(AutoencoderTask(recipe, clips, validation), recipe.training, resume)
+def run(config: Source = None, overrides: Sequence[str] = ()) -> dict[str, float]:
+    """Train an autoencoder by a recipe: `clapgen train autoencoder manifest=…`."""
+    recipe = load_config(AutoencoderRecipe, config, overrides)
+    return train(AutoencoderTask(recipe, *open_clips(recipe)), recipe.training, recipe=recipe)

@@ -1,14 +1,17 @@
 """The autoencoder keeps its promises: any length, no seams, no dependence on the batch, and it learns."""
 
+import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tiny_model import build_tiny_model
 
 import generation.autoencoder.model as model_module
 from clapgen.audio import write_audio
+from clapgen.clap import Clap
 from clapgen.configuration import load_config, to_dict
 from clapgen.data import Clip, save_manifest
 from clapgen.errors import ClapgenError
@@ -23,6 +26,7 @@ from generation.autoencoder.losses import (
     feature_matching,
     kl_divergence,
 )
+from generation.autoencoder.perceptual import ClapPerceptualLoss
 from generation.autoencoder.recipe import AutoencoderRecipe, AutoencoderTask, open_clips, run
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "autoencoder"
@@ -195,7 +199,7 @@ def test_impossible_sizes_are_refused() -> None:
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_recipes_load_and_fit_the_size_limit(path: Path) -> None:
-    recipe = load_config(AutoencoderRecipe, path)
+    recipe = load_config(AutoencoderRecipe, path, ["manifest=clips.jsonl"])
     with torch.device("meta"):
         parameters = sum(p.numel() for p in Autoencoder(recipe.model).parameters())
     assert parameters <= 10.5e6
@@ -218,7 +222,8 @@ def recipe(tmp_path: Path) -> AutoencoderRecipe:
     save_manifest(clips, tmp_path / "manifest.jsonl")
     source = {
         "model": TINY,
-        "data": {"manifest": str(tmp_path / "manifest.jsonl"), "cache": str(tmp_path / "cache"), "crop_seconds": 0.4},
+        "manifest": str(tmp_path / "manifest.jsonl"), "cache": str(tmp_path / "cache"), "free_only": True,
+        "crops": {"seconds": 0.4},
         "loss": {"windows": [256, 64]},
         "adversary": {"start": 1000, "windows": [256], "channels": 4, "batch_size": 2},
         "training": {
@@ -230,15 +235,18 @@ def recipe(tmp_path: Path) -> AutoencoderRecipe:
 
 
 def test_only_free_clips_of_the_split_are_trained_on(recipe: AutoencoderRecipe) -> None:
-    names = [clip.path.stem for clip in open_clips(recipe.data, "train", 8000).clips]
-    assert names == ["tone", "hiss"]
-    recipe.data.free_only = False
-    assert len(open_clips(recipe.data, "train", 8000)) == 3
-    assert open_clips(recipe.data, "test", 8000) is None
+    clips, held_out = open_clips(recipe)
+    assert [clip.path.stem for clip in clips.clips] == ["tone", "hiss"]
+    assert held_out is not None
+    assert [clip.path.stem for clip in held_out.clips] == ["chirp"]
+    recipe.free_only, recipe.validation_split = False, "test"
+    clips, held_out = open_clips(recipe)
+    assert len(clips) == 3
+    assert held_out is None
 
 
 def test_a_batch_follows_from_its_generator_alone(recipe: AutoencoderRecipe) -> None:
-    task = AutoencoderTask(recipe, open_clips(recipe.data, "train", 8000))
+    task = AutoencoderTask(recipe, open_clips(recipe)[0])
     first, again, other = (task.batch(i, torch.Generator().manual_seed(seed)) for i, seed in ((3, 7), (9, 7), (3, 8)))
     for name in first:
         assert torch.equal(first[name], again[name])
@@ -247,7 +255,7 @@ def test_a_batch_follows_from_its_generator_alone(recipe: AutoencoderRecipe) -> 
 
 
 def test_training_learns_then_keeps_the_latents_while_the_adversary_works(recipe: AutoencoderRecipe) -> None:
-    clips = open_clips(recipe.data, "train", 8000)
+    clips, _ = open_clips(recipe)
     before = AutoencoderTask(recipe, clips, clips).evaluate()
     after = _train(recipe)
     assert after["mel_l1_db"] < 0.6 * before["mel_l1_db"]
@@ -269,5 +277,39 @@ def test_training_learns_then_keeps_the_latents_while_the_adversary_works(recipe
 
 
 def _train(recipe: AutoencoderRecipe) -> dict[str, float]:
-    recipe.data.validation_split = "train"
+    recipe.validation_split = "train"
     return run(to_dict(recipe))
+
+
+def test_resume_is_exact_before_and_after_the_adversary_starts(recipe: AutoencoderRecipe, tmp_path: Path) -> None:
+    recipe.adversary.start, recipe.training.accumulate, recipe.training.log_every = 4, 2, 1
+    losses = []
+    for name, stops in (("whole", (8,)), ("resumed", (3, 6, 8))):
+        recipe.training.output = str(tmp_path / name)
+        for recipe.training.steps in stops:
+            recipe.training.warmup_steps = 20  # past the end: the schedule is the same wherever the run stops
+            _train(recipe)
+        rows = [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        losses.append({row["step"]: row["loss_generator"] for row in rows if "loss_generator" in row})
+    assert losses[0] == losses[1]
+    assert sorted(losses[0]) == list(range(1, 9))
+
+
+def test_the_perceptual_loss_is_nothing_for_equal_sounds_and_leaves_the_clap_alone(tmp_path: Path) -> None:
+    clap = Clap.from_pretrained(build_tiny_model(tmp_path))
+    listener = ClapPerceptualLoss(clap)
+    noise = torch.randn(2, 4000, generator=torch.Generator().manual_seed(0)) * 0.1
+    tone = torch.sin(torch.arange(4000) * 0.5).expand(2, -1).clone().requires_grad_()
+    assert float(listener(noise, noise)) == pytest.approx(0.0, abs=1e-5)
+    loss = listener(noise, tone)
+    loss.backward()
+    assert float(loss.detach()) > 1e-3
+    assert float(tone.grad.abs().sum()) > 0  # type: ignore[union-attr]
+    assert all(parameter.grad is None for parameter in clap.parameters())
+
+
+def test_a_clap_of_another_sample_rate_cannot_judge(recipe: AutoencoderRecipe, tmp_path: Path) -> None:
+    recipe.loss.clap, recipe.loss.clap_model = 1.0, str(build_tiny_model(tmp_path / "tiny"))
+    recipe.model.sample_rate = 16_000
+    with pytest.raises(ClapgenError, match="hears 8000 Hz"):
+        AutoencoderTask(recipe, open_clips(recipe)[0])
