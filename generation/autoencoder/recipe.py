@@ -116,8 +116,8 @@ class AutoencoderTask(Task):
         clap = Clap.from_pretrained(self.recipe.loss.clap_model)
         if clap.sample_rate != self.recipe.model.sample_rate:
             raise ClapgenError(
-                f"loss.clap_model hears {clap.sample_rate} Hz and the autoencoder makes {self.recipe.model.sample_rate} "
-                "Hz; choose another model or set loss.clap=0."
+                f"loss.clap_model hears {clap.sample_rate} Hz, but the autoencoder makes "
+                f"{self.recipe.model.sample_rate} Hz; choose another model or set loss.clap=0."
             )
         return ClapPerceptualLoss(clap)
 
