@@ -41,7 +41,7 @@ class CaptionScores:
 def bleu(candidates: list[str], references: list[list[str]], tokenizer: Tokenizer = tokenize) -> CaptionScores:
     """`BLEU-1` to `BLEU-4` in 0..1, corpus level, with the closest reference length (Papineni et al. 2002).
 
-    As in coco-caption no precision is quite 0: it is 1e-6 for a caption of fewer than n words, and next to nothing where
+    As in coco-caption no precision is quite 0: it is 1e-6 for a caption of fewer than n words, next to nothing where
     no n-gram matches. An empty candidate scores 0.
 
     Raises:
