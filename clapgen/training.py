@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from clapgen.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from clapgen.errors import ClapgenError
 from clapgen.interrupts import interrupts_wait
+from clapgen.seeds import step_seed
 from clapgen.training_log import TrainingLog, record_recipe
 
 
@@ -104,22 +105,6 @@ def learning_rate_at(step: int, config: TrainingConfig) -> float:
     progress = min(1.0, (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps))
     cosine = 0.5 * (1 + math.cos(math.pi * progress))
     return config.learning_rate * (config.final_learning_rate + (1 - config.final_learning_rate) * cosine)
-
-
-def step_seed(seed: int, index: int, rank: int) -> int:
-    """A 63-bit seed for (run seed, index, rank); neighbouring indices give unrelated streams (splitmix64)."""
-    state = (seed * 0x9E3779B97F4A7C15 + index * 0xBF58476D1CE4E5B9 + rank * 0x94D049BB133111EB) % 2**64
-    state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
-    state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) % 2**64
-    return (state ^ (state >> 31)) >> 1
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Let new networks draw their weights from `seed`, without touching the caller's chance."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
 
 
 def train(task: Task, config: TrainingConfig, resume: bool = True, recipe: Any = None) -> dict[str, float]:

@@ -27,7 +27,8 @@ from clapgen.data import training_clips
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
 from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, save_part
-from clapgen.training import Task, TrainingConfig, seeded, to_device, train, weight_decay_groups
+from clapgen.seeds import seeded
+from clapgen.training import Task, TrainingConfig, to_device, train, weight_decay_groups
 from pretrain.prompts import true_names
 
 TEACHER_WIDTH = 384

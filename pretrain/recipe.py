@@ -20,7 +20,8 @@ from clapgen.data import AudioCache, Clip, held_out_clips, training_clips
 from clapgen.errors import ClapgenError
 from clapgen.metrics.retrieval import retrieval_metrics
 from clapgen.metrics.zero_shot import class_prompts, zero_shot_accuracy
-from clapgen.training import Task, TrainingConfig, seeded, train, weight_decay_groups
+from clapgen.seeds import seeded
+from clapgen.training import Task, TrainingConfig, train, weight_decay_groups
 from pretrain import augment, captions
 from pretrain.distillation import load_text_tower
 from pretrain.objectives import make_objective

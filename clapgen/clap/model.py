@@ -95,8 +95,8 @@ class Clap(nn.Module):
         """Embeddings (n, dim) of mono waveforms at `sample_rate` Hz: float32, length 1, on the CPU.
 
         A clip shorter than the window is repeated into it (as LAION does); a longer one is embedded in windows half a
-        window apart, the last one flush with the end, and their mean is taken: the same vector at every call, and within
-        rounding (1e-6) whatever else is in the batch.
+        window apart, the last one flush with the end, and their mean is taken: the same vector at every call, and
+        within rounding (1e-6) whatever else is in the batch.
         """
         windows: list[Tensor] = []
         counts: list[int] = []

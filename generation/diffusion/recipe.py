@@ -16,7 +16,8 @@ from clapgen.configuration import load_config
 from clapgen.data import AudioCache, Clip, held_out_clips, training_clips
 from clapgen.metrics.zero_shot import class_prompts, zero_shot_accuracy
 from clapgen.model_store import copy_part, is_same_part, resolve_model, save_part, weights_hash
-from clapgen.training import Task, TrainingConfig, seeded, to_device, train
+from clapgen.seeds import seeded
+from clapgen.training import Task, TrainingConfig, to_device, train
 from generation.autoencoder.model import Autoencoder
 from generation.diffusion.config import DiffusionConfig
 from generation.diffusion.latents import LatentCache, frames_of

@@ -3,8 +3,6 @@
 import pickle
 
 import pytest
-
-pytest.importorskip("hypothesis")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

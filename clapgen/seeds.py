@@ -1,0 +1,24 @@
+"""Seeds: every step of a run, and every network's first weights, draw from a stream of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+def step_seed(seed: int, index: int, rank: int) -> int:
+    """A 63-bit seed for (run seed, index, rank); neighbouring indices give unrelated streams (splitmix64)."""
+    state = (seed * 0x9E3779B97F4A7C15 + index * 0xBF58476D1CE4E5B9 + rank * 0x94D049BB133111EB) % 2**64
+    state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
+    state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) % 2**64
+    return (state ^ (state >> 31)) >> 1
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Let new networks draw their weights from `seed`, without touching the caller's chance."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
