@@ -50,7 +50,8 @@ class ClapRecipe:
     classification of every clip among the prompts of all labels. `positives` says which rows of a batch share the
     truth under soft objectives: those of one "recording" or with the same "labels" (by recording where there are none).
     `text_model` is a folder with a distilled text tower (`clapgen train text`), trained on at
-    `text_learning_rate_scale` (0 keeps it as it is).
+    `text_learning_rate_scale` (0 keeps it as it is). `start_from` is a model whose CLAP is trained on instead of a new
+    one; `lock_text` keeps every weight of the text side, so that what was trained on its text embeddings stays valid.
     """
 
     manifest: str = ""
@@ -61,6 +62,8 @@ class ClapRecipe:
     class_field: str = "esc50_class"
     text_model: str = ""
     text_learning_rate_scale: float = 0.0
+    start_from: str = ""
+    lock_text: bool = False
     objectives: dict[str, float] = field(default_factory=lambda: {"soft-infonce": 1.0})
     prompt_classification: float = 1.0
     positives: str = "labels"
@@ -83,12 +86,19 @@ class ClapTask(Task):
         held_out = held_out_clips(recipe.manifest, recipe.validation_split)
         self.validation = AudioCache.build(held_out, rate, recipe.cache) if held_out else None
         with seeded(recipe.training.seed):
-            self.clap = self._new_model(text)
+            self.clap = self._model(text)
         self.log_mel = copy.deepcopy(self.clap.audio_tower.log_mel)  # stays on the CPU, where batches are made
         self.groups = self._group_numbers(self.data.clips)
         names = sorted({n for clip in self.data.clips for n in true_names(clip, recipe.class_field)})
         self.prompts = PromptClassification(names) if names and recipe.prompt_classification else None
         self.objectives = nn.ModuleDict({name: make_objective(name) for name in recipe.objectives})
+
+    def _model(self, text: tuple[TextTower, TextTowerConfig, Tokenizer] | None) -> Clap:
+        recipe = self.recipe
+        clap = Clap.from_pretrained(recipe.start_from) if recipe.start_from else self._new_model(text)
+        clap.text_tower.requires_grad_(recipe.text_learning_rate_scale > 0 and not recipe.lock_text)
+        clap.text_projection.requires_grad_(not recipe.lock_text)
+        return clap
 
     def _new_model(self, text: tuple[TextTower, TextTowerConfig, Tokenizer] | None) -> Clap:
         config = self.recipe.clap
@@ -98,7 +108,6 @@ class ClapTask(Task):
         tower, config.text, tokenizer = text
         clap = Clap(config, tokenizer)
         clap.text_tower.load_state_dict(tower.state_dict())
-        clap.text_tower.requires_grad_(self.recipe.text_learning_rate_scale > 0)
         return clap
 
     def _group_numbers(self, clips: list[Clip]) -> list[int]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from clapgen import __version__
-from clapgen.cli import classify, doctor, embed, generate, models, pretrain, score, train
+from clapgen.cli import classify, doctor, embed, generate, models, pretrain, reconstruct, score, train
 from clapgen.cli.console import say
 
 EPILOG = """
@@ -52,6 +52,7 @@ app.command("embed", epilog=embed.EPILOG)(embed.embed)
 app.command("classify", epilog=classify.EPILOG)(classify.classify)
 app.command("score", epilog=score.EPILOG)(score.score)
 app.add_typer(models.app, name="models")
+app.command("reconstruct", epilog=reconstruct.EPILOG)(reconstruct.reconstruct)
 app.command("train", epilog=train.EPILOG)(train.train)
 app.command("pretrain", context_settings=pretrain.PASS_THROUGH, add_help_option=False)(pretrain.pretrain)
 app.command("doctor")(doctor.doctor)

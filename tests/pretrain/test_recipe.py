@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_model import CLAP, SAMPLE_RATE
+from tiny_model import CLAP, SAMPLE_RATE, build_tiny_model
 
 from clapgen.audio import read_audio
 from clapgen.clap import Clap, ClapConfig
@@ -109,6 +109,17 @@ def test_a_split_without_clips_is_an_error(manifest, tmp_path):
 def test_every_key_of_a_recipe_is_checked(manifest):
     with pytest.raises(ClapgenError, match="batch_size"):
         run(None, [f"manifest={manifest}", "training.batchsize=4"])
+
+
+def test_a_clap_is_trained_on_with_its_text_side_locked(manifest, tmp_path):
+    base = Clap.from_pretrained(build_tiny_model(tmp_path / "tiny"))
+    recipe = recipe_for(manifest, tmp_path / "run", start_from=str(tmp_path / "tiny"), lock_text=True)
+    recipe.training.steps = recipe.training.evaluate_every = 3
+    train(ClapTask(recipe), recipe.training)
+    tuned = Clap.from_pretrained(tmp_path / "run" / "model")
+    assert torch.equal(tuned.embed_text(["rain", "a dog"]), base.embed_text(["rain", "a dog"]))
+    sound = torch.sin(torch.arange(8000) * 0.3)
+    assert not torch.allclose(tuned.embed_audio([sound], 8000), base.embed_audio([sound], 8000), atol=1e-4)
 
 
 def text_recipe(manifest: Path, output: Path) -> TextRecipe:
