@@ -1,0 +1,76 @@
+"""The shipped model: whole, small, and good for what the README says, on recordings it was not measured on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from clapgen.audio import read_audio
+from clapgen.clap import Clap
+from clapgen.metrics.zero_shot import class_prompts, zero_shot_accuracy
+from clapgen.model_store import resolve_model, verify_model
+from generation.pipeline import TextToAudio
+
+CLASSES = ["rain", "dog", "church_bells", "crying_baby", "sea_waves", "chainsaw", "clock_tick", "thunderstorm"]
+
+
+@pytest.fixture(scope="module")
+def model() -> TextToAudio:
+    return TextToAudio.from_pretrained()
+
+
+def test_every_file_is_as_it_was_saved_and_all_fit_in_80_megabytes():
+    folder = resolve_model("default")
+    assert not [check for check in verify_model(folder) if check.problem]
+    assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 80e6
+
+
+def test_the_card_says_what_must_be_said_and_every_clip_has_an_author():
+    folder = resolve_model("default")
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert all(word in card for word in ("2,131 clips", "ESC-50", "zero-shot accuracy", "## Licence", "## Recipe"))
+    header, *rows = (line.split("\t") for line in (folder / "ATTRIBUTION.tsv").read_text().splitlines())
+    assert header == ["clip", "author", "licence", "url"] and len(rows) == 2131
+    assert all(author and licence for _, author, licence, _ in rows)
+
+
+def test_recordings_are_recognised(model: TextToAudio, recordings: list[Path]):
+    names = {
+        "cymbal": "cymbal",
+        "glass": "glass breaking",
+        "handclap": "clapping",
+        "piano": "piano",
+        "rooster": "rooster",
+    }
+    known = [path for path in recordings if path.stem in names]
+    audio = torch.cat([model.clap.embed_audio([sound], rate) for sound, rate in map(read_audio, known)])
+    prompts = model.clap.embed_text(class_prompts(list(names.values())))
+    truth = torch.tensor([list(names).index(path.stem) for path in known])
+    assert zero_shot_accuracy(audio, prompts, truth) >= 0.6
+
+
+def test_words_it_never_heard_a_sound_for_lie_near_those_it_did(model: TextToAudio):
+    hound, dog, rain = model.clap.embed_text(["the sound of a hound", "the sound of a dog", "the sound of rain"])
+    assert float(hound @ dog) > float(hound @ rain) + 0.2
+
+
+def test_prompts_come_out_as_what_they_say(model: TextToAudio):
+    prompts = class_prompts(CLASSES)
+    sounds = model.generate(prompts, seconds=5.0, num_steps=15)
+    audio = torch.cat([model.clap.embed_audio([sound.waveform], sound.sample_rate) for sound in sounds])
+    assert zero_shot_accuracy(audio, model.clap.embed_text(prompts), torch.arange(len(prompts))) >= 0.75
+    assert all(np.isfinite(sound.waveform).all() and sound.waveform.std() > 1e-3 for sound in sounds)
+
+
+def test_reconstructions_sound_alike(model: TextToAudio, recordings: list[Path]):
+    for path in recordings:
+        waveform = torch.from_numpy(read_audio(path, model.sample_rate)[0])[None]
+        with torch.no_grad():
+            rebuilt = model.autoencoder.reconstruct(waveform)
+        pair = [model.clap.embed_audio([x[0].numpy()], model.sample_rate) for x in (waveform, rebuilt)]
+        assert float((pair[0] * pair[1]).sum()) > 0.8, path.name
+
+
+def test_the_default_clap_loads_alone():
+    assert Clap.from_pretrained().hash == TextToAudio.from_pretrained().hashes["clap"]
