@@ -20,10 +20,10 @@ from torch import Tensor
 from clapgen.audio import read_audio
 from clapgen.clap import Clap
 from clapgen.data import Clip, read_manifest
-from clapgen.metrics.retrieval import retrieval_metrics
 from clapgen.metrics.zero_shot import class_prompts, zero_shot_accuracy
 from clapgen.model_store import resolve_model
 from generation.pipeline import TextToAudio
+from pretrain.recipe import retrieval_figures
 
 
 @dataclass
@@ -53,8 +53,7 @@ def main() -> None:
     of_class = torch.tensor([i for i, clip in enumerate(clips) if clip.extra.get(arguments.class_field)])
     figures: dict[str, object] = {"model": model.describe(), "clips": len(clips), "classified": len(classes.clips)}
     figures["zero_shot_accuracy"] = zero_shot_accuracy(audio[of_class], classes.prompts, classes.truth)
-    owners = torch.tensor([i for i, clip in enumerate(clips) for _ in clip.captions])
-    figures |= retrieval_metrics(audio, clap.embed_text([c for clip in clips for c in clip.captions]), owners)
+    figures |= retrieval_figures(clap, audio, clips)
     figures["zero_shot_accuracy_reconstructed"] = zero_shot_accuracy(
         embed_reconstructions(model, classes.clips), classes.prompts, classes.truth
     )
@@ -117,7 +116,7 @@ def embed_reconstructions(model: TextToAudio, clips: list[Clip]) -> Tensor:
     for clip in track(clips, "reconstructing", console=Console(stderr=True)):
         waveform = torch.from_numpy(read_audio(clip.path, model.sample_rate)[0])[None]
         with torch.no_grad():
-            rebuilt = model.autoencoder.decode(model.autoencoder.encode(waveform))[0, : waveform.shape[1]]
+            rebuilt = model.autoencoder.reconstruct(waveform)[0]
         rows.append(model.clap.embed_audio([rebuilt.numpy()], model.sample_rate))
     return torch.cat(rows)
 

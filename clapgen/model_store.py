@@ -127,8 +127,7 @@ def save_part(
     ):
         save_config(config, config_path)
         weights_path.write_bytes(content)
-    others = {key: digest for key, digest in _read_checksums(Path(model_dir)).items() if not _belongs(key, part)}
-    _write_checksums(Path(model_dir), others | _digests_of(Path(model_dir), part))
+    _record_part(Path(model_dir), part)
     return folder
 
 
@@ -204,8 +203,7 @@ def copy_part(source: str | Path, model_dir: str | Path, part: str) -> None:
         content = _read_file(Path(source) / part / name)
         with atomic_path(folder / name, overwrite=True) as temporary:
             temporary.write_bytes(content)
-    others = {key: digest for key, digest in _read_checksums(Path(model_dir)).items() if not _belongs(key, part)}
-    _write_checksums(Path(model_dir), others | _digests_of(Path(model_dir), part))
+    _record_part(Path(model_dir), part)
 
 
 def is_same_part(source: str | Path, model_dir: str | Path, part: str) -> bool:
@@ -260,6 +258,12 @@ def record_checksums(model_dir: str | Path) -> None:
     for part in parts_of(model_dir):
         digests |= _digests_of(model_dir, part)
     _write_checksums(model_dir, digests)
+
+
+def _record_part(model_dir: Path, part: str) -> None:
+    """Record the checksums of one part as it lies on disk; those of the others stay."""
+    others = {key: digest for key, digest in _read_checksums(model_dir).items() if not _belongs(key, part)}
+    _write_checksums(model_dir, others | _digests_of(model_dir, part))
 
 
 def _belongs(key: str, part: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from clapgen.windows import window_starts
 from generation.diffusion.latents import frames_of
 from generation.diffusion.model import DiffusionTransformer
 
@@ -54,8 +55,3 @@ def guided_velocity(
 
     fade = 1 - torch.linspace(-1, 1, window + 2, device=condition.device)[1:-1].abs()  # a triangle, nowhere zero
     return velocity
-
-
-def window_starts(frames: int, window: int) -> list[int]:
-    """Where half-overlapping windows begin; the last is flush with the end."""
-    return [*range(0, frames - window, window // 2), frames - window]

@@ -15,7 +15,7 @@ from torch import Tensor
 from clapgen.audio import peak_normalise
 from clapgen.clap import Clap
 from clapgen.errors import ClapgenError
-from clapgen.model_store import load_module, resolve_model, weights_hash
+from clapgen.model_store import load_module, part_hashes, resolve_model
 from generation.autoencoder.model import Autoencoder
 from generation.diffusion.config import DiffusionConfig
 from generation.diffusion.latents import frames_of
@@ -79,7 +79,7 @@ class TextToAudio:
         folder = resolve_model(name_or_path)
         network = load_module(folder, "diffusion", DiffusionConfig, DiffusionTransformer)
         config = network.config
-        hashes = {part: weights_hash(folder, part) for part in PARTS}
+        hashes = part_hashes(folder, PARTS)
         for part, wanted in (("clap", config.clap_hash), ("autoencoder", config.autoencoder_hash)):
             if wanted and wanted != hashes[part]:
                 raise ClapgenError(

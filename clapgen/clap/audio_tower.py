@@ -65,12 +65,29 @@ class AudioTower(nn.Module):
         self.frame_rate = config.sample_rate / config.hop_length / time_stride
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
 
+    def feature_maps(self, log_mel: Tensor) -> list[Tensor]:
+        """Log-mel (batch, n_mels, mel frames) in dB to the output of every block, (batch, channels, bands, frames)."""
+        x = self.stem(self.input_norm(log_mel).unsqueeze(1).contiguous(memory_format=torch.channels_last))
+        maps = []
+        for block in self.blocks:
+            x = block(x)
+            maps.append(x)
+        return maps
+
     def frames(self, log_mel: Tensor) -> Tensor:
         """Log-mel (batch, n_mels, mel frames) in dB to frame features (batch, frames, width)."""
-        x = self.input_norm(log_mel).unsqueeze(1).contiguous(memory_format=torch.channels_last)
-        return self.blocks(self.stem(x)).mean(2).transpose(1, 2)
+        return frames_of_map(self.feature_maps(log_mel)[-1])
 
     def forward(self, log_mel: Tensor) -> Tensor:
-        """Log-mel (batch, n_mels, mel frames) in dB to features (batch, width): mean plus maximum over time (PANNs)."""
-        frames = self.frames(log_mel)
-        return self.dropout(frames.mean(1) + frames.amax(1))
+        """Log-mel (batch, n_mels, mel frames) in dB to features (batch, width)."""
+        return self.dropout(pool_frames(self.frames(log_mel)))
+
+
+def frames_of_map(feature_map: Tensor) -> Tensor:
+    """(batch, width, bands, frames) to frame features (batch, frames, width): the mean over bands."""
+    return feature_map.mean(2).transpose(1, 2)
+
+
+def pool_frames(frames: Tensor) -> Tensor:
+    """(batch, frames, width) to (batch, width): mean plus maximum over time (PANNs, Kong et al. 2020)."""
+    return frames.mean(1) + frames.amax(1)

@@ -21,6 +21,7 @@ from clapgen.clap.text_tower import TextTower, tokenize
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
 from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, resolve_model, save_part, weights_hash
+from clapgen.windows import window_starts
 
 Waveforms = Sequence[NDArray[np.float32] | Tensor] | NDArray[np.float32] | Tensor
 
@@ -145,8 +146,7 @@ class Clap(nn.Module):
         samples, window = self._at_own_rate(waveform, sample_rate), self.window
         if len(samples) <= window:
             return [repeat_pad(samples, window)]
-        starts = [*range(0, len(samples) - window, window // 2), len(samples) - window]
-        return [samples[start : start + window] for start in starts]
+        return [samples[start : start + window] for start in window_starts(len(samples), window)]
 
 
 def repeat_pad(waveform: Tensor, length: int) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clapgen.clap import Clap
+from clapgen.clap.audio_tower import frames_of_map, pool_frames
 
 
 class ClapPerceptualLoss(nn.Module):
@@ -31,11 +32,6 @@ class ClapPerceptualLoss(nn.Module):
 
     def _hear(self, waveform: Tensor) -> tuple[list[Tensor], Tensor]:
         tower = self.clap.audio_tower
-        x = tower.stem(tower.input_norm(tower.log_mel(waveform)).unsqueeze(1))
-        maps = []
-        for block in tower.blocks:
-            x = block(x)
-            maps.append(x.float())
-        frames = x.mean(2).transpose(1, 2)
-        embedding = self.clap.audio_projection(frames.mean(1) + frames.amax(1))
-        return maps, F.normalize(embedding.float(), dim=1)
+        maps = tower.feature_maps(tower.log_mel(waveform))
+        embedding = self.clap.audio_projection(pool_frames(frames_of_map(maps[-1])))
+        return [feature_map.float() for feature_map in maps], F.normalize(embedding.float(), dim=1)

@@ -7,8 +7,9 @@ from tiny_model import SAMPLE_RATE, build_tiny_model
 
 from clapgen.errors import ClapgenError
 from clapgen.model_store import save_part
+from clapgen.windows import window_starts
 from generation.diffusion import DiffusionConfig
-from generation.guidance import guided_velocity, window_starts
+from generation.guidance import guided_velocity
 from generation.pipeline import TextToAudio
 
 PROMPTS = ["rain on a tin roof", "a dog barks twice", "church bells"]
