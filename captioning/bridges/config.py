@@ -1,0 +1,98 @@
+"""The settings of every bridge, by its name in a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class NoiseConfig:
+    """`variance` is per dimension, as in the papers' code; `std_of_length` (if > 0) instead sets the noise's length
+    beside the embedding's 1, which means the same at every width."""
+
+    variance: float = 0.001
+    std_of_length: float = 0.0
+
+
+@dataclass
+class CalibratedNoiseConfig:
+    """How many audio–text pairs the variance is read from."""
+
+    pairs: int = 30
+
+
+@dataclass
+class AdapterConfig:
+    """A residual MLP of `blocks` blocks `width` wide, which is told to undo noise of this variance per dimension."""
+
+    width: int = 512
+    blocks: int = 2
+    variance: float = 0.002
+
+
+@dataclass
+class MeanShiftConfig:
+    """Nothing to set but whether the result has length 1 again."""
+
+    normalise: bool = True
+
+
+@dataclass
+class MemoryConfig:
+    """`temperature` of the softmax over the memory; `size` sentences are kept (0: all), spread over the corpus."""
+
+    temperature: float = 0.01
+    normalise: bool = True
+    size: int = 0
+    top_k: int = 0
+
+
+@dataclass
+class SoftPromptConfig:
+    """How often, and by which of its `neighbours` nearest other captions, an embedding is replaced; then noise."""
+
+    probability: float = 0.5
+    neighbours: int = 5
+    variance: float = 0.001
+
+
+@dataclass
+class HardPromptConfig:
+    """`source` is labels or captions; `count` of them are retrieved, and each is masked with `mask` in training."""
+
+    source: str = "labels"
+    count: int = 4
+    mask: float = 0.4
+
+
+@dataclass
+class DiffusionConfig:
+    """Sizes of the denoiser, its schedule, and where an audio embedding enters it (`start` of `steps`)."""
+
+    width: int = 512
+    blocks: int = 3
+    steps: int = 1000
+    start: int = 600
+    sampling_steps: int = 5
+    paired: bool = False
+    reconstruct_in_training: bool = False
+
+
+@dataclass
+class BridgesConfig:
+    """Which bridges there are between CLAP and the decoder, in order, and their settings.
+
+    `names` are used in training and, unless told otherwise, on audio; `offered` are fitted besides, to be chosen on
+    audio by `clapgen caption --bridge`.
+    """
+
+    names: list[str] = field(default_factory=lambda: ["noise"])
+    offered: list[str] = field(default_factory=list)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    noise_calibrated: CalibratedNoiseConfig = field(default_factory=CalibratedNoiseConfig)
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    mean_shift: MeanShiftConfig = field(default_factory=MeanShiftConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    soft_prompt: SoftPromptConfig = field(default_factory=SoftPromptConfig)
+    hard_prompt: HardPromptConfig = field(default_factory=HardPromptConfig)
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
