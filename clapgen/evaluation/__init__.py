@@ -1,0 +1,5 @@
+"""What `clapgen evaluate` measures, and the report that says how."""
+
+from clapgen.evaluation.report import Confusion, Figure, Report, Skipped
+
+__all__ = ["Confusion", "Figure", "Report", "Skipped"]
