@@ -1,8 +1,8 @@
 """What every bridge over the modality gap is: a part between CLAP and the decoder, with one signature.
 
-A decoder is trained on text embeddings and run on audio embeddings, which lie elsewhere in the space (Liang et al. 2022,
-"Mind the Gap"). A bridge may change what the decoder sees in training (`text`, `augment`), what it sees of a sound
-(`audio`), or hand it words besides (`hints`). Bridges compose: a `BridgeChain` calls them in order.
+A decoder is trained on text embeddings and run on audio embeddings, which lie elsewhere in the space (Liang et al.
+2022, "Mind the Gap"). A bridge may change what the decoder sees in training (`text`, `augment`), what it sees of a
+sound (`audio`), or hand it words besides (`hints`). Bridges compose: a `BridgeChain` calls them in order.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Bridge(nn.Module):
         return embeddings
 
     def audio(self, embeddings: Tensor) -> Tensor:
-        """What the decoder sees of audio embeddings (n, dim), and what the next bridge gets. Deterministic, row by row."""
+        """What the decoder, or the next bridge, sees of audio embeddings (n, dim). Deterministic, row by row."""
         return embeddings
 
     def hints(self, embeddings: Tensor, generator: torch.Generator | None = None) -> list[str] | None:
