@@ -2,9 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from numbers import Real
+from typing import Any, cast
+
+from clapgen.errors import ClapgenError, nearest
+
+Row = dict[str, str | float | int | None]
 
 
 @dataclass
@@ -64,13 +69,14 @@ class Report:
         command: the command line, or the call.
         versions: of Python and of the packages that computed.
         date: ISO 8601.
+        lower_is_better: numeric columns of `clips` and `classes` whose small values are the good ones.
     """
 
     kind: str
     title: str
     figures: list[Figure]
-    clips: list[dict[str, str | float | int | None]] = field(default_factory=list)
-    classes: list[dict[str, str | float | int | None]] = field(default_factory=list)
+    clips: list[Row] = field(default_factory=list)
+    classes: list[Row] = field(default_factory=list)
     confusion: Confusion | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -79,10 +85,51 @@ class Report:
     command: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     date: str = ""
+    lower_is_better: list[str] = field(default_factory=list)
+
+    def ranked_clips(self, column: str | None = None) -> list[Row]:
+        """The clips that have a number in `column` (default: the first numeric one), worst first.
+
+        Raises:
+            ClapgenError: no clip has a number in a column of that name.
+        """
+        columns = numeric_columns(self.clips)
+        if column is not None and column not in columns:
+            choices = ", ".join(columns) or "none"
+            raise ClapgenError(f"cannot rank clips by '{column}': {choices} can be used.{nearest(column, columns)}")
+        column = column or next(iter(columns), None)
+        return _worst_first(self.clips, column, self.lower_is_better)
+
+    def ranked_classes(self) -> list[Row]:
+        """All classes, worst first by the first numeric column that is no count; as given if there is none."""
+        column = class_measure(self.classes)
+        ranked = _worst_first(self.classes, column, self.lower_is_better)
+        return ranked + [row for row in self.classes if column is None or not is_number(row.get(column))]
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON knows it: NaN and infinities become None, and the note of such a figure says so."""
         return json_safe(dataclasses.replace(self, figures=[finite(figure) for figure in self.figures]))
+
+
+def numeric_columns(rows: Sequence[Row]) -> list[str]:
+    """Columns that hold nothing but numbers and gaps, and at least one finite number, in their order."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: [row.get(name) for row in rows if row.get(name) is not None] for name in names}
+    return [
+        name
+        for name, values in columns.items()
+        if any(map(is_number, values)) and all(isinstance(value, Real) for value in values)
+    ]
+
+
+def class_measure(classes: Sequence[Row]) -> str | None:
+    """The column that classes are ranked by: the first numeric one that does not only count ("n")."""
+    return next((name for name in numeric_columns(classes) if name != "n"), None)
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a number, and neither NaN nor infinite."""
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 def finite(figure: Figure) -> Figure:
@@ -97,6 +144,11 @@ def finite(figure: Figure) -> Figure:
         interval = None
     note = "; ".join([figure.note] * bool(figure.note) + problems)
     return dataclasses.replace(figure, value=value, interval=interval, note=note)
+
+
+def _worst_first(rows: Sequence[Row], column: str | None, lower_is_better: Sequence[str]) -> list[Row]:
+    ranked = [row for row in rows if column is not None and is_number(row.get(column))]
+    return sorted(ranked, key=lambda row: cast(float, row[cast(str, column)]), reverse=column in lower_is_better)
 
 
 def json_safe(value: Any) -> Any:
