@@ -6,7 +6,8 @@ from PIL import Image
 
 from clapgen.audio import read_audio
 from clapgen.errors import ClapgenError
-from clapgen.plot import _HEIGHT, _LEFT, _LOWEST, _TOP, _WIDTH, magma, spectrogram_png
+from clapgen.plot import confusion_png, magma, spectrogram_png, spectrogram_strip
+from clapgen.plot.spectrogram import _HEIGHT, _LEFT, _LOWEST, _TOP, _WIDTH
 
 
 def brightness(path) -> np.ndarray:
@@ -50,3 +51,38 @@ def test_refuses_what_it_cannot_draw_and_keeps_what_is_there(tmp_path):
     with pytest.raises(ClapgenError, match="exists already"):
         spectrogram_png(np.zeros(100), 16000, tmp_path / "b.png")
     assert (tmp_path / "b.png").read_text() == "mine"
+
+
+def test_a_strip_shows_what_the_large_picture_shows_in_few_bytes(tmp_path, recordings):
+    waveform, rate = read_audio(recordings[-1])
+    spectrogram_png(waveform, rate, tmp_path / "large.png")
+    spectrogram_strip(waveform, rate, tmp_path / "strip.png", width=212, height=70)
+    with Image.open(tmp_path / "strip.png") as picture:
+        strip = np.asarray(picture.convert("L"), dtype=float)
+    assert strip.shape == (70, 212)
+    large = brightness(tmp_path / "large.png")[::-1].reshape(70, 6, 212, 5).mean(axis=(1, 3))
+    assert np.corrcoef(strip.ravel(), large.ravel())[0, 1] > 0.95
+    assert (tmp_path / "strip.png").stat().st_size < 15_000
+
+
+@pytest.mark.parametrize("classes", [1, 6, 40, 400])
+def test_a_confusion_matrix_is_bright_where_a_class_is_taken_for_another(tmp_path, classes):
+    counts = np.diag(np.full(classes, 9))
+    counts[0, -1] += 3
+    confusion_png([f"class {'é😀<b>' * 40}"] * classes, counts.tolist(), tmp_path / "c.png")
+    with Image.open(tmp_path / "c.png") as picture:
+        grey = np.asarray(picture.convert("L"), dtype=float)
+    cell = 44 if classes <= 20 else 22 if classes == 40 else 10
+    matrix = grey[-24 - cell * classes : -24, -24 - cell * classes : -24]
+    cells = matrix.reshape(classes, cell, classes, cell)[:, 1].mean(axis=2)  # the row of pixels above the number
+    assert np.array_equal(cells > 20, counts > 0)
+    if classes > 1:
+        assert cells[1, 1] > cells[0, -1]
+
+
+@pytest.mark.parametrize("counts", [[], [[1, 2]], [[1, 0], [-1, 0]]])
+def test_counts_that_do_not_fit_the_classes_are_refused(tmp_path, counts):
+    with pytest.raises(ClapgenError, match="2 classes need"):
+        confusion_png(["a", "b"], counts, tmp_path / "c.png")
+    with pytest.raises(ClapgenError, match="0 classes need"):
+        confusion_png([], [], tmp_path / "c.png")

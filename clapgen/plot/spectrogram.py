@@ -2,7 +2,6 @@
 
 import math
 import os
-import unicodedata
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,10 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
-
-# Nine samples of matplotlib's magma (CC0, Nathaniel Smith and Stéfan van der Walt), evenly spaced.
-_MAGMA = ("000004", "1d1147", "51127c", "822681", "b63679", "e65164", "fb8861", "fec287", "fcfdbf")
-_BACKGROUND, _TEXT, _FAINT = (15, 13, 22), (226, 222, 232), (120, 114, 132)
+from clapgen.plot.colours import BACKGROUND, FAINT, TEXT, magma
+from clapgen.plot.lettering import fitted
 
 _WIDTH, _HEIGHT = 1060, 420  # of the spectrogram itself, in pixels
 _LEFT, _RIGHT, _TOP, _BOTTOM = 74, 100, 56, 56  # margins
@@ -31,28 +28,42 @@ def spectrogram_png(
     Raises:
         ClapgenError: the waveform is empty, or the file exists (and not `overwrite`) or cannot be written.
     """
-    waveform = np.asarray(waveform, dtype=np.float32)
-    if waveform.ndim != 1 or waveform.size == 0:
-        raise ClapgenError(f"cannot draw {path}: a mono sound is needed, not a shape of {waveform.shape}.")
-    frequencies = np.geomspace(_LOWEST, sample_rate / 2, _HEIGHT + 1)
-    power = _power_image(waveform, sample_rate, frequencies)
-    picture = _draw(power, len(waveform) / sample_rate, frequencies[-1], title)
+    shade = _shade(waveform, sample_rate, _WIDTH, _HEIGHT, path)
+    picture = _draw(shade, len(waveform) / sample_rate, sample_rate / 2, title)
     with atomic_path(path, overwrite) as temporary:
         picture.save(temporary, format="PNG", optimize=True)
 
 
-def magma(values: np.ndarray) -> np.ndarray:
-    """Colours `(..., 3)` uint8 of values in [0, 1]."""
-    table = np.array([[int(colour[i : i + 2], 16) for i in (0, 2, 4)] for colour in _MAGMA])
-    position = np.linspace(0, 1, len(table))
-    return np.stack([np.interp(values, position, table[:, i]) for i in range(3)], axis=-1).round().astype(np.uint8)
+def spectrogram_strip(
+    waveform: np.ndarray, sample_rate: int, path: str | os.PathLike[str], width: int = 480, height: int = 140
+) -> None:
+    """As `spectrogram_png`, small and without axes, to stand among others on a page; at most 64 colours.
+
+    Raises:
+        ClapgenError: as `spectrogram_png`.
+    """
+    shade = _shade(waveform, sample_rate, width, height, path)
+    picture = Image.fromarray((shade * 63).round().astype(np.uint8), mode="P")
+    picture.putpalette(magma(np.linspace(0, 1, 64)).tobytes())
+    with atomic_path(path) as temporary:
+        picture.save(temporary, format="PNG", optimize=True)
 
 
-def _power_image(waveform: np.ndarray, sample_rate: int, frequencies: np.ndarray) -> np.ndarray:
-    """Mean power `(_HEIGHT, _WIDTH)` in dB of each pixel's patch of time and frequency; low frequencies first."""
+def _shade(waveform: np.ndarray, sample_rate: int, width: int, height: int, path: str | os.PathLike[str]) -> np.ndarray:
+    """How bright each pixel is, `(height, width)` in [0, 1], high frequencies first."""
+    waveform = np.asarray(waveform, dtype=np.float32)
+    if waveform.ndim != 1 or waveform.size == 0:
+        raise ClapgenError(f"cannot draw {path}: a mono sound is needed, not a shape of {waveform.shape}.")
+    power = _power_image(waveform, sample_rate, np.geomspace(_LOWEST, sample_rate / 2, height + 1), width)
+    top = max(power.max(), _SILENCE + _RANGE)
+    return np.clip((power[::-1] - top) / _RANGE + 1, 0, 1)
+
+
+def _power_image(waveform: np.ndarray, sample_rate: int, frequencies: np.ndarray, width: int) -> np.ndarray:
+    """Mean power `(rows, width)` in dB of each pixel's patch of time and frequency; low frequencies first."""
     bins = np.linspace(0, sample_rate / 2, 1 + _FFT // 2)
-    hop = max(1, min(_WINDOW // 4, len(waveform) // _WIDTH))
-    total, count = np.zeros((_WIDTH, _HEIGHT)), np.zeros((_WIDTH, 1))
+    hop = max(1, min(_WINDOW // 4, len(waveform) // width))
+    total, count = np.zeros((width, len(frequencies) - 1)), np.zeros((width, 1))
     for first_frame, spectra in _spectra(waveform, hop):
         # The mean over a row is a difference of the running integral, whether the row is wider than a bin or not.
         integral = np.concatenate([np.zeros((len(spectra), 1)), np.cumsum(spectra, axis=1)], axis=1)
@@ -62,11 +73,11 @@ def _power_image(waveform: np.ndarray, sample_rate: int, frequencies: np.ndarray
         at_edges = integral[:, lower] + (edges - lower) * (integral[:, upper] - integral[:, lower])
         rows = np.diff(at_edges, axis=1) / np.diff(edges)
         centres = (first_frame + np.arange(len(spectra))) * hop
-        columns = np.minimum(centres * _WIDTH // len(waveform), _WIDTH - 1)
+        columns = np.minimum(centres * width // len(waveform), width - 1)
         np.add.at(total, columns, rows)
         np.add.at(count, columns, 1)
     filled = np.flatnonzero(count[:, 0])  # a very short sound has fewer samples than the picture has columns
-    nearest = filled[np.clip(np.searchsorted(filled, np.arange(_WIDTH), side="right") - 1, 0, None)]
+    nearest = filled[np.clip(np.searchsorted(filled, np.arange(width), side="right") - 1, 0, None)]
     mean = total[nearest] / count[nearest]
     return 10 * np.log10(np.maximum(mean.T, 1e-16))
 
@@ -81,15 +92,13 @@ def _spectra(waveform: np.ndarray, hop: int, chunk: int = 512) -> Iterator[tuple
         yield first, (np.abs(spectrum) * 2 / window.sum()) ** 2
 
 
-def _draw(power: np.ndarray, seconds: float, highest: float, title: str) -> Image.Image:
-    top = max(power.max(), _SILENCE + _RANGE)
-    shade = np.clip((power - top) / _RANGE + 1, 0, 1)
-    picture = Image.new("RGB", (_LEFT + _WIDTH + _RIGHT, _TOP + _HEIGHT + _BOTTOM), _BACKGROUND)
-    picture.paste(Image.fromarray(magma(shade[::-1])), (_LEFT, _TOP))
+def _draw(shade: np.ndarray, seconds: float, highest: float, title: str) -> Image.Image:
+    picture = Image.new("RGB", (_LEFT + _WIDTH + _RIGHT, _TOP + _HEIGHT + _BOTTOM), BACKGROUND)
+    picture.paste(Image.fromarray(magma(shade)), (_LEFT, _TOP))
     draw = ImageDraw.Draw(picture)
-    draw.rectangle((_LEFT - 1, _TOP - 1, _LEFT + _WIDTH, _TOP + _HEIGHT), outline=_FAINT)
+    draw.rectangle((_LEFT - 1, _TOP - 1, _LEFT + _WIDTH, _TOP + _HEIGHT), outline=FAINT)
     title_font = ImageFont.load_default(size=20)
-    draw.text((_LEFT, _TOP / 2), _shortened(draw, title, title_font), fill=_TEXT, font=title_font, anchor="lm")
+    draw.text((_LEFT, _TOP / 2), fitted(draw, title, title_font, _WIDTH), fill=TEXT, font=title_font, anchor="lm")
     _time_axis(draw, seconds)
     _frequency_axis(draw, highest)
     _colour_bar(picture, draw)
@@ -102,10 +111,10 @@ def _time_axis(draw: ImageDraw.ImageDraw, seconds: float) -> None:
     step = _round_step(seconds / 12)
     for index in range(math.floor(seconds / step + 1e-9) + 1):
         x = _LEFT + index * step / seconds * _WIDTH
-        draw.line((x, bottom, x, bottom + 6), fill=_FAINT)
+        draw.line((x, bottom, x, bottom + 6), fill=FAINT)
         if x < _LEFT + _WIDTH - 22 or step * (index + 1) > seconds:
-            draw.text((x, bottom + 10), f"{index * step:g}", fill=_TEXT, font=font, anchor="mt")
-    draw.text((_LEFT + _WIDTH + 14, bottom + 10), "s", fill=_FAINT, font=font, anchor="lt")
+            draw.text((x, bottom + 10), f"{index * step:g}", fill=TEXT, font=font, anchor="mt")
+    draw.text((_LEFT + _WIDTH + 14, bottom + 10), "s", fill=FAINT, font=font, anchor="lt")
 
 
 def _frequency_axis(draw: ImageDraw.ImageDraw, highest: float) -> None:
@@ -115,9 +124,9 @@ def _frequency_axis(draw: ImageDraw.ImageDraw, highest: float) -> None:
             break
         height = math.log(frequency / _LOWEST) / math.log(highest / _LOWEST)
         y = _TOP + _HEIGHT * (1 - height)
-        draw.line((_LEFT - 7, y, _LEFT - 1, y), fill=_FAINT)
-        draw.text((_LEFT - 12, y), f"{frequency / 1000:g}", fill=_TEXT, font=font, anchor="rm")
-    draw.text((_LEFT - 12, _TOP - 12), "kHz", fill=_FAINT, font=font, anchor="rb")
+        draw.line((_LEFT - 7, y, _LEFT - 1, y), fill=FAINT)
+        draw.text((_LEFT - 12, y), f"{frequency / 1000:g}", fill=TEXT, font=font, anchor="rm")
+    draw.text((_LEFT - 12, _TOP - 12), "kHz", fill=FAINT, font=font, anchor="rb")
 
 
 def _colour_bar(picture: Image.Image, draw: ImageDraw.ImageDraw) -> None:
@@ -125,30 +134,14 @@ def _colour_bar(picture: Image.Image, draw: ImageDraw.ImageDraw) -> None:
     left, width = _LEFT + _WIDTH + 22, 14
     bar = np.repeat(magma(np.linspace(1, 0, _HEIGHT))[:, None], width, axis=1)
     picture.paste(Image.fromarray(bar), (left, _TOP))
-    draw.rectangle((left - 1, _TOP - 1, left + width, _TOP + _HEIGHT), outline=_FAINT)
+    draw.rectangle((left - 1, _TOP - 1, left + width, _TOP + _HEIGHT), outline=FAINT)
     for decibels in range(0, -int(_RANGE) - 1, -20):
         y = _TOP - decibels / _RANGE * _HEIGHT
-        draw.text((left + width + 8, y), f"{decibels}", fill=_TEXT, font=font, anchor="lm")
-    draw.text((left + width + 8, _TOP - 12), "dB", fill=_FAINT, font=font, anchor="lb")
+        draw.text((left + width + 8, y), f"{decibels}", fill=TEXT, font=font, anchor="lm")
+    draw.text((left + width + 8, _TOP - 12), "dB", fill=FAINT, font=font, anchor="lb")
 
 
 def _round_step(step: float) -> float:
     """The smallest of 1, 2, 5, 10, 20, … (times any power of ten) that is at least `step`."""
     power = 10.0 ** math.floor(math.log10(step))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * (1 - 1e-9))
-
-
-def _shortened(draw: ImageDraw.ImageDraw, title: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """One line that fits, in letters that Pillow's built-in font has: accents go, the rest becomes `?`, not boxes."""
-    missing = bytes(font.getmask("\uffff"))
-    title = title[:300].translate(str.maketrans("‘’“”–—−", "''\"\"---"))
-    title = " ".join("".join(c if c.isprintable() else " " for c in title).split())
-    for letter in set(title) - {" "}:
-        if bytes(font.getmask(letter)) == missing:
-            bare = unicodedata.normalize("NFKD", letter)[0]
-            title = title.replace(letter, bare if bare.isascii() else "?")
-    if draw.textlength(title, font) <= _WIDTH:
-        return title
-    while title and draw.textlength(f"{title}…", font) > _WIDTH:
-        title = title[:-1]
-    return f"{title.rstrip()}…"
