@@ -9,13 +9,60 @@ import numpy as np
 from clapgen.errors import ClapgenError
 from clapgen.metrics.embeddings import Array, Embeddings, as_embeddings
 
+REFERENCE_TO_GENERATED = "KL(reference ‖ generated)"
+GENERATED_TO_REFERENCE = "KL(generated ‖ reference)"
+
 
 @dataclass(frozen=True)
 class PosteriorDivergence:
-    """KL(reference ‖ generated) in nats, 0 or more, lower is better: of n pairs (n,), and its mean."""
+    """KL in nats, 0 or more, lower is better: the mean of n pairs, and each one's (n,).
+
+    Of the mean posteriors of two sets, `mean` is theirs and `divergences` (1,) holds it alone. `infinite` counts the
+    pairs whose divergence is infinite; if there are any, so is the mean. `direction` and `floor` say what was computed.
+    """
 
     mean: float
     divergences: Array = field(repr=False)
+    infinite: int
+    direction: str
+    floor: float
+
+
+class PosteriorDivergenceAccumulator:
+    """`posterior_divergence` over batches; processes of the same settings merge theirs. Holds one number a pair."""
+
+    def __init__(self, *, reverse: bool = False, floor: float = 0.0) -> None:
+        self._reverse, self._floor = reverse, _checked_floor(floor)
+        self._divergences: list[Array] = []
+        self._classes: int | None = None
+
+    def update(self, reference: Embeddings, generated: Embeddings) -> None:
+        """Add a batch of pairs, both (n, classes), row by row."""
+        p = _as_posteriors(reference, "reference posteriors", width=self._classes)
+        q = _as_posteriors(generated, "generated posteriors", width=p.shape[1])
+        if len(p) != len(q):
+            raise ClapgenError(
+                f"Pairs need partners: there are {len(p)} reference posteriors and {len(q)} generated ones."
+            )
+        self._classes = p.shape[1]
+        if self._floor * self._classes >= 1:
+            raise ClapgenError(f"The floor {self._floor} is too much for {self._classes} classes; take a smaller one.")
+        self._divergences.append(_kl(q, p, self._floor) if self._reverse else _kl(p, q, self._floor))
+
+    def merge(self, other: PosteriorDivergenceAccumulator) -> None:
+        """Add the pairs another accumulator saw, after those seen here."""
+        if (self._reverse, self._floor) != (other._reverse, other._floor):
+            raise ClapgenError("Divergences of different directions or floors cannot be joined.")
+        if self._classes and other._classes and self._classes != other._classes:
+            raise ClapgenError(f"Posteriors over {self._classes} and over {other._classes} classes cannot be joined.")
+        self._classes = self._classes or other._classes
+        self._divergences.extend(other._divergences)
+
+    def compute(self) -> PosteriorDivergence:
+        """The divergences of all pairs so far."""
+        if not self._divergences:
+            raise ClapgenError("A divergence needs at least 1 pair of posteriors.")
+        return _divergence(np.concatenate(self._divergences), self._reverse, self._floor)
 
 
 class InceptionScoreAccumulator:
@@ -72,25 +119,66 @@ def inception_score(posteriors: Embeddings) -> float:
     return accumulator.compute()
 
 
-def posterior_divergence(reference: Embeddings, generated: Embeddings) -> PosteriorDivergence:
+def posterior_divergence(
+    reference: Embeddings, generated: Embeddings, *, reverse: bool = False, floor: float = 0.0
+) -> PosteriorDivergence:
     """KL(reference ‖ generated) = Σ p_ref log(p_ref / p_gen) of pairs, in nats.
 
-    The direction is that of AudioGen (Kreuk et al. 2023). The other one is another measure, and so is another label set
-    or temperature: say them with the figure. Nothing is added inside the logarithm: a pair is infinite where the
-    generated posterior is exactly 0 and the reference is not.
+    The direction is that of AudioGen (Kreuk et al. 2023); `reverse` gives the other one, which is another measure. So
+    is another label set, temperature or floor: say them with the figure. Without a floor nothing is added inside the
+    logarithm, and a pair is infinite (counted in `infinite`) where the one posterior is exactly 0 and the other is not.
+    A softmax in float64 is never 0 over cosines at any usual temperature; in float32 it may be.
 
     Args:
         reference, generated: probabilities (n, classes), row i of one belonging to row i of the other.
+        reverse: KL(generated ‖ reference) instead.
+        floor: what no probability goes below, in 0 to 1 / classes: so much of the even posterior is mixed in. With one
+            every divergence is finite, log(1 / floor) at most (audiocraft adds 1e-6 inside the logarithm).
 
     Raises:
-        ClapgenError: no items, different counts or classes, NaN, or rows that are no probabilities.
+        ClapgenError: no items, different counts or classes, NaN, rows that are no probabilities, a floor out of range.
+    """
+    accumulator = PosteriorDivergenceAccumulator(reverse=reverse, floor=floor)
+    accumulator.update(reference, generated)
+    return accumulator.compute()
+
+
+def mean_posterior_divergence(
+    reference: Embeddings, generated: Embeddings, *, reverse: bool = False, floor: float = 0.0
+) -> PosteriorDivergence:
+    """KL of the mean posteriors of two unpaired sets: whether the classes come in the same shares.
+
+    Never above the mean over pairs, whatever the pairing. Says nothing of single sounds: clips of unsure posteriors and
+    clips surely of many classes may have one mean.
+
+    Args:
+        reference: probabilities (m, classes).
+        generated: probabilities (n, classes).
+        reverse, floor: as in `posterior_divergence`.
+
+    Raises:
+        ClapgenError: as `posterior_divergence`, but for different counts.
     """
     p = _as_posteriors(reference, "reference posteriors")
     q = _as_posteriors(generated, "generated posteriors", width=p.shape[1])
-    if len(p) != len(q):
-        raise ClapgenError(f"Pairs need partners: there are {len(p)} reference posteriors and {len(q)} generated ones.")
-    divergences = (_relative_log(p, p) - _relative_log(p, q)).sum(1).clip(0)
-    return PosteriorDivergence(float(np.sort(divergences).mean()), divergences)
+    return posterior_divergence(p.mean(0, keepdims=True), q.mean(0, keepdims=True), reverse=reverse, floor=floor)
+
+
+def _divergence(divergences: Array, reverse: bool, floor: float) -> PosteriorDivergence:
+    direction = GENERATED_TO_REFERENCE if reverse else REFERENCE_TO_GENERATED
+    infinite = int(np.isinf(divergences).sum())
+    return PosteriorDivergence(float(np.sort(divergences).mean()), divergences, infinite, direction, floor)
+
+
+def _kl(p: Array, q: Array, floor: float) -> Array:
+    p, q = ((1 - floor * p.shape[1]) * table + floor for table in (p, q))
+    return (_relative_log(p, p) - _relative_log(p, q)).sum(1).clip(0)
+
+
+def _checked_floor(floor: float) -> float:
+    if not 0 <= floor < 1:
+        raise ClapgenError(f"The floor of probabilities must lie between 0 and 1 / classes, not be {floor}.")
+    return float(floor)
 
 
 def _as_posteriors(values: Embeddings, name: str, width: int | None = None) -> Array:
