@@ -7,12 +7,14 @@ sound (`audio`), or hand it words besides (`hints`). Bridges compose: a `BridgeC
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from clapgen.errors import ClapgenError
 
 
 @dataclass
@@ -37,11 +39,13 @@ class Corpus:
 class Bridge(nn.Module):
     """A bridge that does nothing; the base of the others. Whatever it learns is in its parameters and buffers.
 
-    `needs_audio` says that `fit` wants `Corpus.audio` and `Corpus.paired_text`.
+    `needs_audio` says that `fit` wants `Corpus.audio` and `Corpus.paired_text`. A buffer whose size is known only after
+    `fit` is registered without rows, (0, ...), and takes as many rows as a loaded state has; what only training needs
+    is not persistent.
     """
 
     name: ClassVar[str] = "none"
-    needs_audio: ClassVar[bool] = False
+    needs_audio: bool = False
 
     def fit(self, corpus: Corpus) -> None:
         """Take what is needed from the corpus into buffers. Called once, before training."""
@@ -61,10 +65,13 @@ class Bridge(nn.Module):
         """What the decoder, or the next bridge, sees of audio embeddings (n, dim). Deterministic, row by row."""
         return embeddings
 
-    def hints(self, embeddings: Tensor, generator: torch.Generator | None = None) -> list[str] | None:
+    def hints(
+        self, embeddings: Tensor, generator: torch.Generator | None = None, rows: Tensor | None = None
+    ) -> list[str] | None:
         """A few words for each row (n, dim) that the decoder reads besides; None where a bridge gives none.
 
-        With a generator, as in training, words are masked by chance.
+        With a generator, as in training, words are masked by chance; `rows` (n,) are then the places in the corpus, so
+        that a caption is not handed its own words.
         """
         return None
 
@@ -75,6 +82,35 @@ class Bridge(nn.Module):
     def describe(self) -> dict[str, float | str]:
         """Figures worth printing once before training, such as the cosine that a noise variance means."""
         return {}
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """As torch's, but a buffer without rows takes as many as are stored."""
+        for name, buffer in self._buffers.items():
+            stored = state_dict.get(prefix + name)
+            if buffer is not None and stored is not None and takes_rows(buffer, stored):
+                setattr(self, name, torch.empty(stored.shape, dtype=buffer.dtype, device=buffer.device))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def takes_rows(empty: Tensor, stored: Tensor) -> bool:
+    """Whether `empty`, of shape (0, ...), may take the rows of `stored`: all other sizes agree."""
+    return empty.ndim > 0 and len(empty) == 0 and empty.ndim == stored.ndim and empty.shape[1:] == stored.shape[1:]
+
+
+def require(valid: bool, key: str, value: object, rule: str) -> None:
+    """ClapgenError naming the recipe's key and what its value must be, unless it is `valid`."""
+    if not valid:
+        raise ClapgenError(f"bridges.{key} is {value}, but must be {rule}.")
+
+
+def paired_embeddings(corpus: Corpus, name: str) -> tuple[Tensor, Tensor]:
+    """Audio and text embeddings (n, dim) of the corpus's pairs. ClapgenError, for the bridge `name`, without any."""
+    if corpus.audio is None or corpus.paired_text is None or not len(corpus.audio):
+        raise ClapgenError(
+            f"the bridge '{name}' is fitted on a few sounds with their captions; give pairs=MANIFEST, or choose "
+            "another bridge."
+        )
+    return corpus.audio, corpus.paired_text
 
 
 class BridgeChain(nn.Module):
@@ -89,8 +125,13 @@ class BridgeChain(nn.Module):
         """Names of the bridges, in order."""
         return [bridge.name for bridge in self]
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        return iter(self.bridges)
+    @property
+    def needs_audio(self) -> bool:
+        """Whether any of them is fitted on pairs of audio and text."""
+        return any(bridge.needs_audio for bridge in self)
+
+    def __iter__(self) -> Iterator[Bridge]:
+        return iter(self.bridges)  # type: ignore[arg-type]
 
     def fit(self, corpus: Corpus) -> None:
         """Fit each on the corpus as the ones before it leave it."""
@@ -111,7 +152,7 @@ class BridgeChain(nn.Module):
         hints = None
         for bridge in self:
             text = bridge.augment(bridge.text(text), rows, generator)
-            hints = bridge.hints(text, generator) or hints
+            hints = bridge.hints(text, generator, rows) or hints
         return text, hints
 
     def audio(self, audio: Tensor) -> tuple[Tensor, list[str] | None]:

@@ -58,24 +58,36 @@ class SoftPromptConfig:
 
 @dataclass
 class HardPromptConfig:
-    """`source` is labels or captions; `count` of them are retrieved, and each is masked with `mask` in training."""
+    """`source` is labels or captions; `count` of them are retrieved, and each is masked with `mask` in training.
+
+    Of captions, `size` are kept (0: all), and in training those with a cosine above `below` are not retrieved.
+    """
 
     source: str = "labels"
     count: int = 4
     mask: float = 0.4
+    size: int = 0
+    below: float = 1.0
 
 
 @dataclass
 class DiffusionConfig:
-    """Sizes of the denoiser, its schedule, and where an audio embedding enters it (`start` of `steps`)."""
+    """Sizes of the denoiser, its schedule, and where an audio embedding enters it (`start` of `steps`).
+
+    `signal` is the length of a clean embedding over that of the noise. With `paired`, audio-text pairs are learned
+    from, and `topology` weighs that loss. In training the decoder sees text that was noised to `noise_step` and
+    denoised again (0: text as it is).
+    """
 
     width: int = 512
     blocks: int = 3
     steps: int = 1000
     start: int = 600
     sampling_steps: int = 5
+    signal: float = 0.22
     paired: bool = False
-    reconstruct_in_training: bool = False
+    topology: float = 1.0
+    noise_step: int = 0
 
 
 @dataclass

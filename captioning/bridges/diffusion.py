@@ -1,0 +1,154 @@
+"""The diffusion bridge: a sound's embedding is taken for a noisy text embedding, and denoised into one of text."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from captioning.bridges.base import Bridge, Corpus, paired_embeddings, require
+from captioning.bridges.config import DiffusionConfig
+from captioning.bridges.denoiser import Denoiser, cosine_schedule
+from captioning.bridges.mean_shift import mean_of_text
+from clapgen.seeds import seeded
+
+
+class DiffusionBridge(Bridge):
+    """Diffusion Bridge (Lee et al. 2025) with the network of Diffusion-Link (Nam et al. 2025, 2510.11330).
+
+    After Diffusion Bridge: text embeddings less their mean, of length 1, are diffused over 1,000 steps of a cosine
+    schedule; the network sees the noisy one's direction only and predicts the clean one. A sound's embedding, less
+    the mean of sounds, enters at `start` without noise and is denoised in `sampling_steps` deterministic DDIM steps
+    (Song et al. 2020). Without sounds to fit on, their mean is taken to be that of text. After Diffusion-Link: the
+    network is three residual MLP blocks; with `paired`, noisy sounds and noisy captions are both denoised into the
+    caption, and the cosines among a batch's predictions are to be those among its captions (topology loss).
+
+    Ours: `signal`, the length of a clean embedding over that of the noise (Diffusion Bridge: 5 / sqrt(512)); the time
+    conditioning, widths and weights of losses, which we could not find for Diffusion-Link; and that the text mean is
+    added back, so that the decoder works in CLAP's own space.
+    """
+
+    name = "diffusion"
+    text_mean: Tensor
+    audio_mean: Tensor
+    spread: Tensor
+    signal_share: Tensor
+    pair_audio: Tensor
+    pair_text: Tensor
+
+    def __init__(self, config: DiffusionConfig, dim: int) -> None:
+        super().__init__()
+        _check(config)
+        self.config, self.dim, self.needs_audio = config, dim, config.paired
+        with seeded(0):
+            self.denoiser = Denoiser(dim, config.width, config.blocks)
+        self.register_buffer("text_mean", torch.zeros(dim))
+        self.register_buffer("audio_mean", torch.zeros(dim))
+        self.register_buffer("spread", torch.zeros(()))  # how far a text embedding lies from their mean
+        self.register_buffer("signal_share", cosine_schedule(config.steps), persistent=False)
+        self.register_buffer("pair_audio", torch.zeros(0, dim), persistent=False)
+        self.register_buffer("pair_text", torch.zeros(0, dim), persistent=False)
+
+    def fit(self, corpus: Corpus) -> None:
+        self.text_mean.copy_(mean_of_text(corpus.text, self.name))
+        self.spread.copy_((corpus.text - self.text_mean.to(corpus.text)).norm(dim=-1).mean())
+        self.audio_mean.copy_(self.text_mean if corpus.audio is None else corpus.audio.mean(0))
+        if self.config.paired:
+            audio, text = paired_embeddings(corpus, self.name)
+            self.pair_audio, self.pair_text = audio.to(self.pair_audio), text.to(self.pair_text)
+
+    @torch.no_grad()
+    def augment(self, embeddings: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
+        if self.config.noise_step == 0:
+            return embeddings
+        step = self.config.noise_step
+        clean = F.normalize(embeddings - self.text_mean, dim=-1)
+        noisy = self._diffuse(clean, torch.full((len(clean),), step - 1), generator)
+        return self._uncentred(self._denoise(noisy, step))
+
+    @torch.no_grad()
+    def audio(self, embeddings: Tensor) -> Tensor:
+        return self._uncentred(self._denoise(F.normalize(embeddings - self.audio_mean, dim=-1), self.config.start))
+
+    def loss(self, embeddings: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """Squared error per dimension of the predicted clean embedding; in paired mode also of topology."""
+        if self.config.paired:
+            return self._paired_loss(len(embeddings), generator)
+        clean = F.normalize(embeddings - self.text_mean, dim=-1)
+        return self._error(self._predict_noised(clean, generator), clean)
+
+    def _paired_loss(self, batch_size: int, generator: torch.Generator) -> Tensor:
+        drawn = torch.randint(len(self.pair_text), (batch_size,), generator=generator).to(self.pair_text.device)
+        text = F.normalize(self.pair_text[drawn] - self.text_mean, dim=-1)
+        audio = F.normalize(self.pair_audio[drawn] - self.audio_mean, dim=-1)
+        from_audio, from_text = (self._predict_noised(clean, generator) for clean in (audio, text))
+        unit = F.normalize(from_audio, dim=-1)
+        topology = F.mse_loss(unit @ unit.T, text @ text.T)
+        return self._error(from_audio, text) + self._error(from_text, text) + self.config.topology * topology
+
+    def _error(self, predicted: Tensor, clean: Tensor) -> Tensor:
+        return (predicted - clean).square().sum(-1).mean()
+
+    def _predict_noised(self, clean: Tensor, generator: torch.Generator) -> Tensor:
+        """What the network makes of `clean` (n, dim) after noise of a random step each."""
+        times = torch.randint(self.config.steps, (len(clean),), generator=generator)
+        return self._predict(self._diffuse(clean, times, generator), times.to(clean.device))
+
+    def _diffuse(self, clean: Tensor, times: Tensor, generator: torch.Generator) -> Tensor:
+        """Direction (n, dim) of clean + noise at times (n,), 0-based steps."""
+        share = self.signal_share[times.to(clean.device)][:, None]
+        noise = torch.randn(clean.shape, generator=generator).to(clean.device) / math.sqrt(self.dim)
+        return F.normalize(share.sqrt() * self.config.signal * clean + (1 - share).sqrt() * noise, dim=-1)
+
+    def _predict(self, direction: Tensor, times: Tensor) -> Tensor:
+        """Clean embedding (n, dim) that the network sees in a noisy one's direction; about as long as it is sure."""
+        scale = math.sqrt(self.dim)  # components near 1, as the layers expect
+        return self.denoiser(direction * scale, (times + 1) / self.config.steps) / scale
+
+    def _denoise(self, direction: Tensor, start: int) -> Tensor:
+        """DDIM without noise from step `start` to 0; directions (n, dim) in, clean embeddings of length 1 out."""
+        times = torch.linspace(start, 0, self.config.sampling_steps + 1).round().long().tolist()
+        clean = direction
+        for now, after in zip(times[:-1], times[1:], strict=True):
+            clean = self._predict(direction, torch.full((len(direction),), now - 1, device=direction.device))
+            if after == 0:
+                break
+            share, next_share = self.signal_share[now - 1], self.signal_share[after - 1]
+            signal = self.config.signal * clean
+            length = (share * self.config.signal**2 + 1 - share).sqrt()  # expected of signal and noise together
+            noise = (length * direction - share.sqrt() * signal) / (1 - share).sqrt()
+            direction = F.normalize(next_share.sqrt() * signal + (1 - next_share).sqrt() * noise, dim=-1)
+        return F.normalize(clean, dim=-1)
+
+    def _uncentred(self, clean: Tensor) -> Tensor:
+        return F.normalize(self.text_mean + self.spread * clean, dim=-1)
+
+    def describe(self) -> dict[str, float | str]:
+        share = float(self.signal_share[self.config.start - 1])
+        signal = math.sqrt(share) * self.config.signal
+        return {
+            "parameters": sum(p.numel() for p in self.parameters()),
+            "cosine of clean and noisy where a sound enters": signal / math.sqrt(signal**2 + 1 - share),
+        }
+
+
+def _check(config: DiffusionConfig) -> None:
+    for key in ("width", "blocks", "steps", "sampling_steps"):
+        require(getattr(config, key) >= 1, f"diffusion.{key}", getattr(config, key), "1 or more")
+    require(1 <= config.start <= config.steps, "diffusion.start", config.start, f"1 to diffusion.steps, {config.steps}")
+    require(
+        config.sampling_steps <= config.start,
+        "diffusion.sampling_steps",
+        config.sampling_steps,
+        "at most diffusion.start",
+    )
+    require(
+        config.noise_step == 0 or config.sampling_steps <= config.noise_step <= config.steps,
+        "diffusion.noise_step",
+        config.noise_step,
+        "0 (off), or from diffusion.sampling_steps to diffusion.steps",
+    )
+    require(0 < config.signal < math.inf, "diffusion.signal", config.signal, "more than 0")
+    require(0 <= config.topology < math.inf, "diffusion.topology", config.topology, "0 or more")
