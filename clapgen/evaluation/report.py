@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from clapgen.errors import ClapgenError, nearest
 
@@ -122,12 +122,17 @@ def numeric_columns(rows: Sequence[Row]) -> list[str]:
     ]
 
 
+def finite_values(rows: Sequence[Row], column: str) -> list[float]:
+    """The finite numbers of a column, in order."""
+    return [float(value) for row in rows if is_number(value := row.get(column))]
+
+
 def class_measure(classes: Sequence[Row]) -> str | None:
     """The column that classes are ranked by: the first numeric one that does not only count ("n")."""
     return next((name for name in numeric_columns(classes) if name != "n"), None)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether it is a number, and neither NaN nor infinite."""
     return isinstance(value, Real) and math.isfinite(value)
 

@@ -1,0 +1,109 @@
+"""The charts of a report as inline SVG that takes its colours from the page: histogram, bar, heat map."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from clapgen.evaluation.markup import Html, element, joined
+from clapgen.evaluation.report import Confusion
+from clapgen.evaluation.wording import number
+
+_WIDTH, _HEIGHT, _FOOT = 300, 92, 18  # pixels; the foot holds the axis labels
+_LONGEST_NAME = 24  # letters
+
+
+def histogram(values: Sequence[float], name: str) -> Html:
+    """How finite `values` spread, with the median marked; the extremes are the labels of the axis."""
+    given = np.asarray(values, dtype=np.float64)
+    low, high, median = given.min(), given.max(), float(np.median(given))
+    counts, _ = np.histogram(given, bins=_bins(given))
+    width, drawing = _WIDTH / len(counts), _HEIGHT - _FOOT
+    bars = [
+        element("rect", x=f"{i * width + 0.5:.1f}", y=f"{drawing - h:.1f}", width=f"{width - 1:.1f}", height=f"{h:.1f}")
+        for i, h in enumerate(counts / counts.max() * (drawing - 4))
+        if h > 0
+    ]
+    x = (median - low) / (high - low) * _WIDTH if high > low else _WIDTH / 2
+    return element(
+        "svg",
+        element("g", *bars, class_="bar"),
+        element("path", d=f"M0 {drawing}.5H{_WIDTH}", class_="axis"),
+        element("path", d=f"M{x:.1f} 0V{drawing}", class_="median"),
+        element("text", number(low), x=0, y=_HEIGHT - 3),
+        element("text", number(high), x=_WIDTH, y=_HEIGHT - 3, text_anchor="end") if high > low else None,
+        viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
+        role="img",
+        aria_label=f"Histogram of {name}: {len(given)} values from {number(low)} to {number(high)}, "
+        f"median {number(median)}.",
+    )
+
+
+def bar(value: float, low: float, high: float) -> Html:
+    """A horizontal bar from zero to `value` on an axis from `low` to `high`; it takes the width it is given."""
+    left, right = sorted(((value - low) / (high - low) * 100, -low / (high - low) * 100))
+    return element(
+        "svg",
+        element("rect", width=100, height=10, class_="track"),
+        element("rect", x=f"{left:.2f}", width=f"{right - left:.2f}", height=10, class_="bar"),
+        viewBox="0 0 100 10",
+        preserveAspectRatio="none",
+        aria_hidden="true",  # the number stands beside it
+    )
+
+
+def heat_map(confusion: Confusion) -> Html:
+    """Rows are the truth, columns the guess; the stronger the colour, the larger its share of the row."""
+    labels, counts = confusion.labels, np.asarray(confusion.counts, dtype=np.int64)
+    size = 26 if len(labels) <= 24 else 14
+    names = [_cut(label) for label in labels]
+    left = 8 + round(6.2 * max(map(len, names)))
+    side = size * len(labels)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    cells = [_cell(labels, counts, share, row, column, size) for row, column in np.argwhere(counts > 0)]
+    rows = [element("text", name, x=-6, y=(i + 0.5) * size, class_="row") for i, name in enumerate(names)]
+    columns = [
+        element("text", name, transform=f"translate({(i + 0.5) * size} -6) rotate(-90)", class_="column")
+        for i, name in enumerate(names)
+    ]
+    matrix = joined(element("rect", width=side, height=side, class_="frame"), *cells, *rows, *columns)
+    return element(
+        "svg",
+        element("g", matrix, transform=f"translate({left} {left})"),
+        width=left + side + 1,
+        height=left + side + 1,
+        viewBox=f"0 0 {left + side + 1} {left + side + 1}",
+        role="img",
+        aria_label=f"Confusion matrix of {len(labels)} classes; the table beside it lists the commonest confusions.",
+    )
+
+
+def _cell(labels: list[str], counts: np.ndarray, share: np.ndarray, row: int, column: int, size: int) -> Html:
+    said = f"{labels[row]} taken for {labels[column]}" if row != column else f"{labels[row]} recognised"
+    hit = element(
+        "rect",
+        element("title", f"{said}: {counts[row, column]} of {counts[row].sum()}"),
+        x=column * size,
+        y=row * size,
+        width=size,
+        height=size,
+        fill_opacity=f"{0.1 + 0.9 * share[row, column]:.2f}",
+        class_="bar",
+    )
+    if size < 20:
+        return hit
+    middle = {"x": (column + 0.5) * size, "y": (row + 0.5) * size}
+    return joined(
+        hit, element("text", counts[row, column], class_="on" if share[row, column] > 0.5 else "off", **middle)
+    )
+
+
+def _bins(values: np.ndarray) -> np.ndarray | int:
+    """One bin a whole number where there are few, otherwise 8 to 30 even ones, more with more values."""
+    span = values.max() - values.min()
+    if 0 < span <= 30 and np.array_equal(values, values.round()):
+        return np.arange(values.min() - 0.5, values.max() + 1)
+    return int(np.clip(round(2 * len(values) ** 0.5), 8, 30)) if span > 0 else 1
+
+
+def _cut(label: str) -> str:
+    return label if len(label) <= _LONGEST_NAME else f"{label[: _LONGEST_NAME - 1].rstrip()}…"
