@@ -1,1 +1,1 @@
-"""Text from sound: captions read out of the CLAP embedding space."""
+"""Text from sound: captioners that are trained on sentences and run on audio."""

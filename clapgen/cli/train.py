@@ -17,6 +17,7 @@ EPILOG = """
 clapgen train text manifest=data/manifest.jsonl\n
 clapgen train clap manifest=data/manifest.jsonl training.output=runs/clap\n
 clapgen train diffusion --config my-recipe.yaml training.steps=20000\n
+clapgen train captioner text=captions.txt,data/manifest.jsonl\n
 
 The same command again continues where an interrupted run stopped.
 """
@@ -29,6 +30,7 @@ class Task(StrEnum):
     clap = "clap"
     autoencoder = "autoencoder"
     diffusion = "diffusion"
+    captioner = "captioner"
 
 
 LOOP_PACKAGES = ("accelerate", "tensorboard")  # looked for before data is read; what one recipe needs, it imports
@@ -37,6 +39,7 @@ RECIPES = {
     Task.clap: "pretrain.recipe",
     Task.autoencoder: "generation.autoencoder.recipe",
     Task.diffusion: "generation.diffusion.recipe",
+    Task.captioner: "captioning.recipe",
 }
 
 
@@ -66,7 +69,7 @@ def train(
     try:
         importlib.import_module(RECIPES[task]).run(path, overrides)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] in ("clapgen", "pretrain", "generation"):
+        if (error.name or "").split(".")[0] in ("clapgen", "pretrain", "generation", "captioning"):
             raise
         raise _needs(error.name or "") from error
 

@@ -1,0 +1,207 @@
+"""`Captioner`: sound in, sentence out. The CLAP, the bridges and the decoder of one model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from captioning.bridges import Bridge, BridgeChain, BridgesConfig, build_bridge
+from captioning.decoder import CaptionDecoder, DecoderConfig, Decoding, Vocabulary
+from clapgen.clap import Clap
+from clapgen.clap.model import Waveforms, load_tokenizer, save_tokenizer
+from clapgen.errors import ClapgenError, nearest
+from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, resolve_model, save_part, weights_hash
+
+PART = "captioner"
+EMBEDDINGS_PER_BATCH = 32
+
+
+@dataclass
+class CaptionerConfig:
+    """A decoder, the bridges it has, those used unless told otherwise, and the CLAP it was trained on."""
+
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    bridges: BridgesConfig = field(default_factory=BridgesConfig)
+    bridge: list[str] = field(default_factory=list)
+    decoding: Decoding = field(default_factory=Decoding)
+    clap_name: str = ""
+    clap_hash: str = ""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A caption and its CLAP cosine with the sound, in [-1, 1]."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Caption:
+    """The caption of a sound, its CLAP cosine with it, and all candidates it was chosen from, best first."""
+
+    text: str
+    score: float
+    candidates: list[Candidate]
+
+
+class Captioner:
+    """Captions of sounds by a decoder that was trained on text (NoAudioCaptioning, Deshmukh et al. 2023; WSAC)."""
+
+    def __init__(
+        self, clap: Clap, decoder: CaptionDecoder, bridges: dict[str, Bridge], config: CaptionerConfig, name: str = ""
+    ) -> None:
+        self.clap, self.decoder, self.config, self.name = clap, decoder, config, name
+        self._bridges = bridges
+        self.hash = ""
+        self.use_bridge(config.bridge)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path = "default",
+        device: str | torch.device = "cpu",
+        bridge: str | Sequence[str] | None = None,
+        clap: str | Path | None = None,
+    ) -> Captioner:
+        """Load a captioner and its CLAP by name or folder.
+
+        Args:
+            bridge: bridges between CLAP and decoder, "memory" or "mean-shift+memory"; None takes the model's own.
+            clap: another model whose CLAP is to be used; it must be the one the captioner was trained on.
+
+        Raises:
+            ClapgenError: an unknown model or bridge, a missing or damaged part, or a CLAP that is not the captioner's.
+        """
+        folder = resolve_model(name_or_path)
+        config, state = load_part(folder, PART, CaptionerConfig)
+        clap_folder = folder if clap is None else resolve_model(clap)
+        check_clap(config, clap_folder, f"the captioner of {name_or_path}")
+        vocabulary = Vocabulary(load_tokenizer(folder / PART / "tokenizer.json"))
+        decoder = CaptionDecoder(config.decoder, vocabulary)
+        bridges = {name: build_bridge(name, config.bridges, config.decoder.dim) for name in _names(config)}
+        _fill(decoder, nn.ModuleDict(bridges), state, folder / PART / WEIGHTS_FILE)
+        for network in (decoder, *bridges.values()):
+            network.to(device).eval()
+        captioner = cls(Clap.from_pretrained(clap_folder, device=device), decoder, bridges, config, str(name_or_path))
+        captioner.clap.name = str(name_or_path if clap is None else clap)
+        captioner.hash = weights_hash(folder, PART)
+        if bridge is not None:
+            captioner.use_bridge(bridge.split("+") if isinstance(bridge, str) else bridge)
+        return captioner
+
+    def save_pretrained(self, model_dir: str | Path) -> None:
+        """Write `captioner/` (config, tokenizer, fp16 weights) into a model folder."""
+        save_captioner(model_dir, self.config, self.decoder, self._bridges)
+
+    @property
+    def bridges(self) -> list[str]:
+        """Names of the bridges this captioner has."""
+        return ["none", *self._bridges]
+
+    @property
+    def bridge(self) -> str:
+        """The bridges in use, as `use_bridge` takes them."""
+        return "+".join(self._chain.names) or "none"
+
+    def use_bridge(self, names: Sequence[str]) -> None:
+        """Use these bridges, in order, from now on. ClapgenError if one is not there."""
+        wanted = [name for name in names if name != "none"]
+        for name in wanted:
+            if name not in self._bridges:
+                build_bridge(name, self.config.bridges, self.clap.dim)  # names no bridge at all: says so
+                raise ClapgenError(
+                    f"this captioner has no bridge '{name}', only {', '.join(self.bridges)}; train one with "
+                    f"bridges.offered=[{name}].{nearest(name, self.bridges)}"
+                )
+        self._chain = BridgeChain([self._bridges[name] for name in wanted])
+
+    def caption(
+        self,
+        waveforms: Waveforms,
+        sample_rate: int,
+        decoding: Decoding | None = None,
+        candidates: int = 1,
+    ) -> list[Caption]:
+        """A caption for each mono waveform (samples,) at `sample_rate` Hz.
+
+        Args:
+            decoding: how words are searched for; None takes the model's own way.
+            candidates: how many captions are made; that of the highest CLAP cosine with the sound is taken
+                (CLAP-Refine, SLAM-AAC, Chen et al. 2024).
+
+        Raises:
+            ClapgenError: a waveform that `Clap.embed_audio` refuses, or a setting out of range.
+        """
+        return self.caption_embeddings(self.clap.embed_audio(waveforms, sample_rate), decoding, candidates)
+
+    @torch.no_grad()
+    def caption_embeddings(self, audio: Tensor, decoding: Decoding | None = None, candidates: int = 1) -> list[Caption]:
+        """A caption for each CLAP audio embedding (n, dim) of length 1; arguments and errors as in `caption`."""
+        texts: list[list[str]] = []
+        for batch in audio.split(EMBEDDINGS_PER_BATCH):
+            bridged, hints = self._chain.audio(batch.to(self.clap.device))
+            texts += self.decoder.generate(bridged, hints, decoding or self.config.decoding, candidates)
+        flat = [text for group in texts for text in group]
+        cosines = (self.clap.embed_text(flat) * audio.cpu().repeat_interleave(candidates, 0)).sum(-1).tolist()
+        captions = []
+        for start in range(0, len(flat), candidates):
+            stop = start + candidates
+            group = [Candidate(text, score) for text, score in zip(flat[start:stop], cosines[start:stop], strict=True)]
+            group.sort(key=lambda candidate: -candidate.score)
+            captions.append(Caption(group[0].text, group[0].score, list(dict.fromkeys(group))))
+        return captions
+
+    def describe(self) -> dict[str, Any]:
+        """What a caption depends on besides the sound: names and hashes of the weights, bridge, decoding."""
+        return {
+            "model": self.name,
+            "hashes": {"clap": self.clap.hash, PART: self.hash},
+            "bridge": self.bridge,
+            "decoding": asdict(self.config.decoding),
+        }
+
+
+def check_clap(config: CaptionerConfig, clap_folder: Path, what: str) -> None:
+    """Refuse the CLAP of a folder that is not the one a captioner was trained on; ClapgenError names both."""
+    found = weights_hash(clap_folder, "clap")
+    if config.clap_hash and config.clap_hash != found:
+        raise ClapgenError(
+            f"{what} was trained on the CLAP {config.clap_name} ({config.clap_hash}, {config.decoder.dim} wide), but "
+            f"{clap_folder} holds the CLAP {found}; use the one it was trained on, or train a captioner on this one: "
+            f"clapgen train captioner clap={clap_folder}"
+        )
+
+
+def save_captioner(
+    model_dir: str | Path, config: CaptionerConfig, decoder: CaptionDecoder, bridges: dict[str, Bridge]
+) -> None:
+    """Write `captioner/` into a model folder."""
+    folder = Path(model_dir)
+    save_tokenizer(decoder.vocabulary.tokenizer, folder / PART / "tokenizer.json")
+    state = {f"decoder.{key}": value for key, value in decoder.stored_state().items()}
+    for name, bridge in bridges.items():
+        state |= {f"bridges.{name}.{key}": value for key, value in bridge.state_dict().items()}
+    save_part(folder, PART, config, state)
+
+
+def _names(config: CaptionerConfig) -> list[str]:
+    """Bridges that are stored, each once: those of training, those offered besides."""
+    names = [*config.bridges.names, *config.bridges.offered]
+    return [name for name in dict.fromkeys(names) if name != "none"]
+
+
+def _fill(decoder: CaptionDecoder, bridges: nn.ModuleDict, state: dict[str, Tensor], file: Path) -> None:
+    """Put stored weights in place; what bridges were fitted to has shapes of its own."""
+    own = {key.removeprefix("decoder."): value for key, value in state.items() if key.startswith("decoder.")}
+    others = {key.removeprefix("bridges."): value for key, value in state.items() if key.startswith("bridges.")}
+    fill_module(decoder, CaptionDecoder.full_state(own), file)
+    try:
+        bridges.load_state_dict(others)
+    except RuntimeError as error:
+        raise ClapgenError(f"{file} does not fit its config ({str(error).splitlines()[-1].strip()})") from error

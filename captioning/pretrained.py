@@ -1,0 +1,33 @@
+"""A pretrained GPT-2 as the decoder's language model, by hub name or folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from captioning.decoder import DecoderConfig, Vocabulary
+from clapgen.errors import ClapgenError
+
+
+def load_gpt2(name_or_path: str, config: DecoderConfig) -> tuple[Any, Vocabulary]:
+    """The language model and its vocabulary; `config` takes over its sizes. Weights must be safetensors.
+
+    Raises:
+        ClapgenError: it cannot be had, is damaged, or is of another architecture than GPT-2.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+    from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+
+    try:
+        found = AutoConfig.from_pretrained(name_or_path)
+        if found.model_type != "gpt2":
+            raise ClapgenError(f"pretrained={name_or_path} is a {found.model_type} model; a GPT-2 is needed")
+        model = GPT2LMHeadModel.from_pretrained(name_or_path, use_safetensors=True)
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path).backend_tokenizer
+    except (OSError, ValueError, AttributeError) as error:
+        raise ClapgenError(
+            f"pretrained={name_or_path} cannot be loaded ({str(error).splitlines()[0]}); give the name of a GPT-2 on "
+            "the hub (gpt2, distilgpt2) where there is a network, or a folder that save_pretrained wrote"
+        ) from error
+    config.vocab_size, config.width, config.layers = found.vocab_size, found.n_embd, found.n_layer
+    config.heads, config.positions = found.n_head, found.n_positions
+    return model, Vocabulary(tokenizer)

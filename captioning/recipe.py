@@ -1,0 +1,241 @@
+"""Training a captioner on text alone: CLAP text embeddings in, the same sentences out.
+
+No sound is opened, unless the recipe names some: `pairs`, for bridges that are fitted on a few and for the supervised
+upper bound (`paired`), and `validation`, to measure on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from captioning.bridges import Bridge, BridgeChain, BridgesConfig, Corpus, build_bridge
+from captioning.captioner import Captioner, CaptionerConfig, save_captioner
+from captioning.corpus import embed_sentences, read_sentences
+from captioning.decoder import CaptionDecoder, DecoderConfig, Decoding, Vocabulary, check_decoding, train_vocabulary
+from captioning.pretrained import load_gpt2
+from captioning.rows import Rows, clip_rows, embed_clips, join_rows, text_rows
+from clapgen.clap import Clap
+from clapgen.configuration import load_config
+from clapgen.data import held_out_clips, training_clips
+from clapgen.errors import ClapgenError
+from clapgen.metrics.captions import caption_scores
+from clapgen.model_store import copy_part, is_same_part, resolve_model
+from clapgen.seeds import seeded
+from clapgen.training import Task, TrainingConfig, train, weight_decay_groups
+
+logger = logging.getLogger(__name__)
+
+POOL = 8  # batches are cut from this many times their size, sorted by length, to save padding
+
+
+@dataclass
+class CaptionerRecipe:
+    """Text, CLAP, bridges and decoder of a captioner.
+
+    `text` are JSONL, CSV or plain files (a manifest is one); of lines with a "split" only `text_splits` are read.
+    `shares` says how much of a batch comes from each file; left out, files count by their sentences.
+    `bridge` are the bridges used on audio, those of training (`bridges.names`) if left out. `labels` is a text file
+    whose lines hard prompts are made of. `pairs` is a manifest of clips with
+    captions; with `paired` the decoder is trained on their audio embeddings, besides any `text`. `validation` is a
+    manifest whose held-out clips are captioned at every evaluation. `start_from` is a captioner to go on from, in
+    another style, say; `pretrained` a GPT-2 by name or folder, `freeze` trains its mapping network alone.
+    """
+
+    text: list[str] = field(default_factory=list)
+    text_splits: list[str] = field(default_factory=lambda: ["train"])
+    shares: list[float] = field(default_factory=list)
+    free_only: bool = True
+    labels: str = ""
+    pairs: str = ""
+    paired: bool = False
+    validation: str = ""
+    validation_share: float = 0.01
+    clap: str = "default"
+    cache: str = "runs/cache"
+    start_from: str = ""
+    pretrained: str = ""
+    freeze: bool = False
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    bridges: BridgesConfig = field(default_factory=BridgesConfig)
+    bridge: list[str] = field(default_factory=list)
+    decoding: Decoding = field(default_factory=Decoding)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+class CaptionerTask(Task):
+    """Sentences from their own CLAP embeddings, as the bridges leave them."""
+
+    def __init__(self, recipe: CaptionerRecipe) -> None:
+        check_decoding(recipe.decoding)
+        if not recipe.text and not recipe.paired:
+            raise ClapgenError(
+                "there is nothing to train on: set text=FILE (JSONL, CSV or plain text, a caption a line)"
+            )
+        if recipe.paired and not recipe.pairs:
+            raise ClapgenError("paired=true trains on sounds with captions: set pairs=MANIFEST")
+        self.recipe = recipe
+        self.clap = Clap.from_pretrained(recipe.clap)
+        self.config = CaptionerConfig(
+            recipe.decoder, recipe.bridges, list(recipe.bridge or recipe.bridges.names), recipe.decoding
+        )
+        self.config.clap_name, self.config.clap_hash = recipe.clap, self.clap.hash
+        recipe.decoder.dim = self.clap.dim
+        with seeded(recipe.training.seed):
+            self.bridges = self._build_bridges()
+        self.rows = self._rows()
+        order = torch.randperm(len(self.rows), generator=torch.Generator().manual_seed(0))
+        held_out = max(1, int(len(self.rows) * recipe.validation_share))
+        self.held_out = order[: min(held_out, 1000)]
+        self.weights = self.rows.weights.clone()
+        if len(self.rows) > 100:  # else there is nothing to spare
+            self.weights[self.held_out] = 0
+        self.decoder = self._decoder()
+        self.lengths = torch.tensor([len(ids) for ids in self.decoder.vocabulary.encode(self.rows.captions, 10_000)])
+        self._drop_long_captions()
+        self._fit()
+
+    def _build_bridges(self) -> dict[str, Bridge]:
+        """Every bridge of the recipe, each once: those of training, those offered besides."""
+        names = [*self.recipe.bridges.names, *self.recipe.bridges.offered]
+        unknown = [name for name in self.config.bridge if name not in (*names, "none")]
+        if unknown:
+            raise ClapgenError(f"bridge={unknown[0]} is to be used on audio, but is not in bridges.names or .offered")
+        different = [name for name in dict.fromkeys(names) if name != "none"]
+        bridges = {name: build_bridge(name, self.recipe.bridges, self.clap.dim) for name in different}
+        self.chain = BridgeChain([bridges[name] for name in self.recipe.bridges.names if name != "none"])
+        return bridges
+
+    def _rows(self) -> Rows:
+        recipe = self.recipe
+        parts = text_rows(recipe.text, self.clap, recipe.cache, recipe.text_splits, recipe.free_only)
+        if recipe.paired:
+            clips = training_clips(recipe.pairs, free_only=recipe.free_only)
+            parts.append(clip_rows(clips, self.clap, recipe.cache))
+        return join_rows(parts, recipe.shares)
+
+    def _decoder(self) -> CaptionDecoder:
+        recipe = self.recipe
+        if recipe.start_from:
+            earlier = Captioner.from_pretrained(recipe.start_from, clap=recipe.clap)
+            self.config.decoder = earlier.decoder.config
+            return earlier.decoder.train()
+        language_model = None
+        if recipe.pretrained:
+            language_model, vocabulary = load_gpt2(recipe.pretrained, recipe.decoder)
+        else:
+            vocabulary = Vocabulary(train_vocabulary(self.rows.captions, recipe.decoder.vocab_size))
+            recipe.decoder.vocab_size = len(vocabulary)
+        with seeded(recipe.training.seed):
+            decoder = CaptionDecoder(recipe.decoder, vocabulary, language_model)
+        if recipe.freeze:
+            decoder.language_model.requires_grad_(False)
+        return decoder
+
+    def _drop_long_captions(self) -> None:
+        """Captions longer than the decoder's longest are not trained on: cut ones would teach it to stop midway."""
+        longest = self.decoder.config.max_tokens
+        too_long = self.lengths > longest
+        self.weights[too_long] = 0
+        if bool(too_long.any()):
+            logger.warning("%d captions of more than %d tokens are left out", int(too_long.sum()), longest)
+        if not float(self.weights.sum()) > 0:
+            raise ClapgenError(f"every caption has more than decoder.max_tokens={longest} tokens")
+
+    def _fit(self) -> None:
+        """Fit every bridge, and say what its figures mean."""
+        recipe, rows = self.recipe, self.rows
+        corpus = Corpus(rows.captions, rows.embeddings)
+        if recipe.labels:
+            corpus.labels = read_sentences(recipe.labels).texts
+            corpus.label_embeddings = embed_sentences(self.clap, corpus.labels, recipe.cache)
+        if recipe.pairs and any(bridge.needs_audio for bridge in self.bridges.values()):
+            pairs = clip_rows(training_clips(recipe.pairs, free_only=recipe.free_only), self.clap, recipe.cache)
+            corpus.audio = pairs.embeddings
+            corpus.paired_text = embed_sentences(self.clap, pairs.captions, recipe.cache)
+        self.chain.fit(corpus)
+        for name, bridge in self.bridges.items():
+            if name not in self.chain.names:
+                bridge.fit(corpus)
+            for figure, value in bridge.describe().items():
+                logger.warning("%s: %s %s", name, figure, f"{value:.4g}" if isinstance(value, float) else value)
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"decoder": self.decoder, "bridges": nn.ModuleDict(self.bridges)}
+
+    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+        groups = {"decoder": weight_decay_groups([self.decoder])}
+        if any(True for bridge in self.bridges.values() for _ in bridge.parameters()):
+            groups["bridges"] = weight_decay_groups(self.bridges.values())
+        return groups
+
+    def batch(self, index: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Rows drawn by weight; of many, neighbours in length, so that little is padded."""
+        size = self.recipe.training.batch_size
+        pool = torch.multinomial(self.weights, POOL * size, replacement=True, generator=generator)
+        pool = pool[self.lengths[pool].argsort(stable=True)]
+        start = int(torch.randint(POOL, (), generator=generator)) * size
+        rows = pool[start : start + size]
+        return {
+            "rows": rows,
+            "embeddings": self.rows.embeddings[rows],
+            "seed": torch.randint(2**62, (), generator=generator),
+        }
+
+    def loss(self, batch: dict[str, Tensor], group: str, step: int) -> tuple[Tensor | None, dict[str, Any]]:
+        rows, embeddings = batch["rows"], batch["embeddings"]
+        generator = torch.Generator().manual_seed(int(batch["seed"]))
+        if group == "bridges":
+            return self._bridge_loss(embeddings, rows, generator), {}
+        bridged, hints = self.chain.train_text(embeddings, rows, generator)
+        return self.decoder(bridged, [self.rows.captions[row] for row in rows.tolist()], hints), {}
+
+    def _bridge_loss(self, embeddings: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor | None:
+        losses = [self.chain.loss(embeddings, rows, generator)]
+        offered = [bridge for name, bridge in self.bridges.items() if name not in self.chain.names]
+        losses += [bridge.loss(embeddings, rows, generator) for bridge in offered]
+        found = [loss for loss in losses if loss is not None]
+        return torch.stack(found).sum() if found else None
+
+    def evaluate(self) -> dict[str, float]:
+        """Cross-entropy of held-out rows; scores on held-out clips where the recipe names some."""
+        held_out = self.held_out[self.lengths[self.held_out] <= self.decoder.config.max_tokens]
+        captions = [self.rows.captions[row] for row in held_out.tolist()]
+        device = next(self.decoder.parameters()).device
+        embeddings = self.chain.text(self.rows.embeddings[held_out].to(device))
+        figures = {"loss": float(self.decoder(embeddings, captions))} if captions else {}
+        if self.recipe.validation:
+            clips = [clip for clip in held_out_clips(self.recipe.validation) if clip.captions]
+            kept, audio = embed_clips(clips, self.clap, self.recipe.cache)
+            captioner = Captioner(self.clap.to(device), self.decoder, self.bridges, self.config)
+            texts = [caption.text for caption in captioner.caption_embeddings(audio, Decoding(method="greedy"))]
+            scores = caption_scores(texts, [clip.captions for clip in kept]).corpus
+            figures |= {name: scores[name] for name in ("CIDEr-D", "ROUGE-L", "distinct_captions") if name in scores}
+        return figures
+
+    def export(self, directory: Path) -> None:
+        """Captioner and CLAP, ready for `clapgen caption --model`."""
+        save_captioner(directory, self.config, self.decoder, self.bridges)
+        if not is_same_part(resolve_model(self.recipe.clap), directory, "clap"):
+            copy_part(resolve_model(self.recipe.clap), directory, "clap")
+
+
+def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:
+    """Train a captioner by a recipe: `clapgen train captioner text=captions.txt`."""
+    recipe = load_config(CaptionerRecipe, config, _with_lists(overrides))
+    return train(CaptionerTask(recipe), recipe.training, recipe=recipe)
+
+
+def _with_lists(overrides: Sequence[str]) -> list[str]:
+    """`text=a.jsonl,b.txt` and several `text=…` as the list that the recipe asks for."""
+    files = [value for override in overrides if (value := override.removeprefix("text=")) != override]
+    others = [override for override in overrides if not override.startswith("text=")]
+    if not files or (len(files) == 1 and files[0].startswith("[")):
+        return list(overrides)
+    return [*others, f"text=[{','.join(files)}]"]
