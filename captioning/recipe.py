@@ -35,6 +35,10 @@ logger = logging.getLogger(__name__)
 POOL = 8  # batches are cut from this many times their size, sorted by length, to save padding
 
 
+def _training() -> TrainingConfig:
+    return TrainingConfig("runs/captioner", 3000, batch_size=128, ema_decay=0.998, evaluate_every=500, save_every=500)
+
+
 @dataclass
 class CaptionerRecipe:
     """Text, CLAP, bridges and decoder of a captioner.
@@ -66,7 +70,7 @@ class CaptionerRecipe:
     bridges: BridgesConfig = field(default_factory=BridgesConfig)
     bridge: list[str] = field(default_factory=list)
     decoding: Decoding = field(default_factory=Decoding)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
+    training: TrainingConfig = field(default_factory=_training)
 
 
 class CaptionerTask(Task):
