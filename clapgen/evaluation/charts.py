@@ -15,15 +15,15 @@ _LONGEST_NAME = 24  # letters
 def histogram(values: Sequence[float], name: str) -> Html:
     """How finite `values` spread, with the median marked; the extremes are the labels of the axis."""
     given = np.asarray(values, dtype=np.float64)
-    low, high, median = given.min(), given.max(), float(np.median(given))
-    counts, _ = np.histogram(given, bins=_bins(given))
+    low, median, high = (quantile(values, share) for share in (0, 0.5, 1))
+    counts, edges = np.histogram(given, bins=_bins(given))
     width, drawing = _WIDTH / len(counts), _HEIGHT - _FOOT
     bars = [
         element("rect", x=f"{i * width + 0.5:.1f}", y=f"{drawing - h:.1f}", width=f"{width - 1:.1f}", height=f"{h:.1f}")
         for i, h in enumerate(counts / counts.max() * (drawing - 4))
         if h > 0
     ]
-    x = (median - low) / (high - low) * _WIDTH if high > low else _WIDTH / 2
+    x = (median - edges[0]) / (edges[-1] - edges[0]) * _WIDTH
     return element(
         "svg",
         element("g", *bars, class_="bar"),
@@ -36,6 +36,13 @@ def histogram(values: Sequence[float], name: str) -> Html:
         aria_label=f"Histogram of {name}: {len(given)} values from {number(low)} to {number(high)}, "
         f"median {number(median)}.",
     )
+
+
+def quantile(values: Sequence[float], share: float) -> float | int:
+    """Where `share` of the values lie below; a whole number where all of them are."""
+    given = np.asarray(values, dtype=np.float64)
+    found = float(np.quantile(given, share))
+    return int(found) if found.is_integer() and np.array_equal(given, given.round()) else found
 
 
 def bar(value: float, low: float, high: float) -> Html:
@@ -86,7 +93,7 @@ def _cell(labels: list[str], counts: np.ndarray, share: np.ndarray, row: int, co
         y=row * size,
         width=size,
         height=size,
-        fill_opacity=f"{0.1 + 0.9 * share[row, column]:.2f}",
+        fill_opacity=f"{0.18 + 0.82 * share[row, column]:.2f}",
         class_="bar",
     )
     if size < 20:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clapgen.evaluation.charts import bar, heat_map, histogram
+from clapgen.evaluation.charts import bar, heat_map, histogram, quantile
 from clapgen.evaluation.clip_cards import clip_card, ends
 from clapgen.evaluation.markup import Html, data_uri, element, joined
 from clapgen.evaluation.report import (
@@ -140,7 +140,9 @@ def _classes(report: Report) -> Html | None:
             drawn = bar(float(value), low, high) if is_number(value) else None
             cells += [element("td", drawn, class_="bars"), element("td", number(value), class_="number")]
         rows.append(element("tr", *cells, *(element("td", number(row.get(name)), class_=kind) for name, kind in kinds)))
-    table = element("table", element("thead", _row("th", *lead, *kinds)), element("tbody", *rows), class_="classes")
+    table = element(
+        "table", element("thead", _row("th", *lead, *kinds)), element("tbody", *rows), class_="classes dense"
+    )
     return element(
         "section", element("h2", "Classes"), element("p", f"{count(len(rows), 'class', 'classes')}, worst first."),
         _scrolling(table, "Classes"),
@@ -171,7 +173,7 @@ def _commonest(confusion: Confusion) -> Html | None:
         for n, i, j in sorted(mistakes, key=lambda item: (-item[0], item[1:]))[:_MOST_CONFUSIONS]
     ]
     head = _row("th", ("Truth", ""), ("Taken for", ""), ("Times", "number"))
-    return element("table", element("thead", head), element("tbody", *rows), class_="commonest")
+    return element("table", element("thead", head), element("tbody", *rows), class_="commonest dense")
 
 
 def _confusion_picture(confusion: Confusion) -> Html:
@@ -187,7 +189,7 @@ def _distributions(report: Report) -> Html | None:
     drawn = []
     for name in numeric_columns(report.clips):
         values = finite_values(report.clips, name)
-        facts = f"mean {number(float(np.mean(values)))}, median {number(float(np.median(values)))}, N {len(values)}"
+        facts = f"mean {number(float(np.mean(values)))}, median {number(quantile(values, 0.5))}, N {len(values)}"
         caption = element("figcaption", element("b", name), " ", facts)
         drawn.append(element("figure", caption, histogram(values, name)))
     if not drawn or len(report.clips) < 2:
