@@ -157,6 +157,14 @@ class Captioner:
             captions.append(Caption(group[0].text, group[0].score, list(dict.fromkeys(group))))
         return captions
 
+    def bridged_audio(self, audio: Tensor) -> Tensor:
+        """What the decoder sees of audio embeddings (n, dim) behind the bridges in use."""
+        return self._chain.audio(audio.to(self.clap.device))[0]
+
+    def bridged_text(self, text: Tensor) -> Tensor:
+        """Where text embeddings (n, dim) lie behind the bridges in use, without any chance: what audio is to meet."""
+        return self._chain.text(text.to(self.clap.device))
+
     def describe(self) -> dict[str, Any]:
         """What a caption depends on besides the sound: names and hashes of the weights, bridge, decoding."""
         return {

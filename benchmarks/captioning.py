@@ -1,0 +1,176 @@
+"""Every bridge over the modality gap beside the supervised bound, on the held-out clips of a manifest, in one table.
+
+    python benchmarks/captioning.py MANIFEST --text FILE [FILE …] [--labels FILE] [--runs runs/captioning]
+
+Trains the recipe of each method where `--runs` does not hold it yet (the text of all is the same: the manifest's
+training captions and `--text`), captions the held-out clips, and prints what the captions are worth and how far the
+embeddings lie apart before and after the bridge. Ends with the share of the supervised bound that each row reaches.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from captioning.captioner import Captioner
+from captioning.recipe import run
+from captioning.rows import embed_clips
+from clapgen.clap import Clap
+from clapgen.configuration import recipe_path
+from clapgen.data import Clip, held_out_clips
+from clapgen.metrics.captions import caption_scores, keyword_accuracy
+from clapgen.metrics.gap import ModalityGap, modality_gap
+from clapgen.metrics.synonyms import load_synonyms
+
+OFFERED = "bridges.offered=[memory,nnd,diffusion]"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: its name, the run it is made with (a recipe and settings), and the bridge on audio."""
+
+    name: str
+    recipe: str
+    bridge: str
+    settings: tuple[str, ...] = ()
+    run: str = ""
+
+    @property
+    def folder(self) -> str:
+        """Where in `--runs` its captioner is."""
+        return self.run or self.recipe
+
+
+VARIANCE = "0.004"
+NOISE = (f"bridges.noise.variance={VARIANCE}", OFFERED)
+ROWS = (
+    Row("none", "none", "none", (OFFERED,)),
+    Row("noise", "noise", "noise", NOISE),
+    Row("noise-calibrated", "noise-calibrated", "noise-calibrated", (OFFERED,)),
+    Row("adapter", "adapter", "adapter", (OFFERED,)),
+    Row("mean-shift", "mean-shift", "mean-shift", NOISE),
+    Row("memory", "none", "memory", (OFFERED,)),
+    Row("nnd", "none", "nnd", (OFFERED,)),
+    Row("soft-prompt", "soft-prompt", "soft-prompt", (f"bridges.soft_prompt.variance={VARIANCE}", OFFERED)),
+    Row("hard-prompt", "hard-prompt", "noise+hard-prompt", NOISE[:1]),
+    Row("diffusion", "none", "diffusion", (OFFERED,)),
+    Row("noise + memory", "noise", "memory", NOISE),
+    Row("noise + nnd", "noise", "nnd", NOISE),
+    Row("noise + diffusion", "noise", "diffusion", NOISE),
+    Row("mean-shift + memory", "mean-shift", "mean-shift+memory", NOISE),
+    Row("paired (supervised)", "paired", "noise", ("training.steps=1000",)),
+    Row("paired, text besides", "paired", "noise", ("shares=[0.5,0.5]",), "paired-text"),
+)
+
+
+def main() -> None:
+    arguments = parse()
+    clap = Clap.from_pretrained(arguments.clap)
+    clips = [clip for clip in held_out_clips(arguments.manifest, arguments.split) if clip.captions]
+    kept, audio = embed_clips(clips, clap, arguments.cache)
+    text = clap.embed_text([clip.captions[0] for clip in kept])
+    before = modality_gap(audio, text)
+    figures = [{"row": "CLAP itself", "gap": vars(before)}]
+    for row in ROWS:
+        model = train(row, arguments)
+        figures.append(measure(row, model, arguments.clap, kept, audio, text, arguments.candidates))
+    supervised = max(figure["CIDEr-D"] for figure in figures if str(figure["row"]).startswith("paired"))
+    for figure in figures[1:]:
+        figure["of_supervised"] = figure["CIDEr-D"] / supervised
+    show(figures, len(kept), before)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def train(row: Row, arguments: argparse.Namespace) -> Path:
+    """The model folder of a row's captioner, trained now if it was not."""
+    output = arguments.runs / row.folder
+    if not (output / "model" / "captioner" / "config.yaml").is_file() or arguments.go_on:
+        run(recipe_path("captioner", row.recipe), list(settings(row, output, arguments)))
+    return output / "model"
+
+
+def settings(row: Row, output: Path, arguments: argparse.Namespace) -> Iterator[str]:
+    """What the command line would say."""
+    texts = [str(file) for file in arguments.text]
+    if row.recipe == "paired":
+        yield f"text=[{','.join(texts if row.run else [])}]"
+    else:
+        yield f"text=[{','.join([str(arguments.manifest), *texts])}]"
+        yield f"shares=[{','.join(['0.5', *[str(0.5 / len(texts))] * len(texts)] if texts else '1')}]"
+    yield from (f"clap={arguments.clap}", f"cache={arguments.cache}", f"training.output={output}")
+    yield from (f"pairs={arguments.manifest}", f"training.steps={arguments.steps}")
+    if arguments.labels:
+        yield f"labels={arguments.labels}"
+    yield from row.settings
+
+
+def measure(
+    row: Row, model: Path, clap: str, clips: list[Clip], audio: Tensor, text: Tensor, candidates: int
+) -> dict[str, object]:
+    """Scores of a row's captions, and the gap after its bridge."""
+    captioner = Captioner.from_pretrained(model, bridge=row.bridge, clap=clap)
+    captions = [caption.text for caption in captioner.caption_embeddings(audio, candidates=candidates)]
+    scores = caption_scores(captions, [clip.captions for clip in clips]).corpus
+    labels = [[*clip.labels, *([clip.extra["esc50_class"]] if clip.extra.get("esc50_class") else [])] for clip in clips]
+    named = keyword_accuracy(captions, labels, load_synonyms()).corpus
+    with torch.no_grad():
+        bridged, texts = captioner.bridged_audio(audio), captioner.bridged_text(text)
+    gap: ModalityGap = modality_gap(bridged, texts)
+    return {"row": row.name, **scores, **named, "gap": vars(gap), "captions": captions[:20]}
+
+
+def show(figures: list[dict], count: int, before: ModalityGap) -> None:
+    """The table, as Markdown that README takes."""
+    print(
+        f"\n{count} clips. Before any bridge: centroid distance {before.centroid_distance:.3f}, paired cosine "
+        f"{before.paired_cosine:.3f}, 1-NN crossing rate {before.crossing_rate:.3f}.\n"
+    )
+    columns = ("bridge", "CIDEr-D", "of supervised", "keyword accuracy", "distinct", "vocabulary", "words")
+    gaps = ("centroid distance", "paired cosine", "1-NN crossing")
+    table = Table(*columns, *gaps, box=None)
+    print("| " + " | ".join((*columns, *gaps)) + " |\n|" + "---|" * (len(columns) + len(gaps)))
+    for row in figures[1:]:
+        gap = row["gap"]
+        cells = (
+            row["row"],
+            f"{row['CIDEr-D']:.3f}",
+            f"{100 * row['of_supervised']:.0f}%",
+            f"{100 * row['keyword_accuracy']:.1f}%",
+            f"{100 * row['distinct_captions']:.0f}%",
+            f"{row['vocabulary']:.0f}",
+            f"{row['words']:.1f}",
+            f"{gap['centroid_distance']:.3f}",
+            f"{gap['paired_cosine']:.3f}",
+            f"{gap['crossing_rate']:.3f}",
+        )
+        table.add_row(*cells)
+        print("| " + " | ".join(cells) + " |")
+    Console(stderr=True).print(table)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--text", type=Path, nargs="*", default=[])
+    parser.add_argument("--labels", type=Path, help="names of sounds for hard prompts, one a line")
+    parser.add_argument("--clap", default="default")
+    parser.add_argument("--split", default="val")
+    parser.add_argument("--runs", type=Path, default=Path("runs/captioning"))
+    parser.add_argument("--cache", default="runs/cache")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--candidates", type=int, default=1)
+    parser.add_argument("--go-on", action="store_true", help="continue runs that were interrupted")
+    parser.add_argument("--json", type=Path, help="also write all figures here")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
