@@ -129,8 +129,17 @@ def duration_of(path: str | os.PathLike[str]) -> float:
     Raises:
         ClapgenError: the file is missing or not audio.
     """
+    return rate_and_duration_of(path)[1]
+
+
+def rate_and_duration_of(path: str | os.PathLike[str]) -> tuple[int, float]:
+    """Sample rate in Hz and length in seconds as the header says, without decoding.
+
+    Raises:
+        ClapgenError: the file is missing or not audio.
+    """
     with _open(path) as file:
-        return file.frames / file.samplerate
+        return file.samplerate, file.frames / file.samplerate
 
 
 def find_audio(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:

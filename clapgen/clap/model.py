@@ -68,6 +68,14 @@ class Clap(nn.Module):
         return self.log_logit_scale.device
 
     @property
+    def window_policy(self) -> str:
+        """How a clip of any length becomes one embedding, in words."""
+        return (
+            f"windows of {self.config.audio.window_seconds:g} s, half a window apart, the last flush with the end, "
+            "their embeddings averaged; shorter clips repeated into one window"
+        )
+
+    @property
     def logit_scale(self) -> Tensor:
         """The learned inverse temperature, at most 100 (Radford et al. 2021)."""
         return self.log_logit_scale.clamp(max=LARGEST_LOG_LOGIT_SCALE).exp()

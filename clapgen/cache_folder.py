@@ -1,0 +1,163 @@
+"""A folder of small values by key: safe under several processes, limited in size, least recently used out first.
+
+One SQLite file. A value carries a checksum, so that a damaged one is missing rather than wrong; a damaged file is
+replaced by an empty one. Nothing here is worth an error to a user: what cannot be kept is computed again next time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import math
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from clapgen.errors import ClapgenError
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "embeddings.sqlite"
+CHECKSUM_BYTES = 16
+KEYS_PER_QUERY = 500
+SECONDS_PER_DAY = 86_400
+LOCK_SECONDS = 30.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class CacheInfo:
+    """What a cache folder holds; `oldest` and `newest` are when entries were last used (seconds since 1970)."""
+
+    folder: Path
+    entries: int
+    bytes: int
+    limit_bytes: int
+    oldest: float | None
+    newest: float | None
+
+
+class CacheFolder:
+    """Values (bytes) by key (bytes) in one folder, at most `limit_bytes` on disk.
+
+    Raises:
+        ClapgenError: the folder cannot be made.
+    """
+
+    def __init__(self, folder: str | Path, limit_bytes: int) -> None:
+        self.folder, self.limit_bytes = Path(folder), limit_bytes
+        self.file = self.folder / FILE_NAME
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ClapgenError(f"cannot make the cache folder {folder}: {error.strerror or error}") from error
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The values that are there and whole, and mark them as used now."""
+
+        def read(database: sqlite3.Connection) -> dict[bytes, bytes]:
+            found: dict[bytes, bytes] = {}
+            for start in range(0, len(keys), KEYS_PER_QUERY):
+                some = list(keys[start : start + KEYS_PER_QUERY])
+                marks = ",".join("?" * len(some))
+                rows = database.execute(f"SELECT key, value FROM entries WHERE key IN ({marks})", some).fetchall()
+                found |= {key: value[CHECKSUM_BYTES:] for key, value in rows if _is_whole(key, value)}
+                database.execute(f"UPDATE entries SET used = ? WHERE key IN ({marks})", [time.time(), *some])
+            return found
+
+        return self._try(read) or {}
+
+    def put(self, values: Mapping[bytes, bytes]) -> None:
+        """Keep values, replacing earlier ones of the same keys; the least recently used make room."""
+        now = time.time()
+        rows = [(key, now, _checksum(key, value) + value) for key, value in values.items()]
+
+        def write(database: sqlite3.Connection) -> None:
+            database.executemany("INSERT OR REPLACE INTO entries (key, used, value) VALUES (?, ?, ?)", rows)
+
+        self._try(write)
+        self._make_room()
+
+    def clear(self, older_than_days: float | None = None) -> int:
+        """Delete all entries, or those not used for so many days; how many there were."""
+        if older_than_days is not None and not older_than_days >= 0:
+            raise ClapgenError(f"the age of entries to clear must be 0 days or more, not {older_than_days}.")
+        before = math.inf if older_than_days is None else time.time() - older_than_days * SECONDS_PER_DAY
+        return (
+            self._try(lambda database: database.execute("DELETE FROM entries WHERE used < ?", [before]).rowcount) or 0
+        )
+
+    def info(self) -> CacheInfo:
+        """How much is there."""
+        row = self._try(lambda d: d.execute("SELECT COUNT(*), MIN(used), MAX(used) FROM entries").fetchone())
+        count, oldest, newest = row or (0, None, None)
+        size = self.file.stat().st_size if self.file.exists() else 0
+        return CacheInfo(self.folder, count, size, self.limit_bytes, oldest, newest)
+
+    def _make_room(self) -> None:
+        """Delete the least recently used tenth, and more where that is not enough."""
+
+        def shrink(database: sqlite3.Connection) -> bool:
+            size = _pragma(database, "page_count") * _pragma(database, "page_size")
+            count = database.execute("SELECT COUNT(*) FROM entries").fetchone()[0]
+            if size <= self.limit_bytes or not count:
+                return False
+            share = max(0.1, 1 - self.limit_bytes / size)
+            oldest = "SELECT key FROM entries ORDER BY used, rowid LIMIT ?"
+            database.execute(f"DELETE FROM entries WHERE key IN ({oldest})", [math.ceil(share * count)])
+            return True
+
+        while self._try(shrink):
+            pass
+
+    def _try(self, use: Callable[[sqlite3.Connection], T]) -> T | None:
+        """One transaction; None where the file cannot be used. A damaged file is begun anew."""
+        for attempt in range(2):
+            try:
+                with self._open() as database:
+                    return use(database)
+            except sqlite3.OperationalError as error:  # locked for long, read-only, a full disk
+                logger.warning("the cache %s cannot be used now: %s", self.file, error)
+                return None
+            except sqlite3.DatabaseError as error:
+                if attempt == 0:
+                    logger.warning("the cache %s was damaged (%s) and is begun anew", self.file, error)
+                    self._remove()
+        return None
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        # A connection an operation: so a cache can be used from any thread and after a fork.
+        with contextlib.closing(sqlite3.connect(self.file, timeout=LOCK_SECONDS, isolation_level=None)) as database:
+            database.execute("PRAGMA synchronous = OFF")  # what a power cut damages is noticed, and computed again
+            database.execute("PRAGMA auto_vacuum = FULL")  # deleted entries give their room back
+            database.execute("BEGIN IMMEDIATE")
+            database.execute("CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, used REAL, value BLOB)")
+            database.execute("CREATE INDEX IF NOT EXISTS by_use ON entries (used)")
+            yield database
+            database.execute("COMMIT")  # not reached after an exception: closing rolls back
+
+    def _remove(self) -> None:
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            with contextlib.suppress(OSError):
+                Path(f"{self.file}{suffix}").unlink()
+
+
+def _pragma(database: sqlite3.Connection, name: str) -> int:
+    return int(database.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _checksum(key: bytes, value: bytes) -> bytes:
+    return hashlib.blake2b(key + value, digest_size=CHECKSUM_BYTES).digest()
+
+
+def _is_whole(key: object, value: object) -> bool:
+    """Whatever lies in the file: SQLite columns take any type."""
+    if not isinstance(key, bytes) or not isinstance(value, bytes):
+        return False
+    return value[:CHECKSUM_BYTES] == _checksum(key, value[CHECKSUM_BYTES:])
