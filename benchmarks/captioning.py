@@ -30,6 +30,7 @@ from clapgen.metrics.gap import ModalityGap, modality_gap
 from clapgen.metrics.synonyms import load_synonyms
 
 OFFERED = "bridges.offered=[memory,nnd,diffusion]"
+MEMORIES = "bridges.offered=[memory,nnd]"
 
 
 @dataclass(frozen=True)
@@ -53,19 +54,19 @@ NOISE = (f"bridges.noise.variance={VARIANCE}", OFFERED)
 ROWS = (
     Row("none", "none", "none", (OFFERED,)),
     Row("noise", "noise", "noise", NOISE),
-    Row("noise-calibrated", "noise-calibrated", "noise-calibrated", (OFFERED,)),
-    Row("adapter", "adapter", "adapter", (OFFERED,)),
-    Row("mean-shift", "mean-shift", "mean-shift", NOISE),
+    Row("noise-calibrated", "noise-calibrated", "noise-calibrated", (MEMORIES,)),
+    Row("adapter", "adapter", "adapter", (MEMORIES,)),
+    Row("mean-shift", "mean-shift", "mean-shift", (NOISE[0], MEMORIES)),
     Row("memory", "none", "memory", (OFFERED,)),
     Row("nnd", "none", "nnd", (OFFERED,)),
-    Row("soft-prompt", "soft-prompt", "soft-prompt", (f"bridges.soft_prompt.variance={VARIANCE}", OFFERED)),
+    Row("soft-prompt", "soft-prompt", "soft-prompt", (f"bridges.soft_prompt.variance={VARIANCE}", MEMORIES)),
     Row("hard-prompt", "hard-prompt", "noise+hard-prompt", NOISE[:1]),
     Row("diffusion", "none", "diffusion", (OFFERED,)),
     Row("noise + memory", "noise", "memory", NOISE),
     Row("noise + nnd", "noise", "nnd", NOISE),
     Row("noise + diffusion", "noise", "diffusion", NOISE),
-    Row("mean-shift + memory", "mean-shift", "mean-shift+memory", NOISE),
-    Row("paired (supervised)", "paired", "noise", ("training.steps=1000",)),
+    Row("mean-shift + memory", "mean-shift", "mean-shift+memory", (NOISE[0], MEMORIES)),
+    Row("paired (supervised)", "paired", "noise"),
     Row("paired, text besides", "paired", "noise", ("shares=[0.5,0.5]",), "paired-text"),
 )
 
@@ -165,7 +166,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--split", default="val")
     parser.add_argument("--runs", type=Path, default=Path("runs/captioning"))
     parser.add_argument("--cache", default="runs/cache")
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--candidates", type=int, default=1)
     parser.add_argument("--go-on", action="store_true", help="continue runs that were interrupted")
     parser.add_argument("--json", type=Path, help="also write all figures here")

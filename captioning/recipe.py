@@ -163,10 +163,10 @@ class CaptionerTask(Task):
             pairs = clip_rows(training_clips(recipe.pairs, free_only=recipe.free_only), self.clap, recipe.cache)
             corpus.audio = pairs.embeddings
             corpus.paired_text = embed_sentences(self.clap, pairs.captions, recipe.cache)
-        self.chain.fit(corpus)
+        behind = self.chain.fit(corpus)  # where bridges that are offered besides find the text
         for name, bridge in self.bridges.items():
             if name not in self.chain.names:
-                bridge.fit(corpus)
+                bridge.fit(behind)
             for figure, value in bridge.describe().items():
                 logger.warning("%s: %s %s", name, figure, f"{value:.4g}" if isinstance(value, float) else value)
 
@@ -203,7 +203,8 @@ class CaptionerTask(Task):
     def _bridge_loss(self, embeddings: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor | None:
         losses = [self.chain.loss(embeddings, rows, generator)]
         offered = [bridge for name, bridge in self.bridges.items() if name not in self.chain.names]
-        losses += [bridge.loss(embeddings, rows, generator) for bridge in offered]
+        behind = self.chain.text(embeddings).detach()
+        losses += [bridge.loss(behind, rows, generator) for bridge in offered]
         found = [loss for loss in losses if loss is not None]
         return torch.stack(found).sum() if found else None
 

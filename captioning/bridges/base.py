@@ -133,8 +133,8 @@ class BridgeChain(nn.Module):
     def __iter__(self) -> Iterator[Bridge]:
         return iter(self.bridges)  # type: ignore[arg-type]
 
-    def fit(self, corpus: Corpus) -> None:
-        """Fit each on the corpus as the ones before it leave it."""
+    def fit(self, corpus: Corpus) -> Corpus:
+        """Fit each on the corpus as the ones before it leave it; gives back the corpus as the last one leaves it."""
         for bridge in self:
             bridge.fit(corpus)
             labels, audio, paired = corpus.label_embeddings, corpus.audio, corpus.paired_text
@@ -146,6 +146,7 @@ class BridgeChain(nn.Module):
                 None if audio is None else bridge.audio(audio),
                 None if paired is None else bridge.text(paired),
             )
+        return corpus
 
     def train_text(self, text: Tensor, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, list[str] | None]:
         """Embeddings (n, dim) and hints that the decoder is trained on, of text embeddings (n, dim)."""
