@@ -47,7 +47,7 @@ def quantile(values: Sequence[float], share: float) -> float | int:
 
 def bar(value: float, low: float, high: float) -> Html:
     """A horizontal bar from zero to `value` on an axis from `low` to `high`; it takes the width it is given."""
-    left, right = sorted(((value - low) / (high - low) * 100, -low / (high - low) * 100))
+    left, right = sorted(((value - low) / (high - low) * 100, (0.0 - low) / (high - low) * 100))
     return element(
         "svg",
         element("rect", width=100, height=10, class_="track"),
