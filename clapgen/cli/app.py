@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from clapgen import __version__
-from clapgen.cli import classify, doctor, embed, generate, models, pretrain, reconstruct, score, train
+from clapgen.cli import cache, classify, doctor, embed, generate, models, pretrain, reconstruct, score, train
 from clapgen.cli.console import say
 
 EPILOG = """
@@ -55,4 +55,5 @@ app.add_typer(models.app, name="models")
 app.command("reconstruct", epilog=reconstruct.EPILOG)(reconstruct.reconstruct)
 app.command("train", epilog=train.EPILOG)(train.train)
 app.command("pretrain", context_settings=pretrain.PASS_THROUGH, add_help_option=False)(pretrain.pretrain)
+app.add_typer(cache.app, name="cache")
 app.command("doctor")(doctor.doctor)
