@@ -45,6 +45,7 @@ class CaptionerRecipe:
 
     `text` are JSONL, CSV or plain files (a manifest is one); of lines with a "split" only `text_splits` are read.
     `shares` says how much of a batch comes from each file; left out, files count by their sentences.
+    `memory` are those of the text files whose sentences a memory bridge holds, all if left out.
     `bridge` are the bridges used on audio, those of training (`bridges.names`) if left out. `labels` is a text file
     whose lines hard prompts are made of. `pairs` is a manifest of clips with
     captions; with `paired` the decoder is trained on their audio embeddings, besides any `text`. `validation` is a
@@ -55,6 +56,7 @@ class CaptionerRecipe:
     text: list[str] = field(default_factory=list)
     text_splits: list[str] = field(default_factory=lambda: ["train"])
     shares: list[float] = field(default_factory=list)
+    memory: list[str] = field(default_factory=list)
     free_only: bool = True
     labels: str = ""
     pairs: str = ""
@@ -122,6 +124,7 @@ class CaptionerTask(Task):
         if recipe.paired:
             clips = training_clips(recipe.pairs, free_only=recipe.free_only)
             parts.append(clip_rows(clips, self.clap, recipe.cache))
+        self.rows_of_source = [len(part) for part in parts]
         return join_rows(parts, recipe.shares)
 
     def _decoder(self) -> CaptionDecoder:
@@ -155,7 +158,7 @@ class CaptionerTask(Task):
     def _fit(self) -> None:
         """Fit every bridge, and say what its figures mean."""
         recipe, rows = self.recipe, self.rows
-        corpus = Corpus(rows.captions, rows.embeddings)
+        corpus = Corpus(rows.captions, rows.embeddings, memory_rows=self._memory_rows())
         if recipe.labels:
             corpus.labels = read_sentences(recipe.labels).texts
             corpus.label_embeddings = embed_sentences(self.clap, corpus.labels, recipe.cache)
@@ -169,6 +172,17 @@ class CaptionerTask(Task):
                 bridge.fit(behind)
             for figure, value in bridge.describe().items():
                 logger.warning("%s: %s %s", name, figure, f"{value:.4g}" if isinstance(value, float) else value)
+
+    def _memory_rows(self) -> Tensor | None:
+        """Rows of the text files that a memory is made of."""
+        recipe = self.recipe
+        missing = [file for file in recipe.memory if file not in recipe.text]
+        if missing:
+            raise ClapgenError(f"memory={missing[0]} is none of the files of text={','.join(recipe.text)}")
+        if not recipe.memory:
+            return None
+        places = torch.arange(len(self.rows)).split(self.rows_of_source)
+        return torch.cat([rows for file, rows in zip(recipe.text, places, strict=False) if file in recipe.memory])
 
     def networks(self) -> dict[str, nn.Module]:
         return {"decoder": self.decoder, "bridges": nn.ModuleDict(self.bridges)}

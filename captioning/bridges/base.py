@@ -25,6 +25,7 @@ class Corpus:
         captions: sentences, one for each row of `text`.
         text: their CLAP embeddings, as the bridges before this one leave them.
         labels: names of sounds (for hard prompts), with `label_embeddings` in the same space as `text`.
+        memory_rows: which of the sentences a memory may hold; None are all.
         audio: a few CLAP audio embeddings, where the method wants any; row i belongs with row i of `paired_text`.
     """
 
@@ -34,6 +35,7 @@ class Corpus:
     label_embeddings: Tensor | None = None
     audio: Tensor | None = None
     paired_text: Tensor | None = None
+    memory_rows: Tensor | None = None
 
 
 class Bridge(nn.Module):
@@ -145,6 +147,7 @@ class BridgeChain(nn.Module):
                 None if labels is None else bridge.text(labels),
                 None if audio is None else bridge.audio(audio),
                 None if paired is None else bridge.text(paired),
+                corpus.memory_rows,
             )
         return corpus
 

@@ -36,7 +36,8 @@ class MemoryBridge(Bridge):
     def fit(self, corpus: Corpus) -> None:
         if not len(corpus.text):
             raise ClapgenError(f"the bridge '{self.name}' has no sentence to remember; give text=FILE with some.")
-        distinct = corpus.text[first_of_each(list(corpus.captions))[0]]
+        rows = torch.arange(len(corpus.text)) if corpus.memory_rows is None else corpus.memory_rows
+        distinct = corpus.text[rows[first_of_each([corpus.captions[row] for row in rows.tolist()])[0]]]
         size = self.config.size or len(distinct)
         self.memory = distinct[spread_out(distinct, size)].to(self.memory)
 
