@@ -1,0 +1,76 @@
+"""The diffusion bridge learns the distribution of text, and brings sounds into it."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from captioning.bridges import BridgesConfig, Corpus, build_bridge
+from captioning.bridges.denoiser import cosine_schedule
+from captioning.bridges.diffusion import DiffusionBridge
+from clapgen.errors import ClapgenError
+
+DIM = 24
+
+
+def unit(*shape: int, seed: int = 0) -> torch.Tensor:
+    return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def made_corpus(with_audio: bool = True) -> Corpus:
+    """Sentences lie near one of 12 points; sounds beside their sentence, all shifted and each a little elsewhere."""
+    text = F.normalize(unit(12, DIM)[torch.arange(600) % 12] + 0.2 * unit(600, DIM, seed=1), dim=-1)
+    audio = F.normalize(text + 0.8 * unit(DIM, seed=2) + 0.8 * unit(600, DIM, seed=3), dim=-1)
+    captions = [f"Sentence {i}" for i in range(600)]
+    return Corpus(captions, text, audio=audio, paired_text=text) if with_audio else Corpus(captions, text)
+
+
+def trained(corpus: Corpus, steps: int = 120, **settings: object) -> DiffusionBridge:
+    config = BridgesConfig()
+    for key, value in {"width": 48, "start": 300, **settings}.items():
+        setattr(config.diffusion, key, value)
+    bridge = build_bridge("diffusion", config, DIM)
+    bridge.fit(corpus)
+    optimizer, generator = torch.optim.Adam(bridge.parameters(), 4e-3), torch.Generator().manual_seed(0)
+    for _ in range(steps):
+        rows = torch.randint(len(corpus.text), (48,), generator=generator)
+        loss = bridge.loss(corpus.text[rows], rows, generator)
+        assert loss is not None
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert isinstance(bridge, DiffusionBridge)
+    return bridge
+
+
+@pytest.mark.parametrize(("paired", "with_audio"), [(False, True), (False, False), (True, True)])
+def test_sounds_come_nearer_to_their_captions(paired: bool, with_audio: bool) -> None:
+    corpus, everything = made_corpus(with_audio), made_corpus()
+    bridge = trained(corpus, paired=paired)
+    assert everything.audio is not None
+    before = (everything.audio * everything.text).sum(-1).mean()
+    after = (bridge.audio(everything.audio) * everything.text).sum(-1).mean()
+    assert float(after) > float(before) + 0.1
+
+
+def test_it_works_in_the_space_of_the_text() -> None:
+    """What it makes of text noised and denoised is as far from the mean of text as text is."""
+    corpus = made_corpus()
+    bridge = trained(corpus, noise_step=200)
+    seen = bridge.augment(corpus.text[:64], torch.arange(64), torch.Generator().manual_seed(0))
+    assert float((seen * corpus.text[:64]).sum(-1).mean()) > 0.8
+    assert not torch.allclose(seen, corpus.text[:64], atol=0.01)
+
+
+def test_more_noise_leaves_less_signal() -> None:
+    share = cosine_schedule(1000)
+    assert bool((share.diff() <= 0).all()) and float(share[0]) > 0.999 and float(share[-1]) < 1e-4
+    assert float(share[499]) == pytest.approx(0.4938, abs=1e-3)  # Nichol & Dhariwal's curve at half time
+
+
+def test_the_paired_mode_needs_pairs() -> None:
+    config = BridgesConfig()
+    config.diffusion.paired = True
+    bridge = build_bridge("diffusion", config, DIM)
+    assert bridge.needs_audio and not build_bridge("diffusion", BridgesConfig(), DIM).needs_audio
+    with pytest.raises(ClapgenError, match="pairs=MANIFEST"):
+        bridge.fit(made_corpus(with_audio=False))

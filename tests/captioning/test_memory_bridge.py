@@ -1,0 +1,93 @@
+"""The text memory: what it holds, and that its temperature runs from the nearest sentence to the mean of all."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from captioning.bridges import BridgesConfig, Corpus, build_bridge
+from captioning.bridges.memory import MemoryBridge
+from captioning.bridges.neighbours import cosine_blocks, nearest_others
+from clapgen.errors import ClapgenError
+
+DIM = 24
+
+
+def unit(*shape: int, seed: int = 0) -> torch.Tensor:
+    return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def remember(text: torch.Tensor, name: str = "memory", **settings: object) -> MemoryBridge:
+    config = BridgesConfig()
+    for key, value in settings.items():
+        setattr(config.memory, key, value)
+    bridge = build_bridge(name, config, DIM)
+    bridge.fit(Corpus([str(i) for i in range(len(text))], text))
+    assert isinstance(bridge, MemoryBridge)
+    return bridge
+
+
+def test_a_low_temperature_is_the_nearest_neighbour() -> None:
+    text, sounds = unit(300, DIM), unit(20, DIM, seed=1)
+    nearest = remember(text, "nnd").audio(sounds)
+    assert torch.allclose(nearest, text[(sounds @ text.T).argmax(1)], atol=1e-6)
+    assert torch.allclose(remember(text, temperature=1e-5).audio(sounds), nearest, atol=1e-4)
+    assert torch.allclose(remember(text, top_k=1).audio(sounds), nearest, atol=1e-6)
+
+
+def test_a_high_temperature_is_the_mean_of_all() -> None:
+    text, sounds = unit(300, DIM), unit(20, DIM, seed=1)
+    projected = remember(text, temperature=1e6, normalise=False).audio(sounds)
+    assert torch.allclose(projected, text.mean(0).expand(20, -1), atol=1e-5)
+
+
+def test_the_projection_is_the_papers_formula() -> None:
+    text, sounds = unit(300, DIM), unit(20, DIM, seed=1)
+    expected = (100 * sounds @ text.T).softmax(-1) @ text
+    assert torch.allclose(remember(text, temperature=0.01, normalise=False).audio(sounds), expected, atol=1e-5)
+    assert torch.allclose(remember(text, temperature=0.01).audio(sounds), F.normalize(expected, dim=-1), atol=1e-5)
+
+
+def test_top_k_of_all_is_no_top_k() -> None:
+    text, sounds = unit(30, DIM), unit(20, DIM, seed=1)
+    assert torch.allclose(remember(text, top_k=29).audio(sounds), remember(text).audio(sounds), atol=0.05)
+    assert torch.equal(remember(text, top_k=30).audio(sounds), remember(text).audio(sounds))
+
+
+@pytest.mark.parametrize("name", ["memory", "nnd"])
+def test_a_memory_of_one_sentence_says_that_sentence(name: str) -> None:
+    text = unit(1, DIM)
+    assert torch.allclose(remember(text, name).audio(unit(5, DIM, seed=1)), text.expand(5, -1), atol=1e-6)
+
+
+def test_no_sentence_is_refused() -> None:
+    with pytest.raises(ClapgenError, match="text=FILE"):
+        remember(unit(0, DIM))
+
+
+def test_copies_are_remembered_once_and_the_size_is_kept_to() -> None:
+    text = unit(50, DIM)
+    bridge = build_bridge("memory", BridgesConfig(), DIM)
+    bridge.fit(Corpus([str(i % 10) for i in range(50)], text[torch.arange(50) % 10]))
+    assert bridge.describe()["sentences in memory"] == 10
+    small, again = remember(text, size=20), remember(text, size=20)
+    assert small.memory.shape == (20, DIM) and torch.equal(small.memory, again.memory)
+    kept = (small.memory @ text.T).argmax(1)
+    assert len(kept.unique()) == 20 and torch.equal(small.memory, text[kept])
+
+
+def test_blocks_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    queries, memory = unit(37, DIM), unit(50, DIM, seed=1)
+    monkeypatch.setattr("captioning.bridges.neighbours.CELLS_PER_BLOCK", 400)
+    blocks = list(cosine_blocks(queries, memory))
+    assert len(blocks) == 5
+    assert torch.allclose(torch.cat([cosines for _, cosines in blocks]), queries @ memory.T, atol=1e-6)
+    expected = (queries @ queries.T).fill_diagonal_(-2).topk(4).indices
+    assert torch.equal(nearest_others(queries, 4), expected)
+
+
+def test_bf16_training_does_not_blur_the_memory() -> None:
+    text, sounds = unit(300, DIM), unit(20, DIM, seed=1)
+    bridge = remember(text)
+    plain = bridge.audio(sounds)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.allclose(bridge.audio(sounds), plain, atol=1e-6)
