@@ -20,6 +20,7 @@ from typing import Any
 from clapgen.audio import AUDIO_SUFFIXES
 from clapgen.data import Clip, save_manifest
 from clapgen.errors import ClapgenError, nearest
+from clapgen.esc50 import esc50_clips
 from pretrain.captions import clean_label
 
 
@@ -212,22 +213,8 @@ def _vocabulary(corpus: CorpusFolder) -> list[list[str]]:
 
 def esc50(corpus: CorpusFolder) -> Found:
     """ESC-50: `meta/esc50.csv` and `audio/`. Folds 1 to 3 are "train", 4 is "val", 5 is "test"; not free (CC BY-NC)."""
-    found = Found()
-    splits = {"1": "train", "2": "train", "3": "train", "4": "val", "5": "test"}
-    for row in corpus.rows("esc50.csv", "filename", "fold", "category", "src_file"):
-        if row["fold"] not in splits:
-            raise ClapgenError(f"{corpus.table('esc50.csv')}: {row['filename']} is in fold {row['fold']!r}, not 1 to 5")
-        found.add(
-            row["filename"],
-            corpus.audio(Path(row["filename"]).stem),
-            labels=[clean_label(row["category"])],
-            recording=f"freesound:{row['src_file']}",
-            licence="CC-BY-NC-3.0",
-            split=splits[row["fold"]],
-            free=False,
-            extra={"esc50_class": row["category"], "fold": int(row["fold"])},
-        )
-    return found
+    table = corpus.table("esc50.csv")
+    return Found(*esc50_clips(table, corpus.audio)) if table else Found()
 
 
 LAYOUTS: dict[str, Callable[[CorpusFolder], Found]] = {
