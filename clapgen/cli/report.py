@@ -50,7 +50,7 @@ def _say_classes(report: Report) -> None:
     if len(worst) < len(report.classes):
         say(f"\nThe {len(worst)} worst of {len(report.classes)} classes (all: --json, --html)")
     say("")
-    say_table(columns, [[wording.number(row[column]) for column in columns] for row in worst])
+    say_table(columns, list(zip(*(wording.cells(worst, column) for column in columns), strict=True)))
 
 
 def _say_settings(report: Report) -> None:

@@ -21,7 +21,7 @@ from clapgen.evaluation.report import (
     is_number,
     numeric_columns,
 )
-from clapgen.evaluation.wording import arrow, count, interval, number, setting
+from clapgen.evaluation.wording import arrow, cells, count, interval, number, setting
 from clapgen.files import atomic_path
 
 _MOST_SKIPPED, _MOST_CONFUSIONS = 200, 12
@@ -116,37 +116,40 @@ def _figure(figure: Figure) -> Html:
     sign = element("span", f" {arrow(figure)}", title=better, role="img", aria_label=better) if arrow(figure) else None
     notes = "; ".join(filter(None, (figure.scale, figure.note)))
     name = joined(figure.name, sign, element("small", notes) if notes else None)
-    cells = (number(figure.value), "number value"), (interval(figure), "number"), (figure.n, "number")
-    return element("tr", element("th", name, scope="row"), *(element("td", cell, class_=kind) for cell, kind in cells))
+    numbers = [(number(figure.value), "number value"), (interval(figure), "number"), (figure.n, "number")]
+    return element(
+        "tr", element("th", name, scope="row"), *(element("td", cell, class_=kind) for cell, kind in numbers)
+    )
 
 
 def _classes(report: Report) -> Html | None:
     """Worst first, with a bar of what they are ranked by."""
-    measure = class_measure(report.classes)
     if not report.classes:
         return None
-    values = finite_values(report.classes, measure) if measure else []
-    low, high = min([0.0, *values]), max([1e-9, *values])
-    high = max(high, 1.0) if high <= 1 else high
-    numeric = numeric_columns(report.classes)
-    columns = [name for name in report.classes[0] if name not in ("class", measure)]
-    kinds = [(name, "number" if name in numeric else "") for name in columns]
-    lead = [("Class", ""), ("", "")] if measure is None else [("Class", ""), (measure, "bars"), ("", "number")]
-    rows = []
-    for row in report.ranked_classes():
-        cells = [element("th", row.get("class"), scope="row")]
-        if measure:
-            value = row.get(measure)
-            drawn = bar(float(value), low, high) if is_number(value) else None
-            cells += [element("td", drawn, class_="bars"), element("td", number(value), class_="number")]
-        rows.append(element("tr", *cells, *(element("td", number(row.get(name)), class_=kind) for name, kind in kinds)))
-    table = element(
-        "table", element("thead", _row("th", *lead, *kinds)), element("tbody", *rows), class_="classes dense"
-    )
-    return element(
-        "section", element("h2", "Classes"), element("p", f"{count(len(rows), 'class', 'classes')}, worst first."),
-        _scrolling(table, "Classes"),
-    )  # fmt: skip
+    ranked, measure = report.ranked_classes(), class_measure(report.classes)
+    columns = [name for name in ranked[0] if name not in ("class", measure)]
+    numeric = numeric_columns(ranked)
+    head = [("Class", ""), *([(measure, "bars"), ("", "number")] if measure else [])]
+    parts = [[element("th", row.get("class"), scope="row") for row in ranked]]
+    if measure:
+        parts.append(_bars(ranked, measure))
+        parts.append([element("td", cell, class_="number") for cell in cells(ranked, measure)])
+    for name in columns:
+        kind = "number" if name in numeric else ""
+        head.append((name, kind))
+        parts.append([element("td", cell, class_=kind or None) for cell in cells(ranked, name)])
+    body = element("tbody", *(element("tr", *row) for row in zip(*parts, strict=True)))
+    table = element("table", element("thead", _row("th", *head)), body, class_="classes dense")
+    note = element("p", f"{count(len(ranked), 'class', 'classes')}, worst first.")
+    return element("section", element("h2", "Classes"), note, _scrolling(table, "Classes"))
+
+
+def _bars(rows: Sequence[Row], column: str) -> list[Html]:
+    """Bars on one axis that holds zero and all values, and reaches to 1 where none is larger."""
+    values = finite_values(rows, column)
+    low, high = min([0.0, *values]), max([1.0, *values])
+    drawn = [bar(float(value), low, high) if is_number(value := row.get(column)) else None for row in rows]
+    return [element("td", part, class_="bars") for part in drawn]
 
 
 def _confusion(confusion: Confusion | None) -> Html | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
-from clapgen.evaluation.report import Figure, is_number
+from clapgen.evaluation.report import Figure, Row, is_number, numeric_columns
 
 MISSING = "-"
 
@@ -22,6 +22,12 @@ def number(value: Any) -> str:
         return f"{value:.2g}"
     decimals = 3 if size < 10 else 2 if size < 100 else 1 if size < 1000 else 0
     return f"{value:.{decimals}f}"
+
+
+def cells(rows: Sequence[Row], column: str) -> list[str]:
+    """A column as it is written: numbers and `-`, or text with nothing where there is none."""
+    gap = MISSING if column in numeric_columns(rows) else ""
+    return [gap if row.get(column) is None else number(row[column]) for row in rows]
 
 
 def interval(figure: Figure) -> str:

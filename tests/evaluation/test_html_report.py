@@ -164,6 +164,15 @@ def test_reports_with_little_in_them_are_pages_too(tmp_path):
     write_html(classes, tmp_path / "classes.html")
 
 
+def test_classes_stand_worst_first_each_with_its_bar(recordings, tmp_path):
+    write_html(full_report(recordings, text="plain"), tmp_path / "report.html", audio=False)
+    table = re.search(r'<table class="classes.*?</table>', (tmp_path / "report.html").read_text(), re.DOTALL)[0]
+    rows = [re.sub(r"(<[^>]*>)+", "|", row).split("|")[1:-1] for row in re.findall(r"<tr>.*?</tr>", table)]
+    assert rows[0] == ["Class", "accuracy", "n", "taken for"]
+    assert rows[1:] == [["plain", "0.200", "8"], ["dog", "0.900", "8", "plain"], ["silent", "-", "0"]]
+    assert re.findall(r'x="([\d.]+)" width="([\d.]+)"', table) == [("0.00", "20.00"), ("0.00", "90.00")]
+
+
 def test_a_histogram_counts_every_value():
     values = [0.0, 0.0, 0.0, 1.0]
     heights = [float(found) for found in re.findall(r'<rect [^>]*height="([\d.]+)"', histogram(values, "x"))]
