@@ -10,6 +10,7 @@ Any other, such as msclap, whose package pins old versions of everything, comes 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -55,6 +56,9 @@ class TextEmbedder(Protocol):
     """What an embedder has besides when it knows sentences, in the same space; `logit_scale` is 1 / temperature."""
 
     @property
+    def dim(self) -> int: ...
+
+    @property
     def logit_scale(self) -> Tensor: ...
 
     def embed_text(self, texts: Sequence[str]) -> Tensor:
@@ -63,6 +67,7 @@ class TextEmbedder(Protocol):
 
 Loader = Callable[[str, "torch.device"], Embedder]
 
+BROKEN_MODEL = "It is broken; check it with `clapgen models verify`, or choose another --model."
 _LOADERS: dict[str, Loader] = {}
 
 
@@ -111,3 +116,26 @@ def load_embedder(name: str = "default", device: str | torch.device = "cpu") -> 
     from clapgen.clap import Clap
 
     return Clap.from_pretrained(name, device)
+
+
+def identity_of(embedder: Any) -> list[Any]:
+    """Everything of an embedder that decides its embeddings."""
+    config = getattr(embedder, "config", None)  # such as the hop of a spectrogram, which is not in the weights
+    return [
+        embedder.hash,
+        embedder.window_policy,
+        embedder.sample_rate,
+        embedder.dim,
+        repr(config) if dataclasses.is_dataclass(config) else "",
+        device_type(embedder),
+    ]
+
+
+def device_type(embedder: Any) -> str:
+    """On what kind of device it computes: kinds round differently."""
+    return str(getattr(embedder, "device", "cpu")).partition(":")[0]
+
+
+def called(embedder: Any) -> str:
+    """How errors name it."""
+    return f"{embedder.name} ({embedder.hash or 'not saved'})"

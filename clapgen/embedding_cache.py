@@ -6,7 +6,6 @@ version of this code; never under a file's name.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import sys
@@ -22,6 +21,7 @@ import numpy.typing as npt
 
 from clapgen.audio import read_audio, resample
 from clapgen.cache_folder import CacheFolder
+from clapgen.embedders import BROKEN_MODEL, called, device_type, identity_of
 from clapgen.errors import ClapgenError
 from clapgen.file_identity import SoundFile, cache_key, identify_files, worker_count
 
@@ -202,17 +202,11 @@ class _Work:
         return self.cache if self.embedder.hash else None
 
     def _keys(self, digest: str) -> tuple[bytes, bytes]:
-        embedder = self.embedder
-        # fields that change an embedding and are not in the weights, such as the hop of a spectrogram
-        config = getattr(embedder, "config", None)
-        config = repr(config) if dataclasses.is_dataclass(config) else ""
-        device = str(getattr(embedder, "device", "cpu")).partition(":")[0]
-        what = [embedder.hash, embedder.window_policy, embedder.sample_rate, embedder.dim, config, device]
-        limit = None if self.band_limit is None or self.band_limit >= embedder.sample_rate else self.band_limit
+        limit = None if self.band_limit is None or self.band_limit >= self.embedder.sample_rate else self.band_limit
         kind = "frames" if self.frames else "clip"
         inspect = f"{self.inspect.__module__}.{self.inspect.__qualname__}" if self.inspect else ""
         return (
-            cache_key(kind, [digest, *what, limit, EMBEDDING_VERSION]),
+            cache_key(kind, [digest, identity_of(self.embedder), limit, EMBEDDING_VERSION]),
             cache_key("facts", [digest, inspect, EMBEDDING_VERSION]),
         )
 
@@ -266,8 +260,7 @@ class _Work:
         import torch
 
         rate = self.embedder.sample_rate
-        device = torch.device(str(getattr(self.embedder, "device", "cpu"))).type
-        with torch.no_grad(), torch.autocast(device, enabled=False):
+        with torch.no_grad(), torch.autocast(device_type(self.embedder), enabled=False):
             if self.frames:
                 tables = [self.embedder.embed_frames(clip.waveform, rate) for clip in batch]
             else:
@@ -277,8 +270,7 @@ class _Work:
             values = table.float().cpu().numpy()
             if not np.isfinite(values).all():
                 raise ClapgenError(
-                    f"the model {self.embedder.name} ({self.embedder.hash or 'not saved'}) gives NaN or infinity for "
-                    f"{clip.file.path}: it is broken; check it with `clapgen models verify`, or choose another --model."
+                    f"the model {called(self.embedder)} gives NaN or infinity for {clip.file.path}. {BROKEN_MODEL}"
                 )
             results[clip.file.digest] = _Done(values, clip.facts)
         return results

@@ -211,8 +211,8 @@ def load_public(kind: str, which: str, device: torch.device) -> PublicEmbedder:
 
 
 def content_hash(folder: Path) -> str:
-    """First 12 hex digits of the sha256 over a checkpoint's weights and the configurations beside them."""
-    files = sorted([*folder.glob("*.safetensors"), *folder.glob("*config.json")])
+    """First 12 hex digits of the sha256 over a checkpoint's weights, configurations and vocabulary."""
+    files = sorted(file for pattern in HUB_FILES for file in folder.glob(pattern))
     if not any(file.suffix == ".safetensors" for file in files):
         raise ClapgenError(f"{folder} has no .safetensors; other weights are not read, they could run code.")
     digest = hashlib.sha256()

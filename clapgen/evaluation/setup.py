@@ -16,9 +16,10 @@ import numpy as np
 
 from clapgen import __version__
 from clapgen.embedders import Embedder, TextEmbedder
-from clapgen.embedding_cache import Advance, Array, Embedded, EmbeddingCache, Inspect, embed_files, embed_texts
+from clapgen.embedding_cache import Advance, Array, Embedded, EmbeddingCache, Inspect, embed_files
 from clapgen.errors import ClapgenError
 from clapgen.evaluation.report import Figure, Report, Skipped
+from clapgen.text_embeddings import embed_texts
 
 PACKAGES = ("torch", "numpy", "soundfile", "soxr")
 

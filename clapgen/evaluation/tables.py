@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ class TableRow:
 
 
 def read_table(
-    path: str | Path, required: dict[str, Sequence[str]], optional: dict[str, Sequence[str]] | None = None
+    path: str | Path, required: Mapping[str, Sequence[str]], optional: Mapping[str, Sequence[str]] | None = None
 ) -> list[TableRow]:
     """The rows of a table; what kind it is goes by the ending of its name.
 
