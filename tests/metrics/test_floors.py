@@ -67,11 +67,18 @@ def test_identical_generations_are_told(monkeypatch: pytest.MonkeyPatch):
     (floor,) = embedding_floors(one + 1e-3 * rng.normal(size=(9, 16)))
     assert floor.name == "identical" and floor.items == tuple(range(9)) and "no variety" in floor.sentence
     mixed = rng.normal(size=(9, 16))
-    mixed[7] = 3 * mixed[2]
+    mixed[2:8] = 3 * one
     monkeypatch.setattr(embeddings, "BLOCK_VALUES", 20)
     (floor,) = embedding_floors(mixed)
-    assert floor.items == (2, 7) and "no variety" not in floor.sentence
-    assert embedding_floors(rng.normal(size=(9, 16))) == embedding_floors(one[None]) == []
+    assert floor.items == (2, 3, 4, 5, 6, 7)
+
+
+def test_a_few_twins_are_no_fault():
+    rng = np.random.default_rng(2)
+    points = rng.normal(size=(9, 16))
+    assert (
+        embedding_floors(np.repeat(points, 2, axis=0)) == embedding_floors(points) == embedding_floors(points[:1]) == []
+    )
 
 
 def test_copies_of_references_light_up():
