@@ -140,6 +140,19 @@ def test_a_damaged_or_missing_clip_is_said_not_fatal(recordings, tmp_path):
     assert len(page.all("audio")) == 1
 
 
+def test_what_a_clip_is_compared_with_can_be_heard_too(recordings, tmp_path):
+    made, real, near, other = map(str, recordings[:4])
+    row = {"path": made, "score": 0.1, "reference": real, "nearest": real, "copied": near, "prompt": "rain.wav"}
+    rows = [row, {"path": "x" * 5000, "score": 0.2, "reference": f"{'y' * 5000}.wav", "nearest": f"{other}\0"}]
+    report = Report("generation", "t", [], clips=[*rows, {**row, "score": 0.3, "reference": other}])
+    write_html(report, tmp_path / "report.html")
+    page = Page(tmp_path / "report.html")
+    heard = [player["aria-label"].removeprefix("Play ") for player in page.all("audio")]
+    first, second, third, fourth = (path.name for path in recordings[:4])
+    assert heard == [first, second, third, first, fourth, second]
+    assert len(page.all("img")) == 2
+
+
 def test_long_noise_and_many_classes_stay_small(tmp_path):
     generator = np.random.default_rng(0)
     soundfile.write(tmp_path / "noise.wav", generator.uniform(-1, 1, 44100 * 12), 44100)
