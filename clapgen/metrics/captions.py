@@ -47,7 +47,7 @@ def bleu(candidates: list[str], references: list[list[str]], tokenizer: Tokenize
     Raises:
         ClapgenError: on no captions, different counts, a clip without references or a reference without words.
     """
-    return _bleu_scores([bleu_counts(*clip) for clip in _tokenized(candidates, references, tokenizer)])
+    return _bleu_scores([bleu_counts(*clip) for clip in tokenized(candidates, references, tokenizer)])
 
 
 def rouge_l(candidates: list[str], references: list[list[str]], tokenizer: Tokenizer = tokenize) -> CaptionScores:
@@ -55,7 +55,7 @@ def rouge_l(candidates: list[str], references: list[list[str]], tokenizer: Token
 
     As in coco-caption, precision and recall are each the best over a clip's references. Errors as in `bleu`.
     """
-    return _mean_scores("ROUGE-L", [rouge_l_of_words(*clip) for clip in _tokenized(candidates, references, tokenizer)])
+    return _mean_scores("ROUGE-L", [rouge_l_of_words(*clip) for clip in tokenized(candidates, references, tokenizer)])
 
 
 def cider_d(candidates: list[str], references: list[list[str]], tokenizer: Tokenizer = tokenize) -> CaptionScores:
@@ -67,7 +67,7 @@ def cider_d(candidates: list[str], references: list[list[str]], tokenizer: Token
     Raises:
         ClapgenError: as `bleu`, and on one clip alone: every word is then in all clips, and weighs nothing.
     """
-    return _cider_d_scores(_tokenized(candidates, references, tokenizer))
+    return _cider_d_scores(tokenized(candidates, references, tokenizer))
 
 
 def keyword_accuracy(
@@ -105,7 +105,7 @@ def caption_scores(
     candidates: list[str], references: list[list[str]], tokenizer: Tokenizer = tokenize
 ) -> CaptionScores:
     """All that needs no labels: BLEU, ROUGE-L, CIDEr-D (left out for one clip alone), diversity. Errors as `bleu`."""
-    clips = _tokenized(candidates, references, tokenizer)
+    clips = tokenized(candidates, references, tokenizer)
     parts = [
         _bleu_scores([bleu_counts(*clip) for clip in clips]),
         _mean_scores("ROUGE-L", [rouge_l_of_words(*clip) for clip in clips]),
@@ -139,7 +139,7 @@ class BleuAccumulator(_Accumulator[BleuCounts]):
 
     def update(self, candidates: list[str], references: list[list[str]]) -> None:
         """Add clips; errors as `bleu`."""
-        self._clips += [bleu_counts(*clip) for clip in _tokenized(candidates, references, self._tokenizer)]
+        self._clips += [bleu_counts(*clip) for clip in tokenized(candidates, references, self._tokenizer)]
 
     def compute(self) -> CaptionScores:
         return _bleu_scores(self._clips)
@@ -150,7 +150,7 @@ class RougeLAccumulator(_Accumulator[float]):
 
     def update(self, candidates: list[str], references: list[list[str]]) -> None:
         """Add clips; errors as `rouge_l`."""
-        self._clips += [rouge_l_of_words(*clip) for clip in _tokenized(candidates, references, self._tokenizer)]
+        self._clips += [rouge_l_of_words(*clip) for clip in tokenized(candidates, references, self._tokenizer)]
 
     def compute(self) -> CaptionScores:
         return _mean_scores("ROUGE-L", self._clips)
@@ -161,7 +161,7 @@ class CiderDAccumulator(_Accumulator[tuple[Words, list[Words]]]):
 
     def update(self, candidates: list[str], references: list[list[str]]) -> None:
         """Add clips; errors as `cider_d`, but for one clip alone, which may have company later."""
-        self._clips += _tokenized(candidates, references, self._tokenizer)
+        self._clips += tokenized(candidates, references, self._tokenizer)
 
     def compute(self) -> CaptionScores:
         return _cider_d_scores(self._clips)
@@ -182,7 +182,7 @@ class KeywordAccuracyAccumulator(_Accumulator[float]):
     def update(self, candidates: list[str], labels: list[list[str]]) -> None:
         """Add clips; errors as `keyword_accuracy`."""
         self._clips += [
-            self._is_named(*clip) for clip in _tokenized(candidates, labels, self._without_underscores, "labels")
+            self._is_named(*clip) for clip in tokenized(candidates, labels, self._without_underscores, "labels")
         ]
 
     def compute(self) -> CaptionScores:
@@ -253,10 +253,14 @@ def _words(candidates: list[str], tokenizer: Tokenizer) -> list[Words]:
     return [tokenizer(candidate) for candidate in candidates]
 
 
-def _tokenized(
+def tokenized(
     candidates: list[str], references: list[list[str]], tokenizer: Tokenizer, kind: str = "references"
 ) -> list[tuple[Words, list[Words]]]:
-    """(candidate, references) of each clip as words, or an error that names the clip, counted from 0."""
+    """(candidate, references) of each clip as words.
+
+    Raises:
+        ClapgenError: as `bleu`; clips are named by their place, counted from 0.
+    """
     captions = _words(candidates, tokenizer)
     if len(captions) != len(references):
         raise ClapgenError(f"{len(captions)} captions and {kind} of {len(references)} clips do not pair; give as many.")

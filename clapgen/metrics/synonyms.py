@@ -18,7 +18,7 @@ BUNDLED = Path(__file__).with_name("synonyms.tsv")
 def load_synonyms(path: str | Path | None = None) -> dict[str, list[str]]:
     """Label → words and phrases, for `keyword_accuracy`; the bundled ones by default.
 
-    The bundled list has the 50 classes of ESC-50, by their official names, and some 230 everyday labels. It takes what
+    The bundled list has the 50 classes of ESC-50, by their official names, and some 240 everyday labels. It takes what
     a listener would accept as naming the sound (puppy and bark for dog; chopper and rotor for helicopter).
 
     - `.json`: an object, `{"dog": ["puppy", "bark"], …}`.

@@ -1,0 +1,43 @@
+"""Run by the Python of aac-metrics' own environment: a request as JSON on stdin, scores as JSON on stdout.
+
+It imports nothing of clapgen, which is not there, and runs on any Python that aac-metrics runs on. `aac_metrics.py`
+starts it and says what the request is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+
+def scores(request: dict[str, Any]) -> dict[str, Any]:
+    """`corpus` and `clips` of `aac_metrics.evaluate`; or `missing`/`failed`: why there are none."""
+    try:
+        from aac_metrics import evaluate
+    except Exception as error:  # of whatever it imports: an ImportError, torchaudio's OSError …
+        return {"missing": f"{type(error).__name__}: {error}"}
+    try:
+        corpus, clips = evaluate(
+            request["candidates"],
+            request["references"],
+            preprocess=False,  # the words are cut already
+            metrics=request["metrics"],
+            cache_path=request["cache"],
+            java_path=request["java"],
+            device=request["device"],
+        )
+    except Exception as error:
+        return {"failed": f"{type(error).__name__}: {error}"}
+    return {
+        "corpus": {name: float(value) for name, value in corpus.items()},
+        "clips": {name: [float(value) for value in values] for name, values in clips.items()},
+    }
+
+
+if __name__ == "__main__":
+    answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print is no part of the answer
+    json.dump(scores(json.load(sys.stdin.buffer)), answer)
+    answer.close()
