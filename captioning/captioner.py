@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, resolve_mo
 
 PART = "captioner"
 EMBEDDINGS_PER_BATCH = 32
+SILENCE = "Silence"
+SILENT_BELOW = -60.0  # dBFS of the peak
 
 
 @dataclass
@@ -43,11 +46,15 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Caption:
-    """The caption of a sound, its CLAP cosine with it, and all candidates it was chosen from, best first."""
+    """The caption of a sound, its CLAP cosine with it, and all candidates it was chosen from, best first.
+
+    `note` says why a caption is not the decoder's: of a silent sound.
+    """
 
     text: str
     score: float
     candidates: list[Candidate]
+    note: str = ""
 
 
 class Captioner:
@@ -79,7 +86,15 @@ class Captioner:
             ClapgenError: an unknown model or bridge, a missing or damaged part, or a CLAP that is not the captioner's.
         """
         folder = resolve_model(name_or_path)
+        if not (folder / PART).is_dir():
+            raise ClapgenError(
+                f"the model {name_or_path} has no captioner; train one: "
+                f"clapgen train captioner text=FILE clap={name_or_path}"
+            )
         config, state = load_part(folder, PART, CaptionerConfig)
+        chosen = bridge.split("+") if isinstance(bridge, str) else bridge
+        if chosen is not None:
+            _check_bridges(chosen, config)
         clap_folder = folder if clap is None else resolve_model(clap)
         check_clap(config, clap_folder, f"the captioner of {name_or_path}")
         vocabulary = Vocabulary(load_tokenizer(folder / PART / "tokenizer.json"))
@@ -91,8 +106,8 @@ class Captioner:
         captioner = cls(Clap.from_pretrained(clap_folder, device=device), decoder, bridges, config, str(name_or_path))
         captioner.clap.name = str(name_or_path if clap is None else clap)
         captioner.hash = weights_hash(folder, PART)
-        if bridge is not None:
-            captioner.use_bridge(bridge.split("+") if isinstance(bridge, str) else bridge)
+        if chosen is not None:
+            captioner.use_bridge(chosen)
         return captioner
 
     def save_pretrained(self, model_dir: str | Path) -> None:
@@ -111,15 +126,8 @@ class Captioner:
 
     def use_bridge(self, names: Sequence[str]) -> None:
         """Use these bridges, in order, from now on. ClapgenError if one is not there."""
-        wanted = [name for name in names if name != "none"]
-        for name in wanted:
-            if name not in self._bridges:
-                build_bridge(name, self.config.bridges, self.clap.dim)  # names no bridge at all: says so
-                raise ClapgenError(
-                    f"this captioner has no bridge '{name}', only {', '.join(self.bridges)}; train one with "
-                    f"bridges.offered=[{name}].{nearest(name, self.bridges)}"
-                )
-        self._chain = BridgeChain([self._bridges[name] for name in wanted])
+        _check_bridges(names, self.config)
+        self._chain = BridgeChain([self._bridges[name] for name in names if name != "none"])
 
     def caption(
         self,
@@ -130,6 +138,9 @@ class Captioner:
     ) -> list[Caption]:
         """A caption for each mono waveform (samples,) at `sample_rate` Hz.
 
+        A sound that peaks below -60 dBFS is called "Silence", with a note and without candidates: of what cannot be
+        heard a decoder would invent something.
+
         Args:
             decoding: how words are searched for; None takes the model's own way.
             candidates: how many captions are made; that of the highest CLAP cosine with the sound is taken
@@ -138,11 +149,19 @@ class Captioner:
         Raises:
             ClapgenError: a waveform that `Clap.embed_audio` refuses, or a setting out of range.
         """
-        return self.caption_embeddings(self.clap.embed_audio(waveforms, sample_rate), decoding, candidates)
+        sounds = list(waveforms)
+        audio = self.clap.embed_audio(sounds, sample_rate)
+        notes = [_silence(sound) for sound in sounds]
+        heard = [place for place, note in enumerate(notes) if not note]
+        captions = dict(zip(heard, self.caption_embeddings(audio[heard], decoding, candidates), strict=True))
+        scores = (audio @ self.clap.embed_text([SILENCE])[0]).tolist() if len(heard) < len(sounds) else []
+        return [captions.get(place) or Caption(SILENCE, scores[place], [], note) for place, note in enumerate(notes)]
 
     @torch.no_grad()
     def caption_embeddings(self, audio: Tensor, decoding: Decoding | None = None, candidates: int = 1) -> list[Caption]:
         """A caption for each CLAP audio embedding (n, dim) of length 1; arguments and errors as in `caption`."""
+        if not len(audio):
+            return []
         texts: list[list[str]] = []
         for batch in audio.split(EMBEDDINGS_PER_BATCH):
             bridged, hints = self._chain.audio(batch.to(self.clap.device))
@@ -196,6 +215,26 @@ def save_captioner(
     for name, bridge in bridges.items():
         state |= {f"bridges.{name}.{key}": value for key, value in bridge.state_dict().items()}
     save_part(folder, PART, config, state)
+
+
+def _silence(waveform: Any) -> str:
+    """In words, that a sound is silent; nothing if it is not."""
+    peak = float(torch.as_tensor(waveform).abs().max())
+    if peak == 0:
+        return "digital silence"
+    peak_dbfs = 20 * math.log10(peak)
+    return f"silent: peaks at {peak_dbfs:.0f} dBFS" if peak_dbfs < SILENT_BELOW else ""
+
+
+def _check_bridges(names: Sequence[str], config: CaptionerConfig) -> None:
+    there = ["none", *_names(config)]
+    for name in names:
+        if name not in there:
+            build_bridge(name, config.bridges, config.decoder.dim)  # names no bridge at all: says so
+            raise ClapgenError(
+                f"this captioner has no bridge '{name}', only {', '.join(there)}; train one with "
+                f"bridges.offered=[{name}].{nearest(name, there)}"
+            )
 
 
 def _names(config: CaptionerConfig) -> list[str]:

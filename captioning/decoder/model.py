@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import GPT2Config
-from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 from captioning.decoder.config import DecoderConfig, Decoding
 from captioning.decoder.mapper import build_mapper
+from captioning.decoder.sampling import NucleusNoise
 from captioning.decoder.vocabulary import Vocabulary, left_padded, right_padded
 from clapgen.errors import ClapgenError, nearest
+
+if TYPE_CHECKING:
+    from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
 METHODS = ("beam", "greedy", "nucleus")
 IGNORED = -100
@@ -31,7 +33,7 @@ class CaptionDecoder(nn.Module):
         super().__init__()
         self.config, self.vocabulary = config, vocabulary
         self.mapper = build_mapper(config)
-        self.language_model: Any = language_model or GPT2LMHeadModel(_gpt2(config, vocabulary))
+        self.language_model: Any = language_model or _gpt2(config, vocabulary)
 
     def forward(self, embeddings: Tensor, captions: Sequence[str], hints: Sequence[str] | None = None) -> Tensor:
         """Mean cross-entropy (a scalar) of the captions' tokens and their end mark, given embeddings (batch, dim)."""
@@ -63,10 +65,10 @@ class CaptionDecoder(nn.Module):
         start = torch.full((len(embeddings), 1), self.vocabulary.start, device=embeddings.device)
         begin = torch.cat([begin, self._embed(start)], 1)
         mask = torch.cat([mask, torch.ones_like(start)], 1)
-        # Sampling draws from torch's own chance, and the n-gram rule is meant for the caption alone.
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        if decoding.method == "nucleus":
+            begin, mask = begin.repeat_interleave(count, 0), mask.repeat_interleave(count, 0)
+        with warnings.catch_warnings():  # the n-gram rule is meant for the caption alone
             warnings.filterwarnings("ignore", message=".*no_repeat_ngram_size")
-            torch.manual_seed(decoding.seed)
             ids = self.language_model.generate(inputs_embeds=begin, attention_mask=mask, **settings)
         texts = [self.vocabulary.decode(row) for row in ids.tolist()]
         return [texts[start : start + count] for start in range(0, len(texts), count)]
@@ -99,19 +101,25 @@ def _positions(mask: Tensor) -> Tensor:
     return (mask.cumsum(1) - 1).clamp(min=0)
 
 
-def _gpt2(config: DecoderConfig, vocabulary: Vocabulary) -> GPT2Config:
-    return GPT2Config(
-        vocab_size=config.vocab_size,
-        n_positions=config.positions,
-        n_embd=config.width,
-        n_layer=config.layers,
-        n_head=config.heads,
-        resid_pdrop=config.dropout,
-        embd_pdrop=config.dropout,
-        attn_pdrop=config.dropout,
-        bos_token_id=vocabulary.start,
-        eos_token_id=vocabulary.end,
-        pad_token_id=vocabulary.pad,
+def _gpt2(config: DecoderConfig, vocabulary: Vocabulary) -> GPT2LMHeadModel:
+    # Imported when one is built: the import takes longer than captioning a sound.
+    from transformers import GPT2Config
+    from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
+
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=config.vocab_size,
+            n_positions=config.positions,
+            n_embd=config.width,
+            n_layer=config.layers,
+            n_head=config.heads,
+            resid_pdrop=config.dropout,
+            embd_pdrop=config.dropout,
+            attn_pdrop=config.dropout,
+            bos_token_id=vocabulary.start,
+            eos_token_id=vocabulary.end,
+            pad_token_id=vocabulary.pad,
+        )
     )
 
 
@@ -121,19 +129,20 @@ def _settings(decoding: Decoding, count: int, vocabulary: Vocabulary, max_tokens
     beams = max(decoding.beams, count) if decoding.method == "beam" else 1
     marks = {vocabulary.start, vocabulary.pad} - {vocabulary.end}
     common: dict[str, object] = {
-        "num_return_sequences": count,
+        "do_sample": False,
+        "num_return_sequences": count if beams > 1 else 1,
         "num_beams": beams,
         "min_new_tokens": decoding.min_tokens,
         "max_new_tokens": min(decoding.max_tokens, max_tokens),
         "no_repeat_ngram_size": decoding.no_repeat_ngram,
-        "suppress_tokens": sorted(marks | set(vocabulary.broken_tokens())),
+        "suppress_tokens": sorted(marks | set(vocabulary.broken_tokens)),
         "bos_token_id": vocabulary.start,
         "eos_token_id": vocabulary.end,
         "pad_token_id": vocabulary.pad,
     }
     if decoding.method == "nucleus":
-        return {**common, "do_sample": True, "top_p": decoding.top_p, "temperature": decoding.temperature, "top_k": 0}
-    return {**common, "do_sample": False, **({"length_penalty": decoding.length_penalty} if beams > 1 else {})}
+        return {**common, "logits_processor": [NucleusNoise(decoding, count)]}
+    return {**common, **({"length_penalty": decoding.length_penalty} if beams > 1 else {})}
 
 
 def check_decoding(decoding: Decoding, count: int = 1) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -53,10 +54,11 @@ class Vocabulary:
             words = words[: words.index(self.end)]
         return self.tokenizer.decode(words, skip_special_tokens=True).replace("\ufffd", "").strip()
 
+    @cached_property
     def broken_tokens(self) -> list[int]:
-        """Tokens that no caption may have: parts of a character, which come out as a broken sign, and control codes."""
+        """Tokens that no caption may have: parts of a character, control codes, and white space by itself."""
         texts = self.tokenizer.decode_batch([[id_] for id_ in range(len(self))], skip_special_tokens=False)
-        return [id_ for id_, text in enumerate(texts) if "\ufffd" in text or not text.isprintable()]
+        return [id_ for id_, text in enumerate(texts) if "\ufffd" in text or not text.isprintable() or not text.strip()]
 
     def _mark(self, mark: str) -> int:
         for name in (mark, GPT2_END):

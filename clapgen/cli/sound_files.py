@@ -34,14 +34,18 @@ class SoundFiles:
             try:
                 waveform, _ = read_audio(path, sample_rate)
             except ClapgenError as error:
-                if self.strict or len(self.paths) == 1:
-                    raise
-                remark(f"skipped: {error}")
-                self.skipped.append(path)
+                self.leave_out(path, error)
                 continue
             if not waveform.any():
                 remark(f"{path} is digital silence; what is said of it means little.")
             yield path, waveform
+
+    def leave_out(self, path: Path, error: ClapgenError) -> None:
+        """Name a file that cannot be read and go on; raise the error where nothing else is to be done."""
+        if self.strict or len(self.paths) == 1:
+            raise error
+        remark(f"skipped: {error}")
+        self.skipped.append(path)
 
     def finish(self) -> None:
         """Raise ClapgenError if files were skipped."""

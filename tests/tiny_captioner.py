@@ -1,0 +1,52 @@
+"""A captioner with a tiny decoder of random weights and bridges fitted on a few sentences, in the shipped format."""
+
+from pathlib import Path
+
+import torch
+from tiny_model import WORDS, build_tiny_model, randomise
+
+from captioning.bridges import BridgesConfig, Corpus, build_bridge
+from captioning.captioner import CaptionerConfig, save_captioner
+from captioning.decoder import CaptionDecoder, DecoderConfig, Decoding, Vocabulary, train_vocabulary
+from clapgen.clap import Clap
+
+SENTENCES = [
+    *WORDS[:4],
+    "A man speaks while birds sing",
+    "Thunder rumbles far away",
+    "Water runs into a sink",
+    "Ein Hund bellt über dem Café",  # bytes beyond ASCII: a random decoder is tempted to break characters
+]
+DECODING = Decoding(beams=2, max_tokens=8)
+
+
+def tiny_decoder(dim: int = 16, seed: int = 0, **changes: object) -> CaptionDecoder:
+    """A decoder of random weights over the sentences' words, in evaluation mode."""
+    vocabulary = Vocabulary(train_vocabulary(SENTENCES, 400))
+    sizes = {"width": 16, "layers": 1, "heads": 2, "mapper_width": 16, "mapper_layers": 1, "prefix_length": 3}
+    config = DecoderConfig(dim=dim, vocab_size=len(vocabulary), **{**sizes, **changes})  # type: ignore[arg-type]
+    decoder = CaptionDecoder(config, vocabulary)
+    randomise(decoder, torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        for parameter in decoder.mapper.parameters():
+            parameter *= 20  # so that other sounds have other captions
+    return decoder.eval()
+
+
+def build_tiny_captioner(folder: Path, seed: int = 0, clap_name: str = "tiny") -> Path:
+    """Write a tiny model and the captioner of its CLAP, with the bridges noise and memory, into `folder`."""
+    build_tiny_model(folder, seed)
+    add_tiny_captioner(folder, seed, clap_name)
+    return folder
+
+
+def add_tiny_captioner(folder: Path, seed: int = 0, clap_name: str = "tiny") -> None:
+    """Write `captioner/` for the CLAP of a model folder."""
+    clap = Clap.from_pretrained(folder)
+    decoder = tiny_decoder(clap.dim, seed)
+    bridges = BridgesConfig(names=["noise"], offered=["memory"])
+    fitted = {name: build_bridge(name, bridges, clap.dim) for name in ("noise", "memory")}
+    for bridge in fitted.values():
+        bridge.fit(Corpus(SENTENCES, clap.embed_text(SENTENCES)))
+    config = CaptionerConfig(decoder.config, bridges, ["noise"], DECODING, clap_name, clap.hash)
+    save_captioner(folder, config, decoder, fitted)
