@@ -10,7 +10,7 @@ class NoiseConfig:
     """`variance` is per dimension, as in the papers' code; `std_of_length` (if > 0) instead sets the noise's length
     beside the embedding's 1, which means the same at every width."""
 
-    variance: float = 0.001
+    variance: float = 0.015
     std_of_length: float = 0.0
 
 
@@ -39,11 +39,11 @@ class MeanShiftConfig:
 
 @dataclass
 class MemoryConfig:
-    """`temperature` of the softmax over the memory; `size` sentences are kept (0: all), spread over the corpus."""
+    """`temperature` of the softmax over the memory; at most `size` different sentences are kept (0: all)."""
 
-    temperature: float = 0.01
+    temperature: float = 0.03
     normalise: bool = True
-    size: int = 0
+    size: int = 10_000
     top_k: int = 0
 
 

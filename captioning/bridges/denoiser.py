@@ -22,7 +22,7 @@ class Denoiser(nn.Module):
 
     def __init__(self, dim: int, width: int, blocks: int) -> None:
         super().__init__()
-        self.time = nn.Sequential(nn.Linear(TIME_WIDTH, width), nn.SiLU())
+        self.time = nn.Sequential(nn.Linear(TIME_WIDTH, TIME_WIDTH), nn.SiLU())
         self.read = nn.Linear(dim, width)
         self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(blocks))
         self.write = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, dim))
@@ -41,7 +41,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.modulation = nn.Linear(width, 2 * width)
+        self.modulation = nn.Linear(TIME_WIDTH, 2 * width)
         self.layers = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
 
     def forward(self, hidden: Tensor, condition: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from captioning.bridges.base import Bridge, Corpus, require
 from captioning.bridges.config import HardPromptConfig
-from captioning.bridges.neighbours import cosine_blocks, first_of_each, spread_out
+from captioning.bridges.neighbours import cosine_blocks, first_of_each, sample_places
 from clapgen.errors import ClapgenError, nearest
 
 SOURCES = ("labels", "captions")
@@ -66,7 +66,7 @@ class HardPromptBridge(Bridge):
             if not len(corpus.text):
                 raise ClapgenError("the bridge 'hard-prompt' has no caption to retrieve; give text=FILE with some.")
             first, which = first_of_each(list(corpus.captions))
-            kept = spread_out(corpus.text[first], self.config.size or len(first))
+            kept = sample_places(len(first), self.config.size)
             place = torch.full((len(first),), -1).scatter_(0, kept, torch.arange(len(kept)))
             names, keys = [corpus.captions[i] for i in first[kept].tolist()], corpus.text[first[kept]]
             self.own = place[which].to(self.own.device)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from captioning.bridges.base import Bridge, Corpus, require
 from captioning.bridges.config import MemoryConfig
-from captioning.bridges.neighbours import cosine_blocks, first_of_each, spread_out
+from captioning.bridges.neighbours import cosine_blocks, first_of_each, sample_places
 from clapgen.errors import ClapgenError
 
 
@@ -18,8 +18,9 @@ class MemoryBridge(Bridge):
     """Projection on a text memory T: softmax(a T^t / temperature) T (DeCap, Li et al. 2023; WSAC's `pd`, 2023).
 
     WSAC divides by 0.01 and brings the result to length 1; DRCap divides by its CLAP's learned temperature and does
-    not (`normalise`). `size` keeps that many distinct sentences that cover the corpus, `top_k` lets only the nearest
-    take part; both are ours. In training the decoder sees plain text embeddings.
+    not (`normalise`). `size` keeps that many distinct sentences, drawn at random: measured on the default CLAP they
+    serve sounds that it has not heard better than as many that lie far apart (k-means|| seeding), which over-count
+    the odd ones. `top_k` lets only the nearest take part. Both are ours. In training the decoder sees plain text.
     """
 
     name = "memory"
@@ -38,8 +39,7 @@ class MemoryBridge(Bridge):
             raise ClapgenError(f"the bridge '{self.name}' has no sentence to remember; give text=FILE with some.")
         rows = torch.arange(len(corpus.text)) if corpus.memory_rows is None else corpus.memory_rows
         distinct = corpus.text[rows[first_of_each([corpus.captions[row] for row in rows.tolist()])[0]]]
-        size = self.config.size or len(distinct)
-        self.memory = distinct[spread_out(distinct, size)].to(self.memory)
+        self.memory = distinct[sample_places(len(distinct), self.config.size)].to(self.memory)
 
     @torch.no_grad()
     def audio(self, embeddings: Tensor) -> Tensor:
