@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,11 +59,13 @@ def caption_files(
     decoding: Decoding | None = None,
     candidates: int = 1,
     batch_size: int = 32,
+    report: Callable[[Path, float], None] | None = None,
 ) -> Iterator[CaptionedFile]:
     """Caption files one after another; each comes as soon as all of its windows are captioned.
 
     A file longer than `window_seconds` (0: none is) has a caption for each window; windows lie side by side, the last
-    flush with the end. Long files are read window by window. `decoding` and `candidates` are as in
+    flush with the end. Long files are read window by window. `report` is told the file and the second that each batch
+    has come to. `decoding` and `candidates` are as in
     `Captioner.caption`, errors too; a file that cannot be read is no error here, but comes with its own.
     """
     rate = captioner.clap.sample_rate
@@ -72,6 +74,8 @@ def caption_files(
     for batch in _read_ahead(batches):
         sounds = [window.waveform for window in batch if window.waveform is not None]
         captions = iter(captioner.caption(sounds, rate, decoding, candidates))
+        if report is not None:
+            report(batch[-1].path, batch[-1].end)
         for window in batch:
             if window.error is not None:
                 yield CaptionedFile(window.path, [], window.error)

@@ -7,20 +7,35 @@ from typing import Annotated
 import typer
 
 from clapgen import __version__
-from clapgen.cli import cache, classify, doctor, embed, generate, models, pretrain, reconstruct, score, train
+from clapgen.cli import (
+    cache,
+    caption,
+    classify,
+    doctor,
+    embed,
+    evaluate,
+    generate,
+    models,
+    pretrain,
+    reconstruct,
+    score,
+    train,
+)
 from clapgen.cli.console import say
 
 EPILOG = """
 [bold]Start here[/bold]
 
 clapgen generate "rain on a tin roof"\n
+clapgen caption recording.wav\n
 clapgen classify recording.wav --labels rain,wind,traffic\n
 clapgen generate --help
 """
 
 app = typer.Typer(
     name="clapgen",
-    help="Make sounds from text, and compare sounds with text, in one CLAP embedding space. Works without a network.",
+    help="Make sounds from text, caption sounds, and compare sounds with text, in one CLAP embedding space. "
+    "Works without a network.",
     epilog=EPILOG,
     rich_markup_mode="rich",
     no_args_is_help=True,
@@ -48,9 +63,11 @@ def _global_options(
 
 
 app.command("generate", epilog=generate.EPILOG)(generate.generate)
+app.command("caption", epilog=caption.EPILOG)(caption.caption)
 app.command("embed", epilog=embed.EPILOG)(embed.embed)
 app.command("classify", epilog=classify.EPILOG)(classify.classify)
 app.command("score", epilog=score.EPILOG)(score.score)
+app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.command("reconstruct", epilog=reconstruct.EPILOG)(reconstruct.reconstruct)
 app.command("train", epilog=train.EPILOG)(train.train)
