@@ -82,7 +82,7 @@ class DiffusionConfig:
     width: int = 512
     blocks: int = 3
     steps: int = 1000
-    start: int = 600
+    start: int = 400
     sampling_steps: int = 5
     signal: float = 0.22
     paired: bool = False

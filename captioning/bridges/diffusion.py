@@ -21,7 +21,8 @@ class DiffusionBridge(Bridge):
     After Diffusion Bridge: text embeddings less their mean, of length 1, are diffused over 1,000 steps of a cosine
     schedule; the network sees the noisy one's direction only and predicts the clean one. A sound's embedding, less
     the mean of sounds, enters at `start` without noise and is denoised in `sampling_steps` deterministic DDIM steps
-    (Song et al. 2020). Without sounds to fit on, their mean is taken to be that of text. After Diffusion-Link: the
+    (Song et al. 2020). The mean of sounds is that of text plus the gap of the pairs, as in `MeanShiftBridge`; without
+    pairs to fit on, that of text. After Diffusion-Link: the
     network is three residual MLP blocks; with `paired`, noisy sounds and noisy captions are both denoised into the
     caption, and the cosines among a batch's predictions are to be those among its captions (topology loss).
 
@@ -52,12 +53,15 @@ class DiffusionBridge(Bridge):
         self.register_buffer("pair_text", torch.zeros(0, dim), persistent=False)
 
     def fit(self, corpus: Corpus) -> None:
-        self.text_mean.copy_(mean_of_text(corpus.text, self.name))
-        self.spread.copy_((corpus.text - self.text_mean.to(corpus.text)).norm(dim=-1).mean())
-        self.audio_mean.copy_(self.text_mean if corpus.audio is None else corpus.audio.mean(0))
-        if self.config.paired:
+        mean = mean_of_text(corpus.text, self.name)
+        self.text_mean.copy_(mean)
+        self.audio_mean.copy_(mean)
+        self.spread.copy_((corpus.text - mean).norm(dim=-1).mean())
+        if self.config.paired or corpus.audio is not None:
             audio, text = paired_embeddings(corpus, self.name)
-            self.pair_audio, self.pair_text = audio.to(self.pair_audio), text.to(self.pair_text)
+            self.audio_mean.copy_(mean + (audio - text).mean(0))
+            if self.config.paired:
+                self.pair_audio, self.pair_text = audio.to(self.pair_audio), text.to(self.pair_text)
 
     @torch.no_grad()
     def augment(self, embeddings: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
