@@ -37,26 +37,54 @@ def no_progress(total: int, what: str) -> Iterator[Advance]:
     yield lambda count: None
 
 
+@dataclass(kw_only=True)
+class Run:
+    """What every evaluation has, also one that hears nothing.
+
+    Attributes:
+        strict: fail where otherwise a file is left out or a difference is bridged with a warning.
+        seed: of everything that is drawn.
+        command: what the report says it was made by.
+    """
+
+    strict: bool = False
+    seed: int = 0
+    command: str = ""
+    started: float = field(default_factory=time.perf_counter)
+
+    def report(self, kind: str, title: str, figures: list[Figure], **rest: Any) -> Report:
+        """A report with the time it took, versions, date and command."""
+        return Report(
+            kind,
+            title,
+            figures,
+            seconds=time.perf_counter() - self.started,
+            command=self.command,
+            versions=versions(),
+            date=datetime.now().astimezone().isoformat(timespec="seconds"),
+            **rest,
+        )
+
+    def differ(self, warning: str, mend: str) -> str:
+        """The warning, or, when strict, an error that says it."""
+        if self.strict:
+            raise ClapgenError(f"{warning} {mend} --strict fails on it.")
+        return warning
+
+
 @dataclass
-class Setup:
-    """What an evaluation runs with.
+class Setup(Run):
+    """What an evaluation of sounds runs with.
 
     Attributes:
         clap: the model that hears and reads.
         cache: where embeddings are kept; None for nowhere.
-        strict: fail where otherwise a file is left out or a difference is bridged with a warning.
-        seed: of everything that is drawn.
-        command: what the report says it was made by.
         progress: ``progress(total, what)``, a context that gives a function to call with how many more are done.
     """
 
     clap: ClapEmbedder
     cache: EmbeddingCache | None = None
-    strict: bool = False
-    seed: int = 0
-    command: str = ""
     progress: Progress = no_progress
-    started: float = field(default_factory=time.perf_counter)
 
     def embed(
         self,
@@ -82,28 +110,14 @@ class Setup:
         """Embeddings (n, dim) of sentences."""
         return embed_texts(texts, self.clap, self.cache)
 
+    @property
+    def logit_scale(self) -> float:
+        """The model's inverse temperature."""
+        return float(self.clap.logit_scale.detach())
+
     def text_model(self) -> dict[str, Any]:
         """The settings that say by what everything was measured."""
         return describe(self.clap)
-
-    def report(self, kind: str, title: str, figures: list[Figure], **rest: Any) -> Report:
-        """A report with the time it took, versions, date and command."""
-        return Report(
-            kind,
-            title,
-            figures,
-            seconds=time.perf_counter() - self.started,
-            command=self.command,
-            versions=versions(),
-            date=datetime.now().astimezone().isoformat(timespec="seconds"),
-            **rest,
-        )
-
-    def differ(self, warning: str, mend: str) -> str:
-        """The warning, or, when strict, an error that says it."""
-        if self.strict:
-            raise ClapgenError(f"{warning} {mend} --strict fails on it.")
-        return warning
 
 
 def describe(embedder: Embedder) -> dict[str, Any]:

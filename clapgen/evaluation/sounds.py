@@ -116,7 +116,7 @@ def attach_prompts(sounds: Sequence[Sound], path: str | Path) -> list[str]:
         sound.reference = row.cells.get("reference")
     without = [str(sound.path) for index, sound in enumerate(sounds) if index not in matched]
     problems = [f"{_named(without)} without a prompt in {path}."] if without else []
-    return problems + ([f"{_named(left, 'row')} of {path} without a sound."] if left else [])
+    return problems + ([f"{_named(left, f'row of {path}', f'rows of {path}')} without a sound."] if left else [])
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Pairs:
             return []
         sides = (("generated", self.lone_generated, "reference"), ("reference", self.lone_reference, "generated"))
         return [
-            f"{_named(list(map(str, lone)), f'{this} file')} without a {other} file of that name."
+            f"{_named(list(map(str, lone)), f'{this} file', f'{this} files')} without a {other} file of that name."
             for this, lone, other in sides
             if lone
         ]
@@ -233,8 +233,7 @@ def _refuse_repeated(names: Sequence[str], what: str, only: str) -> None:
         raise ClapgenError(f"{count} times {what} '{name}', but pairs go by name; it must be there {only} time.")
 
 
-def _named(names: Sequence[str], what: str = "file") -> str:
+def _named(names: Sequence[str], one: str = "file", many: str = "files") -> str:
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"{len(names)} {what}{'' if len(names) == 1 else 's'} ({', '.join(names[:MOST_NAMED])}{more}) " + (
-        "is" if len(names) == 1 else "are"
-    )
+    listed = f"({', '.join(names[:MOST_NAMED])}{more})"
+    return f"1 {one} {listed} is" if len(names) == 1 else f"{len(names)} {many} {listed} are"

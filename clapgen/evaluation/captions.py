@@ -1,0 +1,163 @@
+"""Captions evaluated: against references, labels, and, where the sounds are there, against what is heard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clapgen.embedding_cache import Embedded
+from clapgen.errors import ClapgenError
+from clapgen.evaluation.report import Figure, Report
+from clapgen.evaluation.setup import Run, Setup, measured, rows_of, skipped
+from clapgen.metrics.aac_metrics import aac_metrics_scores
+from clapgen.metrics.caption_tables import CaptionRow, read_caption_table
+from clapgen.metrics.captions import CaptionScores, caption_scores, diversity, keyword_accuracy
+from clapgen.metrics.clap_score import clap_score, clap_score_bounds
+from clapgen.metrics.synonyms import load_synonyms
+
+SCALES = {"CIDEr-D": "0 to 10", "vocabulary": "different words", "words": "words a caption"}
+NEUTRAL = ("vocabulary", "distinct_captions", "words")
+COSINE = "cosine −1 to 1, × 1"
+
+
+@dataclass(frozen=True)
+class AacMetrics:
+    """Which scores of aac-metrics are wanted, and the Python that has it; see `clapgen.metrics.aac_metrics`."""
+
+    metrics: Sequence[str]
+    python: str | Path | None = None
+
+
+def evaluate_captions(
+    table: str | Path,
+    run: Run,
+    *,
+    audio: str | Path | None = None,
+    synonyms: str | Path | None = None,
+    aac_metrics: AacMetrics | None = None,
+) -> Report:
+    """BLEU, ROUGE-L, CIDEr-D, diversity, keyword accuracy, and with `audio` the CLAP score of captions.
+
+    Args:
+        table: see `read_caption_table`.
+        run: a `Setup` where `audio` is given.
+        audio: folder of the sounds that the table names.
+        synonyms: see `load_synonyms`.
+        aac_metrics: SPICE, METEOR, FENSE, … besides.
+
+    Raises:
+        ClapgenError: the table cannot be used, or what is missing for `aac_metrics`.
+    """
+    rows = read_caption_table(table)
+    candidates = [row.caption_predicted for row in rows]
+    clips: list[dict[str, Any]] = [{"path": row.file_name, "caption": row.caption_predicted} for row in rows]
+    referenced = bool(rows[0].references)
+    figures: list[Figure] = []
+    scores = [caption_scores(candidates, [row.references for row in rows])] if referenced else [diversity(candidates)]
+    if aac_metrics is not None and referenced:
+        references = [row.references for row in rows]
+        scores.append(aac_metrics_scores(candidates, references, aac_metrics.metrics, aac_metrics.python))
+    for each in scores:
+        figures += _figures(each, len(rows))
+        _add_columns(clips, each, range(len(rows)))
+    if referenced and len(rows) < 2:
+        figures.append(
+            Figure("CIDEr-D", None, 1, scale="0 to 10", higher_is_better=True, note="needs 2 clips at least")
+        )
+    labelled = [index for index, row in enumerate(rows) if row.labels]
+    if labelled:
+        named = keyword_accuracy(
+            [candidates[index] for index in labelled],
+            [rows[index].labels for index in labelled],
+            load_synonyms(synonyms),
+        )
+        figures += _figures(named, len(labelled))
+        _add_columns(clips, named, labelled)
+    settings: dict[str, Any] = {
+        "tokenizer": "coco-caption's rules, without Java",
+        "references": _reference_counts(rows),
+    }
+    embedded = None
+    if audio is not None:
+        embedded = _heard(rows, Path(audio), run, figures, clips, settings)
+    return run.report(
+        "captions",
+        f"Captions: {len(rows)} clips",
+        figures,
+        clips=clips,
+        settings=settings,
+        warnings=_warnings(candidates),
+        skipped=skipped(embedded) if embedded else [],
+        lower_is_better=["fer"],
+    )
+
+
+def _figures(scores: CaptionScores, n: int) -> list[Figure]:
+    return [
+        Figure(name, value, n, None, SCALES.get(name, "0 to 1"), None if name in NEUTRAL else name != "fer")
+        for name, value in scores.corpus.items()
+    ]
+
+
+def _add_columns(clips: list[dict[str, Any]], scores: CaptionScores, rows: Sequence[int]) -> None:
+    for name, values in scores.clips.items():
+        for clip in clips:
+            clip.setdefault(name, None)
+        for row, value in zip(rows, values, strict=True):
+            clips[row][name] = value
+
+
+def _reference_counts(rows: Sequence[CaptionRow]) -> str:
+    counts = [len(row.references) for row in rows]
+    return f"{min(counts)} to {max(counts)} a clip" if max(counts) else "none; keyword accuracy only"
+
+
+def _warnings(candidates: Sequence[str]) -> list[str]:
+    empty = sum(not candidate.strip() for candidate in candidates)
+    warnings = [f"{empty} of {len(candidates)} captions are empty; they score 0."] if empty else []
+    if len(candidates) > 1 and len(set(candidates)) == 1:
+        warnings.append("All captions are the same: the captioner does not listen.")
+    return warnings
+
+
+def _heard(
+    rows: Sequence[CaptionRow],
+    folder: Path,
+    run: Run,
+    figures: list[Figure],
+    clips: list[dict[str, Any]],
+    settings: dict[str, Any],
+) -> Embedded:
+    """CLAP score of captions with their sounds, with its floor, and of the references as ceiling."""
+    if not isinstance(run, Setup):
+        raise ClapgenError("captions are compared with sounds by a CLAP; give a Setup that has one.")
+    embedded = run.embed([folder / row.file_name for row in rows], "Embedding")
+    at = rows_of(embedded)
+    # an empty caption says nothing that could be compared
+    kept = [i for i, row in enumerate(rows) if folder / row.file_name in at and row.caption_predicted.strip()]
+    for index, row in enumerate(rows):
+        clips[index]["path"] = str(folder / row.file_name)
+    settings |= run.text_model()
+    audio = embedded.embeddings[[at[folder / rows[i].file_name] for i in kept]]
+    captions = [rows[i].caption_predicted for i in kept]
+    text, n, seed = run.embed_texts(captions), len(kept), run.seed
+    if not kept:
+        figures.append(Figure("CLAP score of captions", None, 0, scale=COSINE, note="all captions are empty"))
+        return embedded
+    score = clap_score(audio, text, seed=seed)
+    _add_columns(clips, CaptionScores({}, {"CLAP score": score.cosines.tolist()}), kept)
+    figures.append(Figure("CLAP score of captions", score.mean, n, score.interval, COSINE, True))
+    floor = measured(
+        "CLAP score of shuffled captions (floor)",
+        n,
+        lambda: clap_score_bounds(audio, text, groups=captions, seed=seed).floor.mean,
+        scale=COSINE,
+    )
+    figures.append(floor)
+    if rows[0].references:
+        first = clap_score(audio, run.embed_texts([rows[i].references[0] for i in kept]), seed=seed)
+        note = "first reference of each clip"
+        figures.append(Figure("CLAP score of references (ceiling)", first.mean, n, first.interval, COSINE, None, note))
+    return embedded

@@ -1,0 +1,115 @@
+"""What an evaluation of generations works on: generated and reference sounds that could be read, and their pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clapgen.embedding_cache import Array, Embedded
+from clapgen.evaluation.rates import RatePolicy, rate_policy
+from clapgen.evaluation.report import Skipped
+from clapgen.evaluation.setup import Setup, rows_of, skipped
+from clapgen.evaluation.sounds import Sound, pair_sounds
+from clapgen.file_identity import identify_files
+from clapgen.metrics.floors import waveform_defect
+
+MOST_NAMED = 5
+
+
+@dataclass
+class SoundSet:
+    """Sounds that could be read, and row i of `embeddings` for sound i."""
+
+    sounds: list[Sound]
+    embedded: Embedded
+
+    @property
+    def embeddings(self) -> Array:
+        """(n, dim) float32."""
+        return self.embedded.embeddings
+
+    @property
+    def paths(self) -> list[Path]:
+        """Of the sounds."""
+        return [sound.path for sound in self.sounds]
+
+    def __len__(self) -> int:
+        return len(self.sounds)
+
+
+@dataclass
+class Material:
+    """Generated sounds and, where there are references, these and the pairs (generated, reference) of both.
+
+    `columns` are those of the report's table of clips: a value a generated sound each.
+    """
+
+    setup: Setup
+    generated: SoundSet
+    reference: SoundSet | None
+    pairs: list[tuple[int, int]]
+    rates: RatePolicy
+    warnings: list[str]
+    skipped: list[Skipped]
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+
+    def pair_rows(self) -> tuple[list[int], list[int]]:
+        """Indices of the paired generated sounds, and of their references."""
+        return [made for made, _ in self.pairs], [real for _, real in self.pairs]
+
+    def fill(self, column: str, indices: Sequence[int], values: Sequence[Any] | np.ndarray) -> None:
+        """Set a column for some generated sounds; None for the others."""
+        cells = self.columns.setdefault(column, [None] * len(self.generated))
+        for index, value in zip(indices, values, strict=True):
+            cells[index] = value
+
+
+def load_set(sounds: Sequence[Sound], what: str, setup: Setup, rates: RatePolicy, inspect: Any = None) -> SoundSet:
+    """Embed sounds; those that cannot be read are left out."""
+    embedded = setup.embed([sound.path for sound in sounds], what, band_limit=rates.band_limit, inspect=inspect)
+    rows = rows_of(embedded)
+    return SoundSet([sound for sound in sounds if sound.path in rows], embedded)
+
+
+def waveform_facts(waveform: Array, sample_rate: int) -> dict[str, Any]:
+    """What is kept of a generated clip beside its embedding."""
+    return {"defect": waveform_defect(waveform)}
+
+
+def gather(generated: Sequence[Sound], reference: Sequence[Sound] | None, setup: Setup) -> Material:
+    """Read, embed and pair; what did not fit together is in `warnings` (or, strict, an error)."""
+    sets = {"generated": generated, "reference": reference or []}
+    files = {
+        name: identify_files([sound.path for sound in sounds], setup.cache, strict=setup.strict)[0]
+        for name, sounds in sets.items()
+    }
+    rates = rate_policy(files, setup.clap.sample_rate)
+    warnings = []
+    if rates.warning:
+        warnings.append(setup.differ(rates.warning, "Resample one of the sets."))
+    made = load_set(generated, "Embedding generated", setup, rates, waveform_facts)
+    if not reference:
+        return Material(setup, made, None, [], rates, warnings, skipped(made.embedded))
+    for problem in pair_sounds(generated, reference).problems():
+        warnings.append(setup.differ(problem, "Rename, add or remove files."))
+    real = load_set(reference, "Embedding references", setup, rates)
+    pairs = pair_sounds(made.sounds, real.sounds).pairs
+    warnings += _overlap(made, real)
+    return Material(setup, made, real, pairs, rates, warnings, skipped(made.embedded, real.embedded))
+
+
+def _overlap(made: SoundSet, real: SoundSet) -> list[str]:
+    references = dict(zip(real.embedded.digests, real.paths, strict=True))
+    copies = [path for path, digest in zip(made.paths, made.embedded.digests, strict=True) if digest in references]
+    if not copies:
+        return []
+    more = f" and {len(copies) - MOST_NAMED} more" if len(copies) > MOST_NAMED else ""
+    named = ", ".join(str(path) for path in copies[:MOST_NAMED])
+    return [
+        f"{len(copies)} of {len(made)} generated files are byte for byte among the references ({named}{more}): "
+        "distances to these references say nothing."
+    ]
