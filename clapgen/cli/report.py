@@ -72,6 +72,6 @@ def _say_skipped(report: Report) -> None:
         return
     say(f"\n{wording.count(len(report.skipped), 'file')} skipped:")
     for skipped in report.skipped[:_MOST_SKIPPED]:
-        say(f"  {skipped.path}: {skipped.reason}")
+        say(f"  {skipped.path}: {wording.reason(skipped)}")
     if len(report.skipped) > _MOST_SKIPPED:
         say(f"  and {len(report.skipped) - _MOST_SKIPPED} more (all: --json, --html)")

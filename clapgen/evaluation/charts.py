@@ -13,23 +13,30 @@ _LONGEST_NAME = 24  # letters
 
 
 def histogram(values: Sequence[float], name: str) -> Html:
-    """How finite `values` spread, with the median marked; the extremes are the labels of the axis."""
+    """How finite `values` spread, with the median marked; the extremes are the labels of the axis.
+
+    Ranks and other whole numbers that few large ones would squeeze to the left have an axis of powers of two.
+    """
     given = np.asarray(values, dtype=np.float64)
     low, median, high = (quantile(values, share) for share in (0, 0.5, 1))
-    counts, edges = np.histogram(given, bins=_bins(given))
+    squeezed = _squeezed(given)
+    placed = np.log2(given) if squeezed else given
+    counts, edges = np.histogram(placed, bins=np.arange(np.ceil(placed.max() + 1e-9) + 1) if squeezed else _bins(given))
     width, drawing = _WIDTH / len(counts), _HEIGHT - _FOOT
     bars = [
         element("rect", x=f"{i * width + 0.5:.1f}", y=f"{drawing - h:.1f}", width=f"{width - 1:.1f}", height=f"{h:.1f}")
         for i, h in enumerate(counts / counts.max() * (drawing - 4))
         if h > 0
     ]
-    x = (median - edges[0]) / (edges[-1] - edges[0]) * _WIDTH
+    x = (np.median(placed) - edges[0]) / (edges[-1] - edges[0]) * _WIDTH
+    middle = {"x": _WIDTH / 2, "y": _HEIGHT - 3, "text_anchor": "middle"}
     return element(
         "svg",
         element("g", *bars, class_="bar"),
         element("path", d=f"M0 {drawing}.5H{_WIDTH}", class_="axis"),
         element("path", d=f"M{x:.1f} 0V{drawing}", class_="median"),
         element("text", number(low), x=0, y=_HEIGHT - 3),
+        element("text", "each bar reaches twice as far", **middle) if squeezed else None,
         element("text", number(high), x=_WIDTH, y=_HEIGHT - 3, text_anchor="end") if high > low else None,
         viewBox=f"0 0 {_WIDTH} {_HEIGHT}",
         role="img",
@@ -102,6 +109,12 @@ def _cell(labels: list[str], counts: np.ndarray, share: np.ndarray, row: int, co
     return joined(
         hit, element("text", counts[row, column], class_="on" if share[row, column] > 0.5 else "off", **middle)
     )
+
+
+def _squeezed(values: np.ndarray) -> bool:
+    """Whether most of these whole numbers from 1 up would share one bar of an even axis."""
+    whole = values.min() == 1 and np.array_equal(values, values.round())
+    return bool(whole and values.max() > 30 and values.max() > 10 * np.median(values))
 
 
 def _bins(values: np.ndarray) -> np.ndarray | int:

@@ -21,7 +21,7 @@ from clapgen.evaluation.report import (
     is_number,
     numeric_columns,
 )
-from clapgen.evaluation.wording import arrow, cells, count, interval, number, setting
+from clapgen.evaluation.wording import arrow, cells, count, interval, number, reason, setting
 from clapgen.files import atomic_path
 
 _MOST_SKIPPED, _MOST_CONFUSIONS = 200, 12
@@ -234,7 +234,7 @@ def _settings(report: Report) -> Html:
 def _skipped(report: Report) -> Html | None:
     if not report.skipped:
         return None
-    rows = [_row("td", (item.path, "path"), (item.reason, "")) for item in report.skipped[:_MOST_SKIPPED]]
+    rows = [_row("td", (item.path, "path"), (reason(item), "")) for item in report.skipped[:_MOST_SKIPPED]]
     more = len(report.skipped) - len(rows)
     table = element(
         "table", element("thead", _row("th", ("File", ""), ("Reason", ""))), element("tbody", *rows), class_="skipped"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
-from clapgen.evaluation.report import Figure, Row, is_number, numeric_columns
+from clapgen.evaluation.report import Figure, Row, Skipped, is_number, numeric_columns
 
 MISSING = "-"
 
@@ -49,6 +49,11 @@ def setting(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.6g}" if isinstance(value, float) else str("none" if value is None else value)
+
+
+def reason(skipped: Skipped) -> str:
+    """Why a file was skipped, without its path, which stands beside it."""
+    return skipped.reason.removeprefix(skipped.path).lstrip(" :") or skipped.reason
 
 
 def count(n: int, one: str, many: str = "") -> str:

@@ -194,6 +194,16 @@ def test_a_histogram_counts_every_value():
     assert histogram(list(range(1, 8)), "ranks").count("<rect") == 7
 
 
+def test_ranks_have_an_axis_of_powers_of_two():
+    ranks = [1] * 8 + [2, 3, 3] + [4, 5, 6, 7] + [70]
+    drawn = re.findall(r'<rect x="([\d.]+)"[^>]*height="([\d.]+)"', histogram(ranks, "rank"))
+    places, heights = np.array(drawn, dtype=float).T
+    assert np.round((places - 0.5) / 300 * 7).tolist() == [0, 1, 2, 6]
+    assert heights / heights[0] == pytest.approx([1, 3 / 8, 4 / 8, 1 / 8], abs=0.01)
+    assert "twice as far" in histogram(ranks, "rank")
+    assert "twice as far" not in histogram([1.5, *ranks], "score")
+
+
 def test_a_bar_reaches_from_zero_to_its_value():
     def drawn(*arguments):
         return [float(found) for found in re.search(r'x="([\d.]+)" width="([\d.]+)"', bar(*arguments)).groups()]

@@ -80,6 +80,7 @@ def test_settings_are_one_line():
 
 def test_the_terminal_shows_figures_warnings_skipped_files_and_settings(capsys, recordings):
     report = full_report(recordings, text="plain [bold] text")
+    report.skipped[:0] = [Skipped("a.wav", "a.wav is not audio.")]
     report.skipped += [Skipped(f"{index}.wav", "is empty") for index in range(40)]
     say_report(report)
     out, err = capsys.readouterr()
@@ -92,7 +93,8 @@ def test_the_terminal_shows_figures_warnings_skipped_files_and_settings(capsys, 
     assert any(line.startswith("FAD ↓") and "is nan, not" in line for line in lines)
     assert "Warning: the clips are silent" in lines
     assert "model: default" in lines
-    assert "41 files skipped:" in lines
+    assert "42 files skipped:" in lines
+    assert "  a.wav: is not audio." in lines
     assert "  plain [bold] text: plain [bold] text" in lines
-    assert lines[-1] == "  and 21 more (all: --json, --html)"
+    assert lines[-1] == "  and 22 more (all: --json, --html)"
     assert "7 clips; 12.3 s; clapgen 0.1" in out
