@@ -10,7 +10,7 @@ class NoiseConfig:
     """`variance` is per dimension, as in the papers' code; `std_of_length` (if > 0) instead sets the noise's length
     beside the embedding's 1, which means the same at every width."""
 
-    variance: float = 0.015
+    variance: float = 0.003
     std_of_length: float = 0.0
 
 
@@ -53,7 +53,7 @@ class SoftPromptConfig:
 
     probability: float = 0.5
     neighbours: int = 5
-    variance: float = 0.001
+    variance: float = 0.003
 
 
 @dataclass
