@@ -120,6 +120,8 @@ def _squeezed(values: np.ndarray) -> bool:
 def _bins(values: np.ndarray) -> np.ndarray | int:
     """One bin a whole number where there are few, otherwise 8 to 30 even ones, more with more values."""
     span = values.max() - values.min()
+    if span < 1e-9 * np.abs(values).max():
+        span = 0.0  # rounding, which no bins can part
     if 0 < span <= 30 and np.array_equal(values, values.round()):
         return np.arange(values.min() - 0.5, values.max() + 1)
     return int(np.clip(round(2 * len(values) ** 0.5), 8, 30)) if span > 0 else 1
