@@ -115,9 +115,10 @@ def _classified(
     if found.top5 is not None:
         figures.append(Figure("accuracy among the first 5", found.top5, found.n, None, "0 to 1", True))
     figures.append(Figure("balanced accuracy", found.balanced, found.n, None, "0 to 1", True, "mean over classes"))
+    margins = _margins(audio @ prompts.T, truth[:, None] == np.arange(len(names)))
     clips = [
-        {"path": str(sound.path), "class": names[t], "heard as": names[p], "rank": int(rank)}
-        for sound, t, p, rank in zip(sounds, truth, found.predicted, found.ranks, strict=True)
+        {"path": str(sound.path), "class": names[t], "heard as": names[p], "rank": int(rank), "margin": margin}
+        for sound, t, p, rank, margin in zip(sounds, truth, found.predicted, found.ranks, margins, strict=True)
     ]
     classes = [
         {"class": each.label, "n": each.n, "accuracy": each.top1, "first 5": each.top5} for each in found.classes
@@ -147,14 +148,24 @@ def _folds(sounds: Sequence[Sound], right: np.ndarray) -> list[Figure]:
     ]
 
 
+def _margins(cosines: Array, own: np.ndarray) -> list[float]:
+    """How much nearer the nearest of each clip's own prompts is than the nearest other; below 0 where misheard."""
+    return (np.where(own, cosines, -np.inf).max(1) - np.where(own, -np.inf, cosines).max(1)).tolist()
+
+
 def _tagged(sounds: Sequence[Sound], audio: Array, prompts: np.ndarray, names: list[str], seed: int) -> dict[str, Any]:
     truth = np.array([[name in sound.labels for name in names] for sound in sounds])
     found = multi_label_average_precision(audio, prompts, truth, names)
     counts = truth.sum(0)
     cosines = audio @ prompts.T
     clips = [
-        {"path": str(sound.path), "labels": "; ".join(sound.labels), "heard as": names[int(row.argmax())]}
-        for sound, row in zip(sounds, cosines, strict=True)
+        {
+            "path": str(sound.path),
+            "labels": "; ".join(sound.labels),
+            "heard as": names[int(row.argmax())],
+            "margin": own,
+        }
+        for sound, row, own in zip(sounds, cosines, _margins(cosines, truth), strict=True)
     ]
     note = f"mean over {len(found.average_precisions)} labels; chance {found.chance:.4f}"
     return {

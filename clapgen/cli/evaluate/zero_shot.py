@@ -73,4 +73,4 @@ def zero_shot(
 
     templates = template or [DEFAULT_TEMPLATE]
     report = evaluate_zero_shot(source, setup, label_field=label_field, templates=templates, split=split, labels=names)
-    outputs.give(report, "rank")
+    outputs.give(report, "margin")
