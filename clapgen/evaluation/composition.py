@@ -114,8 +114,9 @@ def _given_pairs(path: Path, setup: Setup, parts: _Parts) -> None:
     similarity = composition_similarity(audio, text)
     scores = composition_scores(similarity, seed=setup.seed)
     parts.figures += _figures("pairs", scores)
-    names = [(str(row.path("audio_0", path.parent)), row.cells["caption_0"], row.cells["caption_1"]) for row in kept]
-    parts.clips += _rows("pairs", names, scores, similarity)
+    sounds = [[row.path(f"audio_{side}", path.parent) for side in (0, 1)] for row in kept]
+    captions = [(row.cells["caption_0"], row.cells["caption_1"]) for row in kept]
+    parts.clips += _rows("pairs", sounds, captions, scores, similarity)
     parts.skipped += skipped(embedded)
 
 
@@ -146,8 +147,8 @@ def _made_items(
         similarity = _similarity(items, loud, setup, kind, seconds)
         scores = composition_scores(similarity, seed=seed)
         parts.figures += _figures(kind, scores)
-        names = [(str(loud[item.clips[0]].path), *item.captions) for item in items]
-        parts.clips += _rows(kind, names, scores, similarity)
+        made_of = [[loud[clip].path for clip in item.clips] for item in items]
+        parts.clips += _rows(kind, made_of, [item.captions for item in items], scores, similarity)
     parts.settings["items"] = f"{count} of each kind from {len(loud)} clips of {len(set(labels))} classes"
     parts.settings["length of an item"] = f"{seconds:g} s, the model's window"
     parts.skipped += skipped(readable)
@@ -195,20 +196,26 @@ def _figures(kind: str, scores: CompositionScores) -> list[Figure]:
 
 
 def _rows(
-    kind: str, names: Sequence[tuple[str, str, str]], scores: CompositionScores, similarity: np.ndarray
+    kind: str,
+    sounds: Sequence[Sequence[Path]],
+    captions: Sequence[tuple[str, str]],
+    scores: CompositionScores,
+    similarity: np.ndarray,
 ) -> list[Row]:
     """`margin`: how much nearer both sounds are to their own captions, on average; below 0 they are mixed up."""
     margins = (similarity[:, 0, 0] + similarity[:, 1, 1] - similarity[:, 0, 1] - similarity[:, 1, 0]) / 2
     return [
         {
-            "path": path,
+            "path": str(files[0]),
+            "second sound": str(files[1]),
+            "third sound": str(files[2]) if len(files) > 2 else None,
             "test": kind,
             "caption": first,
             "other caption": second,
             "margin": float(margin),
             **{name: int(right) for name, right in zip(("text", "audio", "group"), correct, strict=True)},
         }
-        for (path, first, second), margin, correct in zip(names, margins, scores.correct, strict=True)
+        for files, (first, second), margin, correct in zip(sounds, captions, margins, scores.correct, strict=True)
     ]
 
 

@@ -86,7 +86,7 @@ def _head(report: Report) -> Html:
         line += [" · ", element("a", f"{count(len(report.skipped), 'file')} skipped", href="#skipped")]
     return element(
         "header",
-        element("p", f"clapgen evaluate {report.kind}", class_="kind"),
+        element("p", f"clapgen evaluation: {report.kind}", class_="kind"),
         element("h1", report.title),
         element("p", *line, class_="facts"),
     )

@@ -21,7 +21,7 @@ from clapgen.evaluation.html_report import write_html
 from clapgen.evaluation.markup import element
 
 VOID = {"img", "meta"}
-WORDS = """clapgen evaluate generation|0.312|0.290 to 0.334|is nan, not|needs 2 clips|2 warnings|the clips are silent
+WORDS = """clapgen evaluation: generation|0.312|0.290 to 0.334|is nan, not|needs 2 clips|2 warnings|the clips are silent
 1 file skipped|2025-11-21T10:00:00+00:00|7 clips|took 12.3 s|dog|9 of 10|3 of 3|model|default|mean 0.312
 1 of 7 clips have none""".replace("\n", "|").split("|")
 
