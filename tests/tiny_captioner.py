@@ -1,4 +1,4 @@
-"""A captioner with a tiny decoder of random weights and bridges fitted on a few sentences, in the shipped format."""
+"""A captioner with a tiny decoder and bridges fitted on a few sentences, in the shipped format."""
 
 from pathlib import Path
 
@@ -27,23 +27,31 @@ def tiny_decoder(dim: int = 16, seed: int = 0, **changes: object) -> CaptionDeco
     config = DecoderConfig(dim=dim, vocab_size=len(vocabulary), **{**sizes, **changes})  # type: ignore[arg-type]
     decoder = CaptionDecoder(config, vocabulary)
     randomise(decoder, torch.Generator().manual_seed(seed))
-    with torch.no_grad():
-        for parameter in decoder.mapper.parameters():
-            parameter *= 20  # so that other sounds have other captions
     return decoder.eval()
+
+
+def taught_decoder(embeddings: torch.Tensor, steps: int = 45) -> CaptionDecoder:
+    """A decoder that has begun to learn the sentences from these embeddings (one each): it heeds what it is given."""
+    decoder = tiny_decoder(embeddings.shape[1], width=32, dropout=0.0, mapper_width=32)
+    optimizer = torch.optim.AdamW(decoder.parameters(), lr=1e-2)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        decoder(embeddings, SENTENCES).backward()
+        optimizer.step()
+    return decoder
 
 
 def build_tiny_captioner(folder: Path, seed: int = 0, clap_name: str = "tiny") -> Path:
     """Write a tiny model and the captioner of its CLAP, with the bridges noise and memory, into `folder`."""
     build_tiny_model(folder, seed)
-    add_tiny_captioner(folder, seed, clap_name)
+    add_tiny_captioner(folder, clap_name)
     return folder
 
 
-def add_tiny_captioner(folder: Path, seed: int = 0, clap_name: str = "tiny") -> None:
+def add_tiny_captioner(folder: Path, clap_name: str = "tiny") -> None:
     """Write `captioner/` for the CLAP of a model folder."""
     clap = Clap.from_pretrained(folder)
-    decoder = tiny_decoder(clap.dim, seed)
+    decoder = taught_decoder(clap.embed_text(SENTENCES))
     bridges = BridgesConfig(names=["noise"], offered=["memory"])
     fitted = {name: build_bridge(name, bridges, clap.dim) for name in ("noise", "memory")}
     for bridge in fitted.values():

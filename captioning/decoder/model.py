@@ -31,6 +31,11 @@ class CaptionDecoder(nn.Module):
         self, config: DecoderConfig, vocabulary: Vocabulary, language_model: GPT2LMHeadModel | None = None
     ) -> None:
         super().__init__()
+        longest = config.hint_tokens + config.prefix_length + 1 + config.max_tokens
+        if longest > config.positions:
+            raise ClapgenError(
+                f"decoder.positions={config.positions} is too few: hints, prefix and caption are up to {longest} tokens"
+            )
         self.config, self.vocabulary = config, vocabulary
         self.mapper = build_mapper(config)
         self.language_model: Any = language_model or _gpt2(config, vocabulary)
