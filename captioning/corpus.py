@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import logging
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ def read_sentences(path: str | Path, splits: Sequence[str] = ("train",), free_on
     - `.csv`, `.tsv`: a header with caption, or caption_1 … caption_5 (Clotho's and aac-metrics' form).
     - anything else: plain text, a sentence a line.
 
-    Sentences of more than 1,000 characters, or without a letter, are left out and counted.
+    Sentences of more than 1,000 characters, without a letter or with control characters are left out and counted.
 
     Raises:
         ClapgenError: naming file and line, when the file cannot be read, is not UTF-8, or has lines of another form;
@@ -58,8 +59,10 @@ def read_sentences(path: str | Path, splits: Sequence[str] = ("train",), free_on
             left_out[f"longer than {LONGEST_SENTENCE} characters"] += 1
         elif not any(map(str.isalpha, text)):
             left_out["without a letter"] += 1
+        elif _is_broken(tidied := tidy(text)):
+            left_out["with control characters or halves of surrogate pairs"] += 1
         else:
-            counts[tidy(text)] += 1
+            counts[tidied] += 1
     if not counts:
         why = "; ".join(f"{count} lines left out: {reason}" for reason, count in left_out.items()) or "it is empty"
         raise ClapgenError(f"{path} has no sentence to train on ({why}).")
@@ -72,6 +75,10 @@ def tidy(text: str) -> str:
     """One line, single spaces, a capital first, no full stop last: as captions of AudioCaps are written."""
     text = " ".join(text.split()).rstrip(" .")
     return text[:1].upper() + text[1:]
+
+
+def _is_broken(text: str) -> bool:
+    return not text.isprintable() and any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
 def embed_sentences(clap: Clap, texts: Sequence[str], cache: str | Path) -> Tensor:
@@ -119,8 +126,13 @@ def _captions(path: Path, splits: Sequence[str], free_only: bool, left_out: Coun
         columns = [name for name in reader.fieldnames or [] if name.strip().lower() in CAPTION_COLUMNS]
         if not columns:
             raise ClapgenError(f"{path}:1 has no column caption or caption_1 … (it has {reader.fieldnames}).")
-        for row in reader:
-            yield from (row[name] for name in columns if row[name])
+        try:
+            for row in reader:
+                yield from (row[name] for name in columns if row[name])
+        except csv.Error as error:
+            raise ClapgenError(
+                f"{path}:{reader.line_num} is not a row of a table ({error}); is a quote open?"
+            ) from error
     else:
         yield from (line for _, line in _lines(path) if line.strip())
 
@@ -145,7 +157,7 @@ def _parsed(line: str, where: str) -> dict[str, Any]:
         return {"captions": []}
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ClapgenError(f"{where} is not JSON ({error})") from error
     if not isinstance(row, dict) or not ({"caption", "captions"} & row.keys()):
         raise ClapgenError(f'{where} is not a JSON object with "caption" or "captions"')
