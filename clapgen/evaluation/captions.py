@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from clapgen.embedding_cache import Embedded
 from clapgen.errors import ClapgenError
 from clapgen.evaluation.report import Figure, Report
@@ -14,7 +16,7 @@ from clapgen.evaluation.setup import Run, Setup, measured, rows_of, skipped
 from clapgen.metrics.aac_metrics import aac_metrics_scores
 from clapgen.metrics.caption_tables import CaptionRow, read_caption_table
 from clapgen.metrics.captions import CaptionScores, caption_scores, diversity, keyword_accuracy
-from clapgen.metrics.clap_score import clap_score, clap_score_bounds
+from clapgen.metrics.clap_score import bootstrap_interval, clap_score, clap_score_bounds
 from clapgen.metrics.synonyms import load_synonyms
 
 SCALES = {"CIDEr-D": "0 to 10", "vocabulary": "different words", "words": "words a caption"}
@@ -54,13 +56,15 @@ def evaluate_captions(
     candidates = [row.caption_predicted for row in rows]
     clips: list[dict[str, Any]] = [{"path": row.file_name, "caption": row.caption_predicted} for row in rows]
     referenced = bool(rows[0].references)
+    for clip, row in zip(clips, rows, strict=True):
+        clip |= {"reference": row.references[0]} if referenced else {}
     figures: list[Figure] = []
     scores = [caption_scores(candidates, [row.references for row in rows])] if referenced else [diversity(candidates)]
     if aac_metrics is not None and referenced:
         references = [row.references for row in rows]
         scores.append(aac_metrics_scores(candidates, references, aac_metrics.metrics, aac_metrics.python))
     for each in scores:
-        figures += _figures(each, len(rows))
+        figures += _figures(each, len(rows), run.seed)
         _add_columns(clips, each, range(len(rows)))
     if referenced and len(rows) < 2:
         figures.append(
@@ -73,7 +77,7 @@ def evaluate_captions(
             [rows[index].labels for index in labelled],
             load_synonyms(synonyms),
         )
-        figures += _figures(named, len(labelled))
+        figures += _figures(named, len(labelled), run.seed)
         _add_columns(clips, named, labelled)
     settings: dict[str, Any] = {
         "tokenizer": "coco-caption's rules, without Java",
@@ -94,11 +98,25 @@ def evaluate_captions(
     )
 
 
-def _figures(scores: CaptionScores, n: int) -> list[Figure]:
+def _figures(scores: CaptionScores, n: int, seed: int) -> list[Figure]:
     return [
-        Figure(name, value, n, None, SCALES.get(name, "0 to 1"), None if name in NEUTRAL else name != "fer")
+        Figure(
+            name.replace("_", " "),
+            value,
+            n,
+            _interval(value, scores.clips.get(name, []), seed),
+            SCALES.get(name, "0 to 1"),
+            None if name in NEUTRAL else name != "fer",
+        )
         for name, value in scores.corpus.items()
     ]
+
+
+def _interval(value: float, of_clips: Sequence[float], seed: int) -> tuple[float, float] | None:
+    """Only of scores that are means of the clips' own: BLEU of a corpus is not."""
+    if len(of_clips) < 2 or not np.isclose(value, np.mean(of_clips), rtol=1e-9, atol=0):
+        return None
+    return bootstrap_interval(np.asarray(of_clips, dtype=np.float64), seed=seed)
 
 
 def _add_columns(clips: list[dict[str, Any]], scores: CaptionScores, rows: Sequence[int]) -> None:
@@ -106,7 +124,7 @@ def _add_columns(clips: list[dict[str, Any]], scores: CaptionScores, rows: Seque
         for clip in clips:
             clip.setdefault(name, None)
         for row, value in zip(rows, values, strict=True):
-            clips[row][name] = value
+            clips[row][name] = int(value) if name == "words" else value
 
 
 def _reference_counts(rows: Sequence[CaptionRow]) -> str:

@@ -10,7 +10,10 @@ MISSING = "-"
 
 
 def number(value: Any) -> str:
-    """Three decimals below 10 and fewer above, so that columns line up; counts in full; `-` for None, NaN and inf."""
+    """Three decimals below 10 and fewer above, so that columns line up; counts in full; `-` for None, NaN and inf.
+
+    Whole numbers from 10 up are counts, ranks and medians of them, whatever their type.
+    """
     if isinstance(value, bool | str):
         return str(value)
     if not is_number(value):
@@ -18,7 +21,11 @@ def number(value: Any) -> str:
     if isinstance(value, Integral):
         return str(value)
     size = abs(float(value))
-    if 0 < size < 5e-4 or size >= 1e7:
+    if size < 1e-9:
+        return "0.000"  # smoothed zeros, rounding
+    if 10 <= size < 1e7 and float(value).is_integer():
+        return str(int(value))
+    if size < 5e-4 or size >= 1e7:
         return f"{value:.2g}"
     decimals = 3 if size < 10 else 2 if size < 100 else 1 if size < 1000 else 0
     return f"{value:.{decimals}f}"
