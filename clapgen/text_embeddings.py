@@ -20,7 +20,8 @@ def embed_texts(texts: Sequence[str], embedder: TextEmbedder, cache: EmbeddingCa
     place = cache if getattr(embedder, "hash", "") else None
     tokenizer = getattr(embedder, "tokenizer", None)  # its vocabulary is not in the hash of a Clap's weights
     words = tokenizer.to_str() if tokenizer is not None and hasattr(tokenizer, "to_str") else ""
-    keys = {text: cache_key("text", [text, identity_of(embedder), words, EMBEDDING_VERSION]) for text in unique}
+    reader = cache_key("reader", [identity_of(embedder), words, EMBEDDING_VERSION]).hex()
+    keys = {text: cache_key("text", [text, reader]) for text in unique}
     known = place.get(list(keys.values())) if place else {}
     found = {text: np.frombuffer(known[key], dtype="<f4") for text, key in keys.items() if key in known}
     missing = [text for text in unique if text not in found]

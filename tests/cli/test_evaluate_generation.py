@@ -1,0 +1,319 @@
+"""`clapgen evaluate generation`: its figures are those of the metrics, and nothing amiss goes unsaid."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from command_line import Result, assert_one_line, names
+from tiny_model import SAMPLE_RATE, build_tiny_model
+
+from clapgen.audio import read_audio, resample
+from clapgen.clap import Clap
+from clapgen.metrics.clap_score import clap_score
+from clapgen.metrics.frechet import frechet_audio_distance
+from clapgen.metrics.kernel import kernel_audio_distance
+
+Command = Callable[..., Result]
+PROMPTS = ("rain on a tin roof", "a dog barks twice", "wind in the trees", "church bells")
+
+
+def write_sound(path: Path, seed: int, seconds: float = 1.2, rate: int = SAMPLE_RATE) -> Path:
+    """A few tones with an envelope: like no other seed's, silent nowhere, white nowhere."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(round(seconds * rate)) / rate
+    tones = sum(
+        np.sin(2 * np.pi * f * time + p) for f, p in zip(rng.uniform(50, 1800, 4), rng.uniform(0, 6, 4), strict=True)
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    envelope = 0.6 + 0.4 * np.sin(2 * np.pi * rng.uniform(0.5, 5) * time)
+    soundfile.write(path, 0.15 * envelope * tones + 0.003 * rng.standard_normal(len(time)), rate)
+    return path
+
+
+@pytest.fixture
+def sounds(here: Path) -> Path:
+    """Eight generated and eight reference sounds of the same names, and prompts of the former in another order."""
+    for index in range(8):
+        write_sound(here / "made" / f"{index}.wav", index)
+        write_sound(here / "real" / f"{index}.flac", 100 + index)
+    rows = [f"{index}.wav,{PROMPTS[index % 4]},{'rain' if index % 2 else 'dog'}" for index in reversed(range(8))]
+    (here / "prompts.csv").write_text("file_name,prompt,label\n" + "\n".join(rows) + "\n")
+    return here
+
+
+@pytest.fixture
+def evaluate(clapgen: Command, model: Path) -> Command:
+    return lambda *arguments: clapgen("evaluate", "generation", *arguments, "--model", model, "--cache", "kept")
+
+
+def figures(result: Result) -> dict[str, Any]:
+    assert result.code == 0, result
+    [report] = result.json
+    return {figure["name"]: figure for figure in report["figures"]}
+
+
+def warnings(result: Result) -> str:
+    assert result.code == 0, result
+    return "\n".join(result.json[0]["warnings"])
+
+
+def embedded(clap: Clap, paths: list[Path]) -> np.ndarray:
+    return clap.embed_audio([read_audio(path)[0] for path in paths], SAMPLE_RATE).numpy()
+
+
+def test_figures_are_those_of_the_metrics(evaluate: Command, sounds: Path, model: Path) -> None:
+    result = evaluate("made", "--reference", "real", "--prompts", "prompts.csv", "--json", "--seed", 3)
+    found = figures(result)
+    clap = Clap.from_pretrained(model)
+    made = embedded(clap, [Path(f"made/{index}.wav") for index in range(8)])
+    real = embedded(clap, [Path(f"real/{index}.flac") for index in range(8)])
+    text = clap.embed_text([PROMPTS[index % 4] for index in range(8)]).numpy()
+    score = clap_score(made, text, seed=3)
+    assert found["CLAP score, text–audio"]["value"] == pytest.approx(score.mean, abs=1e-5)
+    assert found["CLAP score, text–audio"]["interval"] == pytest.approx(score.interval, abs=1e-5)
+    assert found["CLAP score, audio–audio"]["value"] == pytest.approx(clap_score(made, real).mean, abs=1e-5)
+    assert found["CLAP score of real pairs (ceiling)"]["value"] == pytest.approx(clap_score(real, text).mean, abs=1e-5)
+    assert found["FAD"]["value"] == pytest.approx(frechet_audio_distance(made, real), rel=1e-3)
+    kernel = kernel_audio_distance(made, real)
+    assert found["KAD"]["value"] == pytest.approx(kernel.value, rel=1e-3, abs=1e-2)
+    assert f"{kernel.bandwidth:.3g}"[:4] in result.json[0]["settings"]["KAD bandwidth"]
+    assert all(figure["value"] is not None for name, figure in found.items() if "training" not in name)
+    [report] = result.json
+    assert [Path(clip["path"]).stem for clip in report["clips"]] == [str(index) for index in range(8)]
+    assert [clip["prompt"] for clip in report["clips"]] == [PROMPTS[index % 4] for index in range(8)]
+    assert report["clips"][5]["CLAP score"] == pytest.approx(float(made[5] @ text[5]), abs=1e-5)
+    assert report["clips"][5]["reference"] == "real/5.flac"
+    assert report["settings"]["model hash"] == clap.hash
+    assert "direction reference ‖ generated" in report["settings"]["posterior"]
+
+
+def test_a_second_run_says_the_same(evaluate: Command, sounds: Path) -> None:
+    arguments = ("made", "--reference", "real", "--prompts", "prompts.csv", "--json", "--per-clip-fad")
+    first, second = evaluate(*arguments).json[0], evaluate(*arguments).json[0]
+    fresh = evaluate(*arguments, "--no-cache", "--cache", "kept")
+    assert_one_line(fresh, "--no-cache")
+    for key in ("figures", "clips", "settings", "warnings"):
+        assert first[key] == second[key]
+    assert {clip["FAD"] is not None for clip in first["clips"]} == {True}
+
+
+def test_files_on_the_side(evaluate: Command, sounds: Path) -> None:
+    options = ("made", "--prompts", "prompts.csv", "--html", "out/report.html", "--csv", "clips.csv")
+    result = evaluate(*options)
+    assert result.code == 0, result
+    assert "CLAP score, text–audio" in result.out
+    assert "window policy" in result.out
+    assert names(Path("out")) == ["report.html"]
+    assert len(Path("clips.csv").read_text().splitlines()) == 9
+    assert_one_line(evaluate(*options), "out/report.html", "--force")
+    assert evaluate(*options, "--force").code == 0
+    assert_one_line(evaluate("made", "--html", "page.txt"), ".html")
+
+
+def test_prompts_come_from_sidecars(evaluate: Command, generate: Command, here: Path, model: Path) -> None:
+    made = generate("rain on a tin roof", "church bells", "-o", "made", "--format", "wav32", "--json").json
+    found = evaluate("made", "--json").json[0]
+    scores = {Path(clip["path"]).name: clip["CLAP score"] for clip in found["clips"]}
+    for clip in made:
+        assert scores[Path(clip["path"]).name] == pytest.approx(clip["score"], abs=1e-4)
+    Path("prompts.txt").write_text("church bells\nrain on a tin roof\n")
+    again = evaluate("made", "--prompts", "prompts.txt", "--json").json[0]
+    assert again["clips"] == found["clips"]
+
+
+def test_one_clip_gives_what_one_clip_can_give(evaluate: Command, sounds: Path) -> None:
+    found = figures(evaluate("made/3.wav", "--reference", "real", "--prompts", "prompts.csv", "--json"))
+    assert found["CLAP score, text–audio"]["value"] is not None
+    assert found["CLAP score, text–audio"]["interval"] is None
+    for name in ("FAD", "FAD-inf", "KAD", "Precision", "Coverage", "Diversity"):
+        assert found[name]["value"] is None
+        assert "at least" in found[name]["note"]
+
+
+def test_lone_files_are_named(evaluate: Command, sounds: Path) -> None:
+    Path("made/7.wav").unlink()
+    Path("real/2.flac").unlink()
+    arguments = ("made", "--reference", "real", "--prompts", "prompts.csv")
+    said = warnings(evaluate(*arguments, "--json"))
+    for lone in ("real/7.flac", "made/2.wav", "7.wav"):
+        assert lone in said
+    assert_one_line(evaluate(*arguments, "--strict"), "7.wav", "--strict")
+    found = figures(evaluate(*arguments, "--json"))
+    assert found["CLAP score, audio–audio"]["n"] == 6
+    assert found["FAD"]["n"] == 7
+
+
+def test_references_of_other_names_are_a_set_without_pairs(evaluate: Command, sounds: Path) -> None:
+    for path in list(Path("real").iterdir()):
+        path.rename(path.with_name(f"other-{path.name}"))
+    result = evaluate("made", "--reference", "real", "--json", "--strict")
+    found = figures(result)
+    assert "CLAP score, audio–audio" not in found
+    assert found["KL(ref‖gen)"]["value"] is None
+    assert found["KL(ref‖gen) of mean posteriors"]["value"] > 0
+    assert found["FAD"]["value"] > 0
+
+
+def test_names_that_come_twice_are_refused(evaluate: Command, sounds: Path) -> None:
+    shutil.copy("real/1.flac", "real/1.wav")
+    assert_one_line(evaluate("made", "--reference", "real"), "'1'", "reference files")
+    Path("real/1.wav").unlink()
+    text = Path("prompts.csv").read_text()
+    Path("prompts.csv").write_text(text + "1.wav,another prompt,rain\n")
+    assert_one_line(evaluate("made", "--prompts", "prompts.csv"), "prompts.csv:10", "1.wav")
+
+
+def test_folders_in_folders_pair_by_path(evaluate: Command, here: Path) -> None:
+    for kind in ("rain", "dog"):
+        write_sound(Path("made") / kind / "0.wav", len(kind))
+        write_sound(Path("real") / kind / "0.wav", 10 + len(kind))
+    [report] = evaluate("made", "--reference", "real", "--json").json
+    for clip in report["clips"]:
+        assert clip["reference"] == clip["path"].replace("made", "real")
+
+
+def test_a_prompts_file_may_name_the_reference(evaluate: Command, sounds: Path) -> None:
+    Path("p.jsonl").write_text(
+        "\n".join(json.dumps({"path": f"{i}.wav", "prompt": "rain", "reference": f"{7 - i}.flac"}) for i in range(8))
+    )
+    [report] = evaluate("made", "--reference", "real", "--prompts", "p.jsonl", "--json").json
+    assert [Path(clip["reference"]).stem for clip in report["clips"]] == [str(7 - index) for index in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("file_name,promt\n0.wav,rain\n", ("prompts.csv:2", "'prompt'", "promt")),
+        ("file_name,prompt\n0.wav,\n", ("prompts.csv:2", "empty")),
+        ("file_name,prompt\n0.wav,rain,hail\n", ("prompts.csv:2", "cells")),
+        ("file_name,prompt\n", ("prompts.csv", "no rows")),
+        ("file_name,prompt\nother.wav,rain\n", ("other.wav", "no row")),
+    ],
+)
+def test_prompts_that_cannot_be_used(evaluate: Command, sounds: Path, content: str, words: tuple[str, ...]) -> None:
+    Path("prompts.csv").write_text(content)
+    assert_one_line(evaluate("made", "--prompts", "prompts.csv"), *words)
+
+
+def test_nothing_to_evaluate(evaluate: Command, sounds: Path) -> None:
+    Path("empty").mkdir()
+    assert_one_line(evaluate("empty"), "empty holds no audio")
+    assert_one_line(evaluate("made", "--reference", "empty"), "empty holds no audio")
+    assert_one_line(evaluate("missing"), "missing does not exist")
+    assert_one_line(evaluate("made", "--prompts", "made/0.wav"), "0.wav")
+
+
+def test_corrupt_clips_are_named_and_counted(evaluate: Command, sounds: Path) -> None:
+    Path("made/1.wav").write_text("not a sound")
+    whole = Path("real/4.flac").read_bytes()
+    Path("real/4.flac").write_bytes(whole[: len(whole) // 3])
+    result = evaluate("made", "--reference", "real", "--prompts", "prompts.csv", "--json")
+    [report] = result.json
+    assert {Path(item["path"]).name for item in report["skipped"]} == {"1.wav", "4.flac"}
+    assert figures(result)["CLAP score, audio–audio"]["n"] == 6
+    assert "2 files could not be used" in result.err
+    assert_one_line(evaluate("made", "--strict"), "1.wav")
+    for path in Path("made").iterdir():
+        path.write_text("not a sound")
+    assert_one_line(evaluate("made"), "no file could be read")
+
+
+def test_a_broken_model_is_refused_by_name(clapgen: Command, sounds: Path) -> None:
+    broken = Clap.from_pretrained(build_tiny_model(Path("broken")))
+    with torch.no_grad():
+        broken.audio_projection[0].weight.fill_(torch.nan)
+    broken.save_pretrained("broken")
+    assert_one_line(clapgen("evaluate", "generation", "made", "--model", "broken", "--cache", "kept"), "broken", "NaN")
+
+
+def test_copies_of_references_are_told_by_content(evaluate: Command, sounds: Path) -> None:
+    for index in range(3):
+        shutil.copy(f"real/{index}.flac", f"made/{index}.wav")
+    said = warnings(evaluate("made", "--reference", "real", "--json"))
+    assert "3 of 8 generated files are byte for byte among the references" in said
+    assert "near-duplicates of a reference" in said
+    shutil.rmtree("made")
+    shutil.copytree("real", "made")
+    result = evaluate("made", "--reference", "real", "--html", "report.html", "--json")
+    assert figures(result)["Nearest reference"]["value"] == pytest.approx(1)
+    assert "8 of 8 generations are the same as a reference" in warnings(result)
+
+
+@pytest.mark.parametrize("kind", ["silent", "constant", "noise"])
+def test_what_cheats_is_said_to_cheat(evaluate: Command, sounds: Path, kind: str) -> None:
+    rng = np.random.default_rng(0)
+    for index in range(8):
+        waveform = {
+            "silent": np.zeros,
+            "constant": lambda n: np.full(n, 0.3),
+            "noise": lambda n: 0.1 * rng.standard_normal(n),
+        }[kind](2 * SAMPLE_RATE)
+        soundfile.write(f"made/{index}.wav", waveform, SAMPLE_RATE)
+    result = evaluate("made", "--reference", "real", "--prompts", "prompts.csv", "--json")
+    assert f"8 of 8 generations are {'' if kind != 'noise' else 'steady white '}{kind}" in warnings(result)
+    assert {clip["defect"] for clip in result.json[0]["clips"]} == {kind}
+    if kind != "noise":
+        assert "do not follow their prompts" in warnings(result)
+
+
+def test_novelty_is_against_the_training_clips(evaluate: Command, sounds: Path) -> None:
+    shutil.copytree("real", "training")
+    shutil.copy("made/2.wav", "training/copy.wav")
+    result = evaluate("made", "--reference", "real", "--training", "training", "--json")
+    clip = result.json[0]["clips"][2]
+    assert clip["nearest training clip"] == "training/copy.wav"
+    assert clip["cosine to it (training clip)"] == pytest.approx(1)
+    assert "2.wav – copy.wav" in warnings(result)
+    assert figures(result)["Nearest training clip of the references"]["value"] == pytest.approx(1)
+
+
+def test_sets_of_different_rates_are_brought_down(evaluate: Command, sounds: Path, model: Path) -> None:
+    for index in range(8):
+        samples, _ = read_audio(Path(f"real/{index}.flac"), 4000)
+        soundfile.write(f"real/{index}.flac", samples, 4000)
+    result = evaluate("made", "--reference", "real", "--json")
+    assert "brought down to 4000 Hz" in warnings(result)
+    assert result.json[0]["settings"]["band limit"] == "4000 Hz, both sets"
+    assert_one_line(evaluate("made", "--reference", "real", "--strict"), "4000 Hz", "--strict")
+    clap = Clap.from_pretrained(model)
+    low = [resample(read_audio(Path(f"made/{index}.wav"))[0], SAMPLE_RATE, 4000) for index in range(8)]
+    made = np.concatenate([clap.embed_audio([samples], 4000) for samples in low])
+    real = np.concatenate([clap.embed_audio([read_audio(Path(f"real/{index}.flac"))[0]], 4000) for index in range(8)])
+    assert figures(result)["FAD"]["value"] == pytest.approx(frechet_audio_distance(made, real), rel=1e-3)
+
+
+def test_rates_above_the_model_do_not_matter(evaluate: Command, sounds: Path) -> None:
+    for index in range(8):
+        write_sound(Path("real") / f"{index}.flac", 100 + index, rate=44100)
+    result = evaluate("made", "--reference", "real", "--json", "--strict")
+    assert result.code == 0
+    assert result.json[0]["settings"]["band limit"] == "none"
+    assert "44100 Hz × 8" in result.json[0]["settings"]["sample rates"]
+
+
+def test_labels_of_the_posterior(evaluate: Command, sounds: Path) -> None:
+    settings = [
+        evaluate("made", *options, "--json").json[0]["settings"]["posterior"]
+        for options in ((), ("--prompts", "prompts.csv"), ("--labels", "rain,wind,church bells"))
+    ]
+    assert "50 labels (ESC-50)" in settings[0]
+    assert "2 labels (the labels of prompts" in settings[1]
+    assert "3 labels (--labels)" in settings[2]
+    assert_one_line(evaluate("made", "--labels", "rain"), "--labels")
+    assert_one_line(evaluate("made", "--template", "a sound"), "{label}")
+
+
+def test_another_embedder_measures_distances(evaluate: Command, other_model: Path, model: Path, sounds: Path) -> None:
+    arguments = ("made", "--reference", "real", "--prompts", "prompts.csv", "--json")
+    usual, other = evaluate(*arguments), evaluate(*arguments, "--embedder", other_model)
+    assert figures(usual)["CLAP score, text–audio"] == figures(other)["CLAP score, text–audio"]
+    assert figures(usual)["FAD"]["value"] != figures(other)["FAD"]["value"]
+    assert str(other_model) in other.json[0]["settings"]["distances by"]
+    assert_one_line(evaluate("made", "--embedder", "encodek:x"), "encodec")
+    assert_one_line(evaluate("made", "--embedder", "encodec:./missing"), "missing")
