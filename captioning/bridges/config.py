@@ -27,7 +27,7 @@ class AdapterConfig:
 
     width: int = 512
     blocks: int = 2
-    variance: float = 0.002
+    variance: float = 0.015
 
 
 @dataclass

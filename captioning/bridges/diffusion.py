@@ -16,7 +16,7 @@ from clapgen.seeds import seeded
 
 
 class DiffusionBridge(Bridge):
-    """Diffusion Bridge (Lee et al. 2025) with the network of Diffusion-Link (Nam et al. 2025, 2510.11330).
+    """Diffusion Bridge (Lee et al. 2025) with the network of Diffusion-Link (2025, arXiv 2510.11330).
 
     After Diffusion Bridge: text embeddings less their mean, of length 1, are diffused over 1,000 steps of a cosine
     schedule; the network sees the noisy one's direction only and predicts the clean one. A sound's embedding, less

@@ -29,7 +29,7 @@ def unpack_lines(packed: Tensor) -> list[str]:
 
 
 class HardPromptBridge(Bridge):
-    """Retrieved words as a prompt (Zhang et al. 2024, "Zero-shot audio captioning … soft and hard prompts").
+    """Retrieved words as a prompt (Zhang et al. 2024, arXiv 2406.06295).
 
     Retrieved by cosine to the text embedding in training and to the audio embedding afterwards, joined by commas:
     "dog, bark, animal". In training each is left out with chance `mask`. The source `captions` is RECAP's and DRCap's

@@ -35,9 +35,9 @@ class MemoryBridge(Bridge):
         self.register_buffer("memory", torch.zeros(0, dim))
 
     def fit(self, corpus: Corpus) -> None:
-        if not len(corpus.text):
-            raise ClapgenError(f"the bridge '{self.name}' has no sentence to remember; give text=FILE with some.")
         rows = torch.arange(len(corpus.text)) if corpus.memory_rows is None else corpus.memory_rows
+        if not len(rows):
+            raise ClapgenError(f"the bridge '{self.name}' has no sentence to remember; give text=FILE with some.")
         distinct = corpus.text[rows[first_of_each([corpus.captions[row] for row in rows.tolist()])[0]]]
         self.memory = distinct[sample_places(len(distinct), self.config.size)].to(self.memory)
 

@@ -54,9 +54,10 @@ class NoiseBridge(Bridge):
 class CalibratedNoiseBridge(Bridge):
     """Noise as strong as a few audio-text pairs say: its std is the mean infinity norm of audio - text.
 
-    That a mean infinity norm over a few pairs (30 in NoAudioCaptioning and MATS) sets the noise is the papers'. That it
-    is the standard deviation, not the variance, is our reading: CapDec writes its best variance as epsilon squared,
-    and 0.016 = 0.126 squared is about what such a norm is among CLIP's or CLAP's unit vectors.
+    That the strength of NoAudioCaptioning's noise (Deshmukh et al. 2023) comes from the infinity norm of the
+    differences of 30 pairs is reported of MATS (2025), which follows it; we have not seen it in the papers' own code.
+    That the norm is the standard deviation, not the variance, is our reading: CapDec's variance of 0.016 is 0.126
+    squared, and MATS's 0.015 is 0.122 squared, about what such norms are (0.14 to 0.18 on the default CLAP).
     """
 
     name = "noise-calibrated"

@@ -14,7 +14,7 @@ from captioning.bridges.noise import add_noise, describe_noise
 
 
 class SoftPromptBridge(Bridge):
-    """Related captions and noise in training (Zhang et al. 2024, "Zero-shot audio captioning … soft and hard prompts").
+    """Related captions and noise in training (Zhang et al. 2024, arXiv 2406.06295).
 
     With a chance, an embedding gives way to that of one of the nearest other captions of the corpus; then noise is
     added. Sounds pass unchanged. That related means nearest by text cosine, and the chance, are our reading.

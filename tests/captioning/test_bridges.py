@@ -118,6 +118,16 @@ def test_mean_shift_closes_a_constant_gap() -> None:
     assert torch.allclose(chain.audio(audio)[0], chain.text(text), atol=1e-5)
 
 
+def test_mean_shift_takes_other_contents_for_no_gap() -> None:
+    """Training captions about other things than the sounds: only what lies between pairs goes."""
+    text = unit(50, DIM) + unit(DIM, seed=1)
+    other = unit(80, DIM, seed=3) + unit(DIM, seed=4)
+    audio = text + 0.6 * unit(DIM, seed=2)
+    chain = build_chain(["mean-shift"], BridgesConfig(), DIM)
+    chain.fit(Corpus([str(i) for i in range(80)], other, audio=audio, paired_text=text))
+    assert torch.allclose(chain.audio(audio)[0], chain.text(text), atol=1e-5)
+
+
 def test_soft_prompts_draw_related_captions_and_never_the_own() -> None:
     config = BridgesConfig()
     config.soft_prompt.probability, config.soft_prompt.neighbours, config.soft_prompt.variance = 1.0, 3, 0.0

@@ -75,6 +75,15 @@ def test_copies_are_remembered_once_and_the_size_is_kept_to() -> None:
     assert len(kept.unique()) == 20 and torch.equal(small.memory, text[kept])
 
 
+def test_a_memory_holds_the_rows_it_is_given() -> None:
+    text, rows = unit(50, DIM), torch.tensor([3, 30, 12])
+    bridge = build_bridge("memory", BridgesConfig(), DIM)
+    bridge.fit(Corpus([str(i) for i in range(50)], text, memory_rows=rows))
+    assert torch.equal(bridge.state_dict()["memory"], text[rows])
+    with pytest.raises(ClapgenError, match="no sentence to remember"):
+        bridge.fit(Corpus([str(i) for i in range(50)], text, memory_rows=rows[:0]))
+
+
 def test_blocks_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     queries, memory = unit(37, DIM), unit(50, DIM, seed=1)
     monkeypatch.setattr("captioning.bridges.neighbours.CELLS_PER_BLOCK", 400)
