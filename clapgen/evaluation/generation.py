@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clapgen.embedders import Embedder
-from clapgen.errors import ClapgenError
+from clapgen.errors import ClapgenError, nearest
 from clapgen.evaluation.alignment import alignment_figures
 from clapgen.evaluation.distances import (
     distance_figures,
@@ -58,13 +58,12 @@ def evaluate_generation(
     """
     made = read_sounds(generated)
     real = None if reference is None else read_sounds(reference, split)
+    take_labels([*made, *(real or [])], label_field)
     warnings = attach_prompts(made, prompts) if prompts is not None else []
     for warning in warnings:
         setup.differ(warning, "Complete the prompts.")
     if prompts is None:
         attach_sidecars(made)
-    for sounds in (made, real or []):
-        take_labels(sounds, label_field)
     material = gather(made, real, setup)
     material.warnings[:0] = warnings
     learned = (
@@ -92,22 +91,25 @@ def evaluate_generation(
 
 
 def take_labels(sounds: Sequence[Sound], field: str | None) -> None:
-    """Replace labels by what a manifest's key says.
+    """Replace the labels of a manifest's clips by what one of its keys says; those that lack it have none.
 
     Raises:
-        ClapgenError: the key holds something else than text.
+        ClapgenError: no clip of a manifest has the key, or it holds something else than text.
     """
     if field is None or field == "labels":
         return
+    keys = {key for sound in sounds for key in sound.extra}
+    if keys and field not in keys:
+        raise ClapgenError(
+            f"no clip of the manifest has '{field}'.{nearest(field, keys)} Name the key that holds the class with "
+            "--label-field."
+        )
     for sound in sounds:
-        if field in sound.extra:
-            value = sound.extra[field]
-            labels = [value] if isinstance(value, str) else (value or [])
-            if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-                raise ClapgenError(
-                    f"{sound.path}: '{field}' in the manifest must be text or a list of it, not {value!r}."
-                )
-            sound.labels = labels
+        value = sound.extra.get(field)
+        labels = [value] if isinstance(value, str) else (value or [])
+        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+            raise ClapgenError(f"{sound.path}: '{field}' in the manifest must be text or a list of it, not {value!r}.")
+        sound.labels = labels
 
 
 def _distribution(

@@ -82,10 +82,9 @@ def _labelled(source: Path, label_field: str, split: str | None) -> tuple[list[S
         take_labels(sounds, label_field)
     labelled = [sound for sound in sounds if sound.labels]
     if not labelled:
-        keys = {key for sound in sounds for key in sound.extra}
         raise ClapgenError(
-            f"no clip of {source} has '{label_field}'{f' in split {split}' if split else ''}."
-            f"{nearest(label_field, keys)} Name the key that holds the class with --label-field."
+            f"no clip of {source} has '{label_field}'{f' in split {split}' if split else ''}. Name the key of the "
+            "manifest that holds the class with --label-field."
         )
     for sound in labelled:
         sound.labels = [label.replace("_", " ") for label in sound.labels]

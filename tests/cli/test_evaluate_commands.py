@@ -1,0 +1,257 @@
+"""`clapgen evaluate retrieval | zero-shot | captions | compose`: the metrics' own figures, and bad input by name."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from command_line import Result, assert_one_line
+from tiny_model import SAMPLE_RATE
+
+from clapgen.audio import read_audio
+from clapgen.clap import Clap
+from clapgen.metrics.captions import caption_scores
+from clapgen.metrics.composition import composition_scores, composition_similarity
+from clapgen.metrics.retrieval import retrieval
+from clapgen.metrics.robustness import paraphrase_robustness
+from clapgen.metrics.zero_shot import prompt_embeddings, zero_shot
+
+Command = Callable[..., Result]
+LABELS = ("rain", "church_bells", "dog", "wind", "rooster", "glass")
+
+
+@pytest.fixture(scope="module")
+def clap(model: Path) -> Clap:
+    return Clap.from_pretrained(model)
+
+
+@pytest.fixture
+def manifest(here: Path) -> Path:
+    """Twelve clips of six classes; those of "val" have two captions each."""
+    rng = np.random.default_rng(0)
+    lines = []
+    (here / "audio").mkdir()
+    for index in range(12):
+        time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+        tone = np.sin(2 * np.pi * rng.uniform(60, 2000) * time) * (
+            0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(1, 9) * time)
+        )
+        soundfile.write(f"audio/{index}.wav", 0.3 * tone + 0.01 * rng.standard_normal(len(time)), SAMPLE_RATE)
+        label = LABELS[index % 6]
+        line: dict[str, Any] = {"path": f"audio/{index}.wav", "labels": [label], "class": label, "split": "val"}
+        line["captions"] = [f"a {label} is heard", f"{label} number {index}"]
+        lines.append(line)
+    lines[11] |= {"split": "train"}
+    Path("manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return Path("manifest.jsonl")
+
+
+@pytest.fixture
+def evaluate(clapgen: Command, model: Path) -> Command:
+    return lambda *arguments: clapgen("evaluate", *arguments, "--model", model, "--cache", "kept")
+
+
+def figures(result: Result) -> dict[str, Any]:
+    assert result.code == 0, result
+    [report] = result.json
+    return {figure["name"]: figure for figure in report["figures"]}
+
+
+def heard(clap: Clap, indices: range | list[int]) -> np.ndarray:
+    return clap.embed_audio([read_audio(f"audio/{index}.wav")[0] for index in indices], SAMPLE_RATE).numpy()
+
+
+def table(path: str, columns: list[str], rows: list[list[str]]) -> str:
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+    return path
+
+
+def test_retrieval_is_the_metric(evaluate: Command, manifest: Path, clap: Clap) -> None:
+    result = evaluate("retrieval", manifest, "--split", "val", "--json")
+    found = figures(result)
+    captions = [text for i in range(11) for text in (f"a {LABELS[i % 6]} is heard", f"{LABELS[i % 6]} number {i}")]
+    owners = np.repeat(np.arange(11), 2)
+    expected = retrieval(heard(clap, range(11)), clap.embed_text(captions), owners)
+    for way, ranks in (("text to audio", expected.text_to_audio), ("audio to text", expected.audio_to_text)):
+        for k in (1, 5, 10):
+            assert found[f"{way} R@{k}"]["value"] == pytest.approx(ranks.recalls[k])
+        assert found[f"{way} median rank"]["value"] == ranks.median_rank
+        assert found[f"{way} mAP@10"]["value"] == pytest.approx(ranks.mean_average_precision)
+    same = retrieval(heard(clap, range(11)), clap.embed_text(captions), owners, captions=captions)
+    assert found["text to audio R@1, identical captions"]["value"] == pytest.approx(same.text_to_audio.recalls[1])
+    clips = result.json[0]["clips"]
+    assert [clip["rank of its best caption"] for clip in clips] == expected.audio_to_text.ranks.tolist()
+    assert evaluate("retrieval", manifest, "--split", "val", "--json").json[0]["figures"] == result.json[0]["figures"]
+
+
+def test_retrieval_in_other_words(evaluate: Command, manifest: Path, clap: Clap) -> None:
+    rows = [[f"{label} number {i}", f"it sounds like {label}"] for i, label in enumerate(LABELS)]
+    table("other.csv", ["caption", "paraphrase"], rows)
+    found = figures(evaluate("retrieval", manifest, "--paraphrases", "other.csv", "--json", "--strict"))
+    text, other = (clap.embed_text([row[side] for row in rows]) for side in (0, 1))
+    expected = paraphrase_robustness(heard(clap, range(12)), text, other, np.arange(6))
+    assert found["caption–paraphrase cosine"]["value"] == pytest.approx(expected.cosine, abs=1e-5)
+    for name, value in expected.paraphrased.as_dict().items():
+        if name.startswith("text_to_audio/R@"):
+            key = f"text to audio {name.partition('/')[2]}, paraphrased"
+            assert found[key]["value"] == pytest.approx(value)
+            assert found[key]["n"] == 6
+    table("unknown.csv", ["caption", "paraphrase"], [*rows, ["nobody said this", "or this"]])
+    arguments = ("retrieval", manifest, "--paraphrases", "unknown.csv")
+    assert "nobody said this" in " ".join(evaluate(*arguments, "--json").json[0]["warnings"])
+    assert_one_line(evaluate(*arguments, "--strict"), "nobody said this")
+    table("empty.csv", ["caption", "paraphrase"], [["nobody said this", "or this"]])
+    assert_one_line(evaluate("retrieval", manifest, "--paraphrases", "empty.csv"), "nobody said this")
+
+
+def test_retrieval_of_what_has_no_captions(evaluate: Command, manifest: Path) -> None:
+    assert_one_line(evaluate("retrieval", manifest, "--split", "test"), "'test'", "train, val")
+    assert_one_line(evaluate("retrieval", "audio"), "no captions")
+    assert_one_line(evaluate("retrieval", "missing.jsonl"), "missing.jsonl")
+    lines = manifest.read_text().splitlines()
+    manifest.write_text("\n".join([*lines, lines[0]]))
+    assert_one_line(evaluate("retrieval", manifest), "audio/0.wav", "2 times")
+
+
+def test_zero_shot_is_the_metric(evaluate: Command, manifest: Path, clap: Clap) -> None:
+    templates = ["the sound of {label}", "{label}!"]
+    options = [argument for template in templates for argument in ("--template", template)]
+    result = evaluate("zero-shot", manifest, "--label-field", "class", *options, "--json")
+    found = figures(result)
+    names = sorted(label.replace("_", " ") for label in LABELS)
+    truth = [names.index(LABELS[i % 6].replace("_", " ")) for i in range(12)]
+    expected = zero_shot(heard(clap, range(12)), prompt_embeddings(clap.embed_text, names, templates), truth, names)
+    assert found["accuracy"]["value"] == pytest.approx(expected.top1)
+    assert found["accuracy among the first 5"]["value"] == pytest.approx(expected.top5)
+    [report] = result.json
+    assert report["confusion"] == {"labels": names, "counts": expected.confusion.tolist()}
+    assert [row["class"] for row in report["classes"]] == names
+    assert [clip["rank"] for clip in report["clips"]] == expected.ranks.tolist()
+    by_labels = figures(evaluate("zero-shot", manifest, *options, "--json"))
+    assert by_labels == found
+
+
+def test_zero_shot_of_several_labels_is_tagging(evaluate: Command, manifest: Path) -> None:
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    lines[0]["labels"].append("wind")
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = evaluate("zero-shot", manifest, "--json")
+    found = figures(result)
+    assert list(found) == ["mAP"]
+    assert 0 < found["mAP"]["value"] <= 1
+    counts = {row["class"]: row["n"] for row in result.json[0]["classes"]}
+    assert counts == {"church bells": 2, "dog": 2, "glass": 2, "rain": 2, "rooster": 2, "wind": 3}
+
+
+def test_esc50_has_a_figure_a_fold(evaluate: Command, manifest: Path) -> None:
+    Path("esc/meta").mkdir(parents=True)
+    Path("audio").rename("esc/audio")
+    rows = [[f"{i}.wav", str(i % 5 + 1), LABELS[i % 6], "1"] for i in range(13)]
+    table("esc/meta/esc50.csv", ["filename", "fold", "category", "src_file"], rows)
+    result = evaluate("zero-shot", "esc", "--json")
+    found = figures(result)
+    folds = [found[f"accuracy of fold {fold}"] for fold in range(1, 6)]
+    assert [fold["n"] for fold in folds] == [3, 3, 2, 2, 2]
+    assert found["mean accuracy of folds"]["value"] == pytest.approx(np.mean([fold["value"] for fold in folds]))
+    assert [item["path"] for item in result.json[0]["skipped"]] == ["12.wav"]
+    assert_one_line(evaluate("zero-shot", "esc/audio"), "not ESC-50")
+
+
+def test_zero_shot_needs_classes(evaluate: Command, manifest: Path) -> None:
+    assert_one_line(evaluate("zero-shot", manifest, "--label-field", "clas"), "'class'", "--label-field")
+    assert_one_line(evaluate("zero-shot", manifest, "--labels", "rain,wind"), "church bells")
+    assert_one_line(evaluate("zero-shot", manifest, "--template", "a sound"), "{label}")
+    wide = figures(evaluate("zero-shot", manifest, "--labels", ",".join([*LABELS, "frog"]), "--json"))
+    assert "0.1429" in wide["accuracy"]["note"]
+
+
+def test_captions_are_scored_and_heard(evaluate: Command, clapgen: Command, manifest: Path, clap: Clap) -> None:
+    rows = [[f"{i}.wav", "a dog is heard" if i % 2 else "rain", f"a {LABELS[i]} is heard", LABELS[i]] for i in range(6)]
+    table("captions.csv", ["file_name", "caption_predicted", "caption_1", "labels"], rows)
+    result = clapgen("evaluate", "captions", "captions.csv", "--json")
+    found = figures(result)
+    expected = caption_scores([row[1] for row in rows], [[row[2]] for row in rows])
+    for name, value in expected.corpus.items():
+        assert found[name.replace("_", " ")]["value"] == pytest.approx(value)
+    assert found["keyword accuracy"]["value"] == pytest.approx(1 / 6)  # rain
+    assert [clip["CIDEr-D"] for clip in result.json[0]["clips"]] == pytest.approx(expected.clips["CIDEr-D"])
+    assert "CLAP score of captions" not in found
+    heard_too = figures(evaluate("captions", "captions.csv", "--audio", "audio", "--json"))
+    text = clap.embed_text([row[1] for row in rows]).numpy()
+    expected_score = float((heard(clap, range(6)) * text).sum(1).mean())
+    assert heard_too["CLAP score of captions"]["value"] == pytest.approx(expected_score, abs=1e-5)
+    assert heard_too["CIDEr-D"] == found["CIDEr-D"]
+
+
+def test_captions_that_cannot_be_scored(evaluate: Command, clapgen: Command, here: Path) -> None:
+    table("captions.csv", ["file_name", "caption_predicted"], [["a.wav", "rain"]])
+    assert_one_line(clapgen("evaluate", "captions", "captions.csv"), "captions.csv:2", "references")
+    table("captions.csv", ["file_name", "captions_predicted", "caption_1"], [["a.wav", "rain", "rain"]])
+    assert_one_line(clapgen("evaluate", "captions", "captions.csv"), "caption_predicted")
+    table("captions.csv", ["file_name", "caption_predicted", "caption_1"], [["a.wav", "rain", "it rains"]])
+    found = figures(clapgen("evaluate", "captions", "captions.csv", "--json"))
+    assert found["CIDEr-D"]["value"] is None
+    assert found["BLEU-1"]["value"] > 0
+    assert_one_line(clapgen("evaluate", "captions", "captions.csv", "--aac-python", "x"), "--aac-metrics")
+    assert_one_line(clapgen("evaluate", "captions", "captions.csv", "--aac-metrics", "spices"), "spice")
+    assert_one_line(evaluate("captions", "captions.csv", "--audio", "audio"), "a.wav")
+
+
+def test_pairs_are_scored_as_compa(evaluate: Command, manifest: Path, clap: Clap) -> None:
+    rows = [
+        [f"audio/{i}.wav", f"rain, then {LABELS[i]}", f"audio/{i + 1}.wav", f"{LABELS[i]}, then rain"] for i in range(5)
+    ]
+    table("pairs.csv", ["audio_0", "caption_0", "audio_1", "caption_1"], rows)
+    result = evaluate("compose", "--pairs", "pairs.csv", "--json")
+    audio = heard(clap, [index for i in range(5) for index in (i, i + 1)])
+    text = clap.embed_text([row[side] for row in rows for side in (1, 3)]).numpy()
+    expected = composition_scores(composition_similarity(audio, text))
+    found = figures(result)
+    for name in ("text", "audio", "group"):
+        assert found[f"pairs: {name} score"]["value"] == pytest.approx(getattr(expected, name))
+    assert [clip["text"] for clip in result.json[0]["clips"]] == expected.correct[:, 0].astype(int).tolist()
+
+
+def test_tests_of_order_and_overlap_are_made_of_any_labelled_clips(evaluate: Command, manifest: Path) -> None:
+    arguments = ("compose", manifest, "--items", 6, "--json")
+    first, again = evaluate(*arguments), evaluate(*arguments)
+    assert first.json[0]["figures"] == again.json[0]["figures"]
+    found = figures(first)
+    for kind in ("order", "overlap, one exchanged", "overlap, one added"):
+        assert found[f"{kind}: group score"]["n"] == 6
+    captions = {clip["caption"] for clip in first.json[0]["clips"]}
+    assert any("then" in caption for caption in captions)
+    assert any("church bells" in caption for caption in captions)
+    other = evaluate(*arguments, "--seed", 1).json[0]["clips"]
+    assert [clip["caption"] for clip in other] != [clip["caption"] for clip in first.json[0]["clips"]]
+
+
+def test_entailment_is_judged_by_thresholds_of_other_pairs(evaluate: Command, manifest: Path) -> None:
+    labels = ("entailment", "neutral", "contradiction")
+    columns = ["path", "hypothesis", "label"]
+    for name, start in (("dev.csv", 0), ("test.csv", 6)):
+        rows = [[f"audio/{start + i}.wav", f"a {LABELS[i]} is heard", labels[i % 3]] for i in range(6)]
+        table(name, columns, rows)
+    result = evaluate("compose", "--entailment", "test.csv", "--entailment-dev", "dev.csv", "--json")
+    found = figures(result)
+    assert found["entailment: accuracy"]["n"] == 6
+    counts = np.array(result.json[0]["confusion"]["counts"])
+    assert counts.sum() == 6
+    assert found["entailment: accuracy"]["value"] == pytest.approx(np.trace(counts) / 6)
+    assert "dev.csv" in result.json[0]["settings"]["entailment thresholds"]
+
+
+def test_compositions_that_cannot_be_made(evaluate: Command, manifest: Path) -> None:
+    assert_one_line(evaluate("compose"), "nothing to evaluate")
+    assert_one_line(evaluate("compose", "--entailment", "test.csv"), "--entailment-dev")
+    assert_one_line(evaluate("compose", manifest, "--label-field", "nothing"), "'nothing'")
+    table("pairs.csv", ["audio_0", "caption_0", "audio_1", "captoin_1"], [["audio/0.wav", "a", "audio/1.wav", "b"]])
+    assert_one_line(evaluate("compose", "--pairs", "pairs.csv"), "'caption_1'", "captoin_1")
+    table("pairs.csv", ["audio_0", "caption_0", "audio_1", "caption_1"], [["audio/0.wav", "a", "audio/99.wav", "b"]])
+    assert_one_line(evaluate("compose", "--pairs", "pairs.csv"), "no pair")
+    assert_one_line(evaluate("compose", "--pairs", "pairs.csv", "--strict"), "99.wav")
