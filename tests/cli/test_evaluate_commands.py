@@ -188,6 +188,17 @@ def test_captions_are_scored_and_heard(evaluate: Command, clapgen: Command, mani
     assert heard_too["CIDEr-D"] == found["CIDEr-D"]
 
 
+def test_a_cache_that_cannot_be_kept_costs_a_remark(
+    clapgen: Command, manifest: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLAPGEN_CACHE", "manifest.jsonl")
+    result = clapgen("evaluate", "retrieval", manifest, "--model", model, "--json")
+    assert figures(result)["text to audio R@1"]["n"] == 24
+    assert "nothing is kept" in result.err
+    assert clapgen("evaluate", "retrieval", manifest, "--model", model, "--json", "--no-cache").err == ""
+    assert_one_line(clapgen("evaluate", "retrieval", manifest, "--model", model, "--cache", manifest), "cache folder")
+
+
 def test_captions_that_cannot_be_scored(evaluate: Command, clapgen: Command, here: Path) -> None:
     table("captions.csv", ["file_name", "caption_predicted"], [["a.wav", "rain"]])
     assert_one_line(clapgen("evaluate", "captions", "captions.csv"), "captions.csv:2", "references")
