@@ -7,6 +7,17 @@ from typing import Any
 from captioning.decoder import DecoderConfig, Vocabulary
 from clapgen.errors import ClapgenError
 
+# What GPT-2s have in common, and DecoderConfig therefore does not say.
+FIXED = (
+    "n_inner",
+    "activation_function",
+    "layer_norm_epsilon",
+    "scale_attn_weights",
+    "scale_attn_by_inverse_layer_idx",
+    "reorder_and_upcast_attn",
+    "tie_word_embeddings",
+)
+
 
 def load_gpt2(name_or_path: str, config: DecoderConfig) -> tuple[Any, Vocabulary]:
     """The language model and its vocabulary; `config` takes over its sizes. Weights must be safetensors.
@@ -14,13 +25,19 @@ def load_gpt2(name_or_path: str, config: DecoderConfig) -> tuple[Any, Vocabulary
     Raises:
         ClapgenError: it cannot be had, is damaged, or is of another architecture than GPT-2.
     """
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer, GPT2Config
     from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
     try:
         found = AutoConfig.from_pretrained(name_or_path)
         if found.model_type != "gpt2":
             raise ClapgenError(f"pretrained={name_or_path} is a {found.model_type} model; a GPT-2 is needed")
+        unusual = [key for key in FIXED if getattr(found, key) != getattr(GPT2Config(), key)]
+        if unusual:
+            raise ClapgenError(
+                f"pretrained={name_or_path} is a GPT-2 with {unusual[0]}={getattr(found, unusual[0])}, which a "
+                "captioner cannot store; take one with the usual layers"
+            )
         model = GPT2LMHeadModel.from_pretrained(name_or_path, use_safetensors=True)
         tokenizer = AutoTokenizer.from_pretrained(name_or_path).backend_tokenizer
     except (OSError, ValueError, AttributeError) as error:

@@ -130,20 +130,23 @@ class CaptionerTask(Task):
     def _decoder(self) -> CaptionDecoder:
         recipe = self.recipe
         if recipe.start_from:
-            earlier = Captioner.from_pretrained(recipe.start_from, clap=recipe.clap)
-            self.config.decoder = earlier.decoder.config
-            return earlier.decoder.train()
-        language_model = None
+            decoder = Captioner.from_pretrained(recipe.start_from, clap=recipe.clap).decoder.train()
+            self.config.decoder = decoder.config
+        else:
+            decoder = self._new_decoder()
+        if recipe.freeze:
+            decoder.language_model.requires_grad_(False)
+        return decoder
+
+    def _new_decoder(self) -> CaptionDecoder:
+        recipe, language_model = self.recipe, None
         if recipe.pretrained:
             language_model, vocabulary = load_gpt2(recipe.pretrained, recipe.decoder)
         else:
             vocabulary = Vocabulary(train_vocabulary(self.rows.captions, recipe.decoder.vocab_size))
             recipe.decoder.vocab_size = len(vocabulary)
         with seeded(recipe.training.seed):
-            decoder = CaptionDecoder(recipe.decoder, vocabulary, language_model)
-        if recipe.freeze:
-            decoder.language_model.requires_grad_(False)
-        return decoder
+            return CaptionDecoder(recipe.decoder, vocabulary, language_model)
 
     def _drop_long_captions(self) -> None:
         """Captions longer than the decoder's longest are not trained on: cut ones would teach it to stop midway."""

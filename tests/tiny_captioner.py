@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import torch
-from tiny_model import WORDS, build_tiny_model, randomise
+from tiny_model import SAMPLE_RATE, WORDS, build_tiny_model, randomise
 
 from captioning.bridges import BridgesConfig, Corpus, build_bridge
 from captioning.captioner import CaptionerConfig, save_captioner
 from captioning.decoder import CaptionDecoder, DecoderConfig, Decoding, Vocabulary, train_vocabulary
 from clapgen.clap import Clap
+from clapgen.clap.text_tower import tokenize
 
 SENTENCES = [
     *WORDS[:4],
@@ -41,9 +42,25 @@ def taught_decoder(embeddings: torch.Tensor, steps: int = 45) -> CaptionDecoder:
     return decoder
 
 
+def build_spread_model(folder: Path, seed: int = 0) -> Path:
+    """A tiny model whose sentences lie apart, as those of a trained CLAP do, and whose tones do."""
+    clap = Clap.from_pretrained(build_tiny_model(folder, seed))
+    time = torch.arange(SAMPLE_RATE) / SAMPLE_RATE
+    tones = torch.stack([0.5 * (2 * torch.pi * 110 * 2**octave * time).sin() for octave in range(5)])
+    with torch.no_grad():
+        clap.text_tower.token_embedding.weight *= 20
+        tokens, mask = tokenize(clap.tokenizer, SENTENCES, clap.text_tower.max_tokens)
+        clap.text_projection[-1].bias -= clap.text_projection(clap.text_tower(tokens, mask)).mean(0)
+        clap.audio_projection[-1].bias -= clap.audio_projection(clap.audio_tower(clap.audio_tower.log_mel(tones))).mean(
+            0
+        )
+    clap.save_pretrained(folder)
+    return folder
+
+
 def build_tiny_captioner(folder: Path, seed: int = 0, clap_name: str = "tiny") -> Path:
     """Write a tiny model and the captioner of its CLAP, with the bridges noise and memory, into `folder`."""
-    build_tiny_model(folder, seed)
+    build_spread_model(folder, seed)
     add_tiny_captioner(folder, clap_name)
     return folder
 

@@ -65,7 +65,7 @@ class CaptionDecoder(nn.Module):
             ClapgenError: a setting of `decoding` is out of its range.
         """
         decoding = decoding or Decoding()
-        settings = _settings(decoding, count, self.vocabulary, self.config.max_tokens)
+        settings = _settings(decoding, count, self.vocabulary, self.config)
         begin, mask = self._beginning(embeddings, hints)
         start = torch.full((len(embeddings), 1), self.vocabulary.start, device=embeddings.device)
         begin = torch.cat([begin, self._embed(start)], 1)
@@ -128,19 +128,20 @@ def _gpt2(config: DecoderConfig, vocabulary: Vocabulary) -> GPT2LMHeadModel:
     )
 
 
-def _settings(decoding: Decoding, count: int, vocabulary: Vocabulary, max_tokens: int) -> dict[str, object]:
+def _settings(decoding: Decoding, count: int, vocabulary: Vocabulary, config: DecoderConfig) -> dict[str, object]:
     """Keyword arguments of transformers' `generate`."""
     check_decoding(decoding, count)
     beams = max(decoding.beams, count) if decoding.method == "beam" else 1
     marks = {vocabulary.start, vocabulary.pad} - {vocabulary.end}
+    nameless = range(len(vocabulary), config.vocab_size)  # some checkpoints have more rows than words
     common: dict[str, object] = {
         "do_sample": False,
         "num_return_sequences": count if beams > 1 else 1,
         "num_beams": beams,
         "min_new_tokens": decoding.min_tokens,
-        "max_new_tokens": min(decoding.max_tokens, max_tokens),
+        "max_new_tokens": min(decoding.max_tokens, config.max_tokens),
         "no_repeat_ngram_size": decoding.no_repeat_ngram,
-        "suppress_tokens": sorted(marks | set(vocabulary.broken_tokens)),
+        "suppress_tokens": sorted({*marks, *nameless, *vocabulary.broken_tokens}),
         "bos_token_id": vocabulary.start,
         "eos_token_id": vocabulary.end,
         "pad_token_id": vocabulary.pad,

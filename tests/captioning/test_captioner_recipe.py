@@ -1,0 +1,182 @@
+"""The captioner's recipe: it learns from text alone, opens no sound unless told to, and stops and goes on exactly."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from captioner_runs import Overrides, changed, losses, recipe_of, weights
+from tiny_captioner import SENTENCES, build_tiny_captioner
+
+from captioning.captioner import Captioner
+from captioning.recipe import CaptionerRecipe, CaptionerTask, run
+from clapgen.audio import read_audio
+from clapgen.configuration import recipe_path
+from clapgen.errors import ClapgenError
+from clapgen.training import train
+
+
+def test_it_learns_sentences_from_text_alone_and_opens_no_sound(
+    overrides: Overrides, tmp_path: Path, opened: list[str]
+) -> None:
+    rows = [{"path": f"nowhere/{place}.wav", "captions": [text]} for place, text in enumerate(SENTENCES)]
+    (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    sizes = ["bridges.names=[]", "decoder.width=32", "decoder.mapper_width=32", "decoder.dropout=0.0"]
+    figures = run(None, overrides(120, *sizes, "training.batch_size=16", text="manifest.jsonl"))
+    assert opened == []
+    course = losses(tmp_path / "run")
+    assert course[120] < 0.3 * course[1] and figures["loss"] < 0.3 * course[1]
+
+    captioner = Captioner.from_pretrained(tmp_path / "run" / "model")
+    known = captioner.clap.embed_text(SENTENCES)
+    texts = [caption.text for caption in captioner.caption_embeddings(known)]
+    words = set(" ".join(SENTENCES).lower().split())
+    assert all(set(text.lower().split()) <= words for text in texts) and len(set(texts)) >= 5, texts
+
+
+def test_the_supervised_bound_learns_from_sounds(
+    overrides: Overrides, tmp_path: Path, pairs: Path, opened: list[str]
+) -> None:
+    task = CaptionerTask(recipe_of(overrides(1, "paired=true", f"pairs={pairs}", text=None)))
+    assert len(opened) == len(task.rows) == 6
+    clips = [json.loads(line)["path"] for line in pairs.read_text().splitlines()]
+    sounds = [read_audio(clip, task.clap.sample_rate)[0] for clip in clips]
+    expected = task.clap.embed_audio(sounds, task.clap.sample_rate)
+    assert float((task.rows.embeddings * expected).sum(-1).min()) > 0.97  # the cache holds 16-bit samples
+    assert task.rows.captions[0] == f"The sound of a {Path(clips[0]).stem}"
+    run(None, overrides(2, "paired=true", f"pairs={pairs}", text=None))
+    assert (tmp_path / "run" / "model" / "captioner" / "model.safetensors").exists()
+
+
+def test_a_run_that_was_stopped_goes_on_exactly(overrides: Overrides, tmp_path: Path) -> None:
+    class Interrupted(CaptionerTask):
+        def loss(self, batch, group, step):
+            if step == 4 and group == "decoder":
+                raise KeyboardInterrupt
+            return super().loss(batch, group, step)
+
+    def recipe(name: str) -> CaptionerRecipe:
+        changes = ["bridges.names=[noise,adapter]", "bridges.adapter.width=8", "training.save_every=2"]
+        return recipe_of(overrides(7, *changes, f"training.output={tmp_path / name}"))
+
+    whole = recipe("whole")
+    train(CaptionerTask(whole), whole.training)
+    stopped = recipe("stopped")
+    with pytest.raises(KeyboardInterrupt):
+        train(Interrupted(stopped), stopped.training)
+    again = recipe("stopped")
+    train(CaptionerTask(again), again.training)
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
+    left, right = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    assert left.keys() == right.keys() and all(torch.equal(left[key], right[key]) for key in left)
+    assert any(key.startswith("bridges.adapter") for key in left)
+
+
+def test_batches_follow_their_generator_and_shares(overrides: Overrides, tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("Glass breaks\nA piano plays\n")
+    both = f"{tmp_path / 'captions.txt'},{tmp_path / 'other.txt'}"
+
+    def task(*more: str) -> CaptionerTask:
+        return CaptionerTask(recipe_of([f"text={both}", *overrides(1, *more)[1:]]))
+
+    plain = task()
+    assert len(plain.rows) == len(SENTENCES) + 2
+    one, two, other = (plain.batch(0, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert not torch.equal(one["rows"], other["rows"])
+    uneven = task("shares=[1,3]")
+    drawn = torch.cat([uneven.batch(0, torch.Generator().manual_seed(seed))["rows"] for seed in range(100)])
+    assert (drawn >= len(SENTENCES)).float().mean() == pytest.approx(0.75, abs=0.05)
+    with pytest.raises(ClapgenError, match=r"shares=\[1.0\] are 1 for 2"):
+        task("shares=[1]")
+    with pytest.raises(ClapgenError, match="none may be negative"):
+        task("shares=[1,-1]")
+
+
+def test_several_text_files_are_given_as_a_list_or_one_by_one(overrides: Overrides, tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("Glass breaks\nA piano plays\n")
+    first, second = tmp_path / "captions.txt", tmp_path / "other.txt"
+    for place, given in enumerate(
+        [[f"text={first},{second}"], [f"text=[{first},{second}]"], [f"text={first}", f"text={second}"]]
+    ):
+        output = tmp_path / str(place)
+        run(None, [*given, *overrides(1, f"training.output={output}")[1:]])
+        assert f"- {second}" in (output / "config.yaml").read_text()
+    assert torch.equal(*(weights(tmp_path / str(place))["decoder.mapper.layers.0.weight"] for place in (0, 2)))
+
+
+def test_a_style_is_learned_from_where_another_captioner_stopped(overrides: Overrides, tmp_path: Path) -> None:
+    run(None, overrides(40, "decoder.dropout=0.0"))
+    (tmp_path / "style.txt").write_text("\n".join(f"Hark! {text}" for text in SENTENCES))
+    course = {}
+    for name, more in {"on": [f"start_from={tmp_path / 'run' / 'model'}"], "new": []}.items():
+        run(None, overrides(3, *more, f"training.output={tmp_path / name}", text="style.txt"))
+        course[name] = losses(tmp_path / name)[1]
+    assert course["on"] < course["new"] - 0.5
+    vocabularies = [(tmp_path / name / "model" / "captioner" / "tokenizer.json").read_text() for name in ("run", "on")]
+    assert vocabularies[0] == vocabularies[1]
+
+
+def test_start_from_may_train_the_mapping_network_alone(overrides: Overrides, tmp_path: Path) -> None:
+    run(None, overrides(2))
+    run(
+        None,
+        overrides(2, f"start_from={tmp_path / 'run' / 'model'}", "freeze=true", f"training.output={tmp_path / 'on'}"),
+    )
+    assert changed(tmp_path / "run", tmp_path / "on") == {"mapper"}
+
+
+def test_the_captioner_of_another_clap_is_no_start(overrides: Overrides, tmp_path: Path, model: Path) -> None:
+    other = build_tiny_captioner(tmp_path / "other", seed=1, clap_name="the-other")
+    with pytest.raises(ClapgenError, match="the-other") as refused:
+        run(None, overrides(1, f"start_from={other}"))
+    assert str(model) in str(refused.value)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in recipe_path("captioner").parent.glob("*.yaml")))
+def test_every_recipe_that_is_shipped_trains(
+    overrides: Overrides, tmp_path: Path, pairs: Path, opened: list[str], name: str
+) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("dog\nrain\nbells\n")
+    recipe = recipe_path("captioner", name)
+    needs = recipe.read_text()
+    more = [f"labels={labels}"] * ("labels: ???" in needs) + [f"pairs={pairs}"] * ("pairs: ???" in needs)
+    sizes = ["bridges.diffusion.width=8", "bridges.adapter.width=8"]
+    run(recipe, overrides(2, *more, *sizes, text="captions.txt" if "text: ???" in needs else None))
+    assert bool(opened) == ("pairs: ???" in needs)
+    captioner = Captioner.from_pretrained(tmp_path / "run" / "model")
+    [caption] = captioner.caption_embeddings(captioner.clap.embed_text(["rain"]))
+    assert caption.text and captioner.config.clap_hash == captioner.clap.hash
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["decoding.method=beem"], "Did you mean 'beam'"),
+        (["paired=true"], "set pairs=MANIFEST"),
+        (["bridges.names=[nose]"], r"no bridge 'nose'.*Did you mean 'noise'"),
+        (["bridge=[memory]"], "bridge=memory is to be used on audio"),
+        (["memory=[other.txt]"], "memory=other.txt is none of the files"),
+        (["bridges.names=[mean-shift]"], "give pairs=MANIFEST"),
+        (["bridges.names=[hard-prompt]"], "give labels=FILE"),
+        (["decoder.max_tokens=1"], "every caption has more than decoder.max_tokens=1"),
+        (["clap=nowhere"], "No model called 'nowhere'"),
+        (["sahres=[1]"], "unknown key 'sahres'.*'shares'"),
+    ],
+)
+def test_wrong_recipes_are_named(overrides: Overrides, more: list[str], words: str) -> None:
+    with pytest.raises(ClapgenError, match=words):
+        run(None, overrides(1, *more))
+
+
+def test_a_corpus_of_one_sentence_or_none_is_refused(overrides: Overrides, tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("rain falls\n" * 50)
+    with pytest.raises(ClapgenError, match="one sentence, 'Rain falls'"):
+        run(None, overrides(1, text="one.txt"))
+    (tmp_path / "empty.txt").write_text("")
+    with pytest.raises(ClapgenError, match=r"empty.txt has no sentence to train on \(it is empty\)"):
+        run(None, overrides(1, text="empty.txt"))
+    with pytest.raises(ClapgenError, match="nothing to train on: set text=FILE"):
+        run(None, overrides(1, text=None))
+    assert not (tmp_path / "run").exists()
