@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -202,13 +203,17 @@ class _Work:
         return self.cache if self.embedder.hash else None
 
     def _keys(self, digest: str) -> tuple[bytes, bytes]:
+        embedding, facts = self._decided_by
+        return cache_key(embedding, [digest]), cache_key(facts, [digest])
+
+    @cached_property
+    def _decided_by(self) -> tuple[str, str]:
+        """What decides an embedding, and what `inspect` says, beside the content of the file."""
         limit = None if self.band_limit is None or self.band_limit >= self.embedder.sample_rate else self.band_limit
         kind = "frames" if self.frames else "clip"
         inspect = f"{self.inspect.__module__}.{self.inspect.__qualname__}" if self.inspect else ""
-        return (
-            cache_key(kind, [digest, identity_of(self.embedder), limit, EMBEDDING_VERSION]),
-            cache_key("facts", [digest, inspect, EMBEDDING_VERSION]),
-        )
+        embedding = cache_key(kind, [identity_of(self.embedder), limit, EMBEDDING_VERSION]).hex()
+        return embedding, cache_key("facts", [inspect, EMBEDDING_VERSION]).hex()
 
     def _decode(self, file: SoundFile) -> _Decoded:
         waveform, rate = read_audio(file.path)

@@ -22,20 +22,19 @@ MOST_NAMED = 5
 
 @dataclass
 class SoundSet:
-    """Sounds that could be read, and row i of `embeddings` for sound i."""
+    """Sounds that could be read, row i of `embeddings` for sound i, and their paths."""
 
     sounds: list[Sound]
     embedded: Embedded
+    paths: list[Path] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.paths = [sound.path for sound in self.sounds]
 
     @property
     def embeddings(self) -> Array:
         """(n, dim) float32."""
         return self.embedded.embeddings
-
-    @property
-    def paths(self) -> list[Path]:
-        """Of the sounds."""
-        return [sound.path for sound in self.sounds]
 
     def __len__(self) -> int:
         return len(self.sounds)
