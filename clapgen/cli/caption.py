@@ -22,6 +22,7 @@ from clapgen.cli.options import (
 )
 from clapgen.cli.sound_files import SoundFiles, sound_files
 from clapgen.errors import ClapgenError, nearest
+from clapgen.interrupts import interrupts_wait
 
 if TYPE_CHECKING:
     from captioning.captioner import Captioner
@@ -143,8 +144,9 @@ def _caption(
                 if file.error is not None:
                     sounds.leave_out(file.path, file.error)
                 else:
-                    output.add(file)
-                    done += 1
+                    with interrupts_wait():  # said, in its sidecar and in the tables, or none of it
+                        output.add(file)
+                        done += 1
                 update(done + len(sounds.skipped), "Captioning")
     except KeyboardInterrupt:
         tables = " and ".join(map(str, output.write_tables()))

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ class Result:
     def json(self) -> list[Any]:
         """Every line of stdout as JSON: fails unless stdout is nothing else."""
         return [json.loads(line) for line in self.out.splitlines()]
+
+
+Command = Callable[..., Result]
 
 
 def environment() -> dict[str, str]:
@@ -57,6 +61,13 @@ def write_tone(path: Path, seconds: float = 0.5, frequency: float = 440.0) -> Pa
     """A sine as a sound file."""
     time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     soundfile.write(path, 0.5 * np.sin(2 * np.pi * frequency * time), SAMPLE_RATE)
+    return path
+
+
+def write_parts(path: Path, *parts: tuple[float, float, float]) -> Path:
+    """A sound of tones one after another, each of (seconds, Hz, peak)."""
+    pieces = [peak * np.sin(2 * np.pi * hz * np.arange(int(s * SAMPLE_RATE)) / SAMPLE_RATE) for s, hz, peak in parts]
+    soundfile.write(path, np.concatenate(pieces), SAMPLE_RATE, subtype="FLOAT")
     return path
 
 

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command_line import Result
+from command_line import Result, write_tone
+from tiny_captioner import build_tiny_captioner
 from tiny_model import build_tiny_model
 
+from captioning.captioner import Captioner
 from clapgen.cli import run
 
 
@@ -48,3 +50,27 @@ def generate(clapgen: Callable[..., Result], model: Path) -> Callable[..., Resul
         return clapgen("generate", "--model", model, "--seconds", 0.5, "--steps", 2, *arguments)
 
     return command
+
+
+@pytest.fixture(scope="session")
+def captioner_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_captioner(tmp_path_factory.mktemp("models") / "tiny-captioner")
+
+
+@pytest.fixture(scope="session")
+def captioner(captioner_model: Path) -> Captioner:
+    return Captioner.from_pretrained(captioner_model)
+
+
+@pytest.fixture
+def caption(clapgen: Callable[..., Result], captioner_model: Path) -> Callable[..., Result]:
+    """Run `clapgen caption` with the tiny captioner."""
+    return lambda *arguments: clapgen("caption", "--model", captioner_model, *arguments)
+
+
+@pytest.fixture
+def pitches(here: Path) -> list[Path]:
+    """Four tones in a folder `tones`, which the tiny captioner does not call the same."""
+    (here / "tones").mkdir()
+    frequencies = {"a": 110.0, "b": 300.0, "c": 1000.0, "d": 3000.0}
+    return [write_tone(Path("tones") / f"{name}.wav", 0.6, frequency) for name, frequency in frequencies.items()]
