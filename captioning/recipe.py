@@ -161,7 +161,7 @@ class CaptionerTask(Task):
     def _fit(self) -> None:
         """Fit every bridge, and say what its figures mean."""
         recipe, rows = self.recipe, self.rows
-        corpus = Corpus(rows.captions, rows.embeddings, memory_rows=self._memory_rows())
+        corpus = Corpus(rows.captions, rows.embeddings, memory_rows=self._memory_rows(), weights=rows.weights)
         if recipe.labels:
             corpus.labels = read_sentences(recipe.labels).texts
             corpus.label_embeddings = embed_sentences(self.clap, corpus.labels, recipe.cache)

@@ -8,7 +8,7 @@ sound (`audio`), or hand it words besides (`hints`). Bridges compose: a `BridgeC
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -25,6 +25,7 @@ class Corpus:
         captions: sentences, one for each row of `text`.
         text: their CLAP embeddings, as the bridges before this one leave them.
         labels: names of sounds (for hard prompts), with `label_embeddings` in the same space as `text`.
+        weights: how often each sentence is drawn in training, on any scale, (n,); None are all alike.
         memory_rows: which of the sentences a memory may hold; None are all.
         audio: a few CLAP audio embeddings, where the method wants any; row i belongs with row i of `paired_text`.
     """
@@ -36,6 +37,7 @@ class Corpus:
     audio: Tensor | None = None
     paired_text: Tensor | None = None
     memory_rows: Tensor | None = None
+    weights: Tensor | None = None
 
 
 class Bridge(nn.Module):
@@ -140,14 +142,12 @@ class BridgeChain(nn.Module):
         for bridge in self:
             bridge.fit(corpus)
             labels, audio, paired = corpus.label_embeddings, corpus.audio, corpus.paired_text
-            corpus = Corpus(
-                corpus.captions,
-                bridge.text(corpus.text),
-                corpus.labels,
-                None if labels is None else bridge.text(labels),
-                None if audio is None else bridge.audio(audio),
-                None if paired is None else bridge.text(paired),
-                corpus.memory_rows,
+            corpus = replace(
+                corpus,
+                text=bridge.text(corpus.text),
+                label_embeddings=None if labels is None else bridge.text(labels),
+                audio=None if audio is None else bridge.audio(audio),
+                paired_text=None if paired is None else bridge.text(paired),
             )
         return corpus
 

@@ -39,9 +39,11 @@ class MeanShiftConfig:
 
 @dataclass
 class MemoryConfig:
-    """`temperature` of the softmax over the memory; at most `size` different sentences are kept (0: all)."""
+    """`temperature` of the softmax over the memory, to which `prior` adds how often sentences are drawn; at most `size`
+    different sentences are kept (0: all)."""
 
     temperature: float = 0.03
+    prior: bool = True
     normalise: bool = True
     size: int = 10_000
     top_k: int = 0

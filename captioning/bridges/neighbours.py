@@ -38,6 +38,15 @@ def sample_places(count: int, size: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:size].sort().values
 
 
+def draw_places(weights: Tensor, size: int) -> Tensor:
+    """At most `size` (0: all) places of weights (n,), ascending, drawn by weight: the same ones at every call."""
+    if size == 0 or size >= len(weights):
+        return torch.arange(len(weights))
+    # The largest of u ** (1 / weight) are a weighted sample without replacement (Efraimidis & Spirakis 2006).
+    chance = -torch.empty(len(weights)).exponential_(generator=torch.Generator().manual_seed(0)) / weights
+    return chance.topk(size).indices.sort().values
+
+
 def first_of_each(strings: list[str]) -> tuple[Tensor, Tensor]:
     """Places (distinct,) where each string is first seen, and (n,) which of the distinct ones each string is."""
     index: dict[str, int] = {}

@@ -100,3 +100,25 @@ def test_bf16_training_does_not_blur_the_memory() -> None:
     plain = bridge.audio(sounds)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.allclose(bridge.audio(sounds), plain, atol=1e-6)
+
+
+def test_a_sentence_weighs_as_much_as_it_is_drawn() -> None:
+    text = unit(3, DIM)
+    bridge = build_bridge("memory", BridgesConfig(), DIM)
+    bridge.fit(Corpus(["a", "b", "b", "c"], text[[0, 1, 1, 2]], weights=torch.tensor([1.0, 3.0, 2.0, 4.0])))
+    query = unit(1, DIM, seed=5)
+    weights = torch.tensor([1.0, 5.0, 4.0]) * (query @ text.T / bridge.config.temperature).exp()[0]
+    expected = F.normalize(weights @ text, dim=-1)
+    torch.testing.assert_close(bridge.audio(query)[0], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_what_a_small_memory_keeps_is_drawn_by_weight() -> None:
+    text = unit(1000, DIM)
+    config = BridgesConfig()
+    config.memory.size = 200
+    weights = torch.ones(1000)
+    weights[:100] = 10_000.0
+    bridge = build_bridge("memory", config, DIM)
+    bridge.fit(Corpus([str(i) for i in range(1000)], text, weights=weights))
+    assert len(bridge.memory) == 200
+    torch.testing.assert_close(bridge.memory[:100], text[:100])
