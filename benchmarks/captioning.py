@@ -5,7 +5,7 @@
 Trains the recipe of each method where `--runs` does not hold it yet (the text of all is the same: the manifest's
 training captions, half of it, and `--text`; the memory holds the former), captions the held-out clips, and prints what
 the captions are worth beside the better of the supervised bounds, and how far sounds and captions lie apart behind the
-bridge. noise-calibrated, mean-shift and diffusion read a mean off the training pairs; "paired" rows learn from them all.
+bridge. noise-calibrated, mean-shift and diffusion read a mean off the training pairs; "paired" rows learn them all.
 """
 
 import argparse

@@ -36,6 +36,7 @@ def evaluate_captions(
     table: str | Path,
     run: Run,
     *,
+    reference: str | Path | None = None,
     audio: str | Path | None = None,
     synonyms: str | Path | None = None,
     aac_metrics: AacMetrics | None = None,
@@ -45,6 +46,7 @@ def evaluate_captions(
     Args:
         table: see `read_caption_table`.
         run: a `Setup` where `audio` is given.
+        reference: manifest that has the clips' captions and labels, where the table has none.
         audio: folder of the sounds that the table names.
         synonyms: see `load_synonyms`.
         aac_metrics: SPICE, METEOR, FENSE, … besides.
@@ -52,7 +54,7 @@ def evaluate_captions(
     Raises:
         ClapgenError: the table cannot be used, or what is missing for `aac_metrics`.
     """
-    rows = read_caption_table(table)
+    rows = read_caption_table(table, reference)
     candidates = [row.caption_predicted for row in rows]
     clips: list[dict[str, Any]] = [{"path": row.file_name, "caption": row.caption_predicted} for row in rows]
     referenced = bool(rows[0].references)

@@ -6,11 +6,13 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from clapgen.data import read_manifest
 from clapgen.errors import ClapgenError, nearest
 from clapgen.text_files import read_text
 
@@ -30,7 +32,7 @@ class CaptionRow:
     labels: list[str]
 
 
-def read_caption_table(path: str | Path) -> list[CaptionRow]:
+def read_caption_table(path: str | Path, manifest: str | Path | None = None) -> list[CaptionRow]:
     """The rows of a table of captions, in order; its kind goes by the ending of its name.
 
     - `.csv` (commas), `.tsv` (tabs): a header with `file_name`, `caption_predicted`, the references in `caption_1`,
@@ -41,6 +43,10 @@ def read_caption_table(path: str | Path) -> list[CaptionRow]:
     Either takes `path` for `file_name` and `caption` for `caption_predicted`, and leaves other columns alone. A table
     has references, labels or both; one that has references has at least one for every clip. A caption may be empty.
     Cells are text and nothing else: none is evaluated.
+
+    Args:
+        manifest: takes references and labels of the clips from this manifest, by path or, where no two clips share
+            it, by file name; whatever the table has of either is left alone.
 
     Raises:
         ClapgenError: named as file:line: text that is not UTF-8, a column or key that is missing or of another type, a
@@ -67,8 +73,27 @@ def read_caption_table(path: str | Path) -> list[CaptionRow]:
         rows.append(row)
     if not rows:
         raise ClapgenError(f"{path} has no captions; it needs a row a clip.")
+    if manifest is not None:
+        rows = _with_manifest(rows, list(lines.values()), manifest)
     _check_references(rows, list(lines.values()))
     return rows
+
+
+def _with_manifest(rows: list[CaptionRow], lines: list[str], manifest: str | Path) -> list[CaptionRow]:
+    """The rows with the captions and labels that the manifest has of their clips."""
+    clips = read_manifest(manifest)
+    by_path = {clip.path.resolve(): clip for clip in clips}
+    names = Counter(clip.path.name for clip in clips)
+    by_name = {clip.path.name: clip for clip in clips if names[clip.path.name] == 1}
+    found = []
+    for row, where in zip(rows, lines, strict=True):
+        clip = by_path.get(Path(row.file_name).resolve()) or by_name.get(Path(row.file_name).name)
+        if clip is None:
+            raise ClapgenError(
+                f"{where}: {row.file_name!r} is not in {manifest}, by path or by a file name that only one clip has."
+            )
+        found.append(replace(row, references=clip.captions, labels=clip.labels))
+    return found
 
 
 def _string(cells: Cells, names: tuple[str, ...], where: str) -> str:

@@ -129,3 +129,21 @@ def test_another_encoding_is_named_with_its_line_and_byte(tmp_path):
 def test_a_file_that_is_no_table_is_named(tmp_path, name, message):
     with pytest.raises(ClapgenError, match=message):
         read_caption_table(tmp_path / name)
+
+
+def test_references_and_labels_may_come_from_a_manifest(tmp_path):
+    manifest = tmp_path / "manifest.jsonl"
+    clips = [
+        {"path": "a/rain.wav", "captions": ["Rain falls"], "labels": ["rain"]},
+        {"path": "b/rain.wav", "captions": ["It pours"], "labels": ["rain"]},
+        {"path": "b/dog.wav", "captions": ["A dog barks", "A bark"], "labels": ["dog"]},
+    ]
+    manifest.write_text("\n".join(map(json.dumps, clips)))
+    table = tmp_path / "captions.csv"
+    table.write_text(f"file_name,caption_predicted\n{tmp_path / 'b' / 'rain.wav'},Rain\ndog.wav,A dog\n")
+    first, second = read_caption_table(table, manifest)
+    assert (first.references, first.labels) == (["It pours"], ["rain"])
+    assert second.references == ["A dog barks", "A bark"]
+    table.write_text("file_name,caption_predicted\nelsewhere/rain.wav,Rain\n")
+    with pytest.raises(ClapgenError, match=r"captions.csv:2: 'elsewhere/rain.wav' is not in .*manifest.jsonl"):
+        read_caption_table(table, manifest)

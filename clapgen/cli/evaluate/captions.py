@@ -28,6 +28,7 @@ EPILOG = """
 [bold]Examples[/bold]
 
 clapgen evaluate captions captions.csv\n
+clapgen caption recordings/ --csv captions.csv && clapgen evaluate captions captions.csv -r manifest.jsonl\n
 clapgen evaluate captions captions.jsonl --audio recordings/ --html report.html\n
 clapgen evaluate captions captions.csv --aac-metrics spice,meteor,fense --aac-python aac/bin/python\n
 
@@ -38,6 +39,10 @@ between semicolons. A .jsonl has objects with file_name, caption_predicted, refe
 
 def captions(
     table: Annotated[Path, typer.Argument(help="Table of captions: .csv, .tsv or .jsonl.")],
+    reference: Annotated[
+        Path | None,
+        typer.Option("--reference", "-r", help="Manifest (.jsonl) with captions and labels of the table's clips."),
+    ] = None,
     audio: Annotated[
         Path | None, typer.Option("--audio", help="Folder of the sounds, to measure the CLAP score of captions too.")
     ] = None,
@@ -75,5 +80,5 @@ def captions(
         else load_setup(model, device, cache, no_cache, strict, seed)
     )
     wanted = None if aac_metrics is None else AacMetrics([n.strip() for n in aac_metrics.split(",")], aac_python)
-    report = evaluate_captions(table, run, audio=audio, synonyms=synonyms, aac_metrics=wanted)
+    report = evaluate_captions(table, run, reference=reference, audio=audio, synonyms=synonyms, aac_metrics=wanted)
     outputs.give(report, "CIDEr-D")
