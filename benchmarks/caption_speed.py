@@ -1,0 +1,45 @@
+"""Seconds that `clapgen caption` takes, cold for one file and per file of a folder, beside the limits it is to keep.
+
+    python benchmarks/caption_speed.py [--files 64]
+
+Clips of 10 s of noise, each its own, as 48 kHz wav; whole commands, the best of three for the single file.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from speed import measure_process
+
+SECONDS, SAMPLE_RATE = 10, 48_000
+COLD_LIMIT, FILE_LIMIT = 3.0, 0.3  # seconds
+
+
+def main() -> None:
+    arguments = parse()
+    with tempfile.TemporaryDirectory() as folder:
+        for index in range(arguments.files):
+            noise = np.random.default_rng(index).standard_normal(SECONDS * SAMPLE_RATE) * 0.1
+            soundfile.write(Path(folder) / f"{index:04}.wav", noise, SAMPLE_RATE)
+        command = [sys.executable, "-m", "clapgen.cli", "caption", "--model", arguments.model]
+        cold = min(measure_process([*command, f"{folder}/0000.wav"])[1] for _ in range(3))
+        _, whole, peak = measure_process([*command, folder])
+    each = whole / arguments.files
+    print("| what | s | limit, s | share of it |\n|---|---|---|---|")
+    print(f"| one file of {SECONDS} s, cold start to caption | {cold:.2f} | {COLD_LIMIT} | {cold / COLD_LIMIT:.2f} |")
+    print(f"| a file of {arguments.files}, start included | {each:.3f} | {FILE_LIMIT} | {each / FILE_LIMIT:.2f} |")
+    print(f"\npeak {peak:.2f} GB")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, default=64)
+    parser.add_argument("--model", default="default")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
