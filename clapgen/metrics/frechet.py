@@ -100,7 +100,9 @@ def frechet_distance(first: Gaussian, second: Gaussian) -> float:
         ClapgenError: different widths.
     """
     _same_width(len(first.mean), len(second.mean))
-    return _distance(first, second, _root(second.covariance))
+    shift = np.square(first.mean - second.mean).sum()
+    spread = np.trace(first.covariance) + np.trace(second.covariance)
+    return max(0.0, float(shift + spread) - 2 * _nuclear_norm(_root(first.covariance).T @ _root(second.covariance)))
 
 
 def frechet_audio_distance(generated: Embeddings, reference: Embeddings) -> float:
@@ -122,7 +124,8 @@ def frechet_audio_distance_infinity(
     """FAD∞ (Gui et al. 2024, after Chong and Forsyth 2020): FAD without the bias of few generated items.
 
     FAD is measured on subsets without replacement of evenly spaced sizes up to all, and a line is fitted over 1/size.
-    The bias of a small reference remains, the same for every system measured against it.
+    The bias of a small reference remains, the same for every system measured against it. The items' order is nothing to
+    it: subsets are drawn from them sorted.
 
     Args:
         generated: embeddings (n, dim).
@@ -144,9 +147,10 @@ def frechet_audio_distance_infinity(
         )
     sizes = np.unique(np.linspace(lowest, len(points), num_sizes).round().astype(int))
     rng = np.random.default_rng(seed)
-    root = _root(target.covariance)
+    points = points[np.lexsort(points.T)]
     subsets = (points[rng.choice(len(points), size, replace=False)] for size in sizes)
-    distances = np.array([_distance(gaussian(subset), target, root) for subset in subsets])
+    root = _root(target.covariance)
+    distances = np.array([_distance_of_points(subset, target, root) for subset in subsets])
     value, r_squared = _line_at_zero(1 / sizes, distances)
     return FrechetInfinity(value, r_squared, tuple(sizes.tolist()), tuple(distances.tolist()))
 
@@ -164,31 +168,29 @@ def frechet_audio_distance_per_item(items: Sequence[Embeddings], reference: Embe
         ClapgenError: too few items or frames, different widths, NaN; the item is named.
     """
     target = gaussian(reference, "reference embeddings")
-    root, spread = _root(target.covariance), float(np.trace(target.covariance))
-    distances = np.empty(len(items))
-    for index, item in enumerate(items):
-        frames = as_embeddings(item, f"frames of item {index}", width=len(target.mean))
-        mean = frames.mean(0)
-        centred = (frames - mean) / np.sqrt(max(len(frames) - 1, 1))  # C₁ = centredᵀ centred
-        shift = float(np.square(mean - target.mean).sum() + np.square(centred).sum() + spread)
-        distances[index] = max(0.0, shift - 2 * _nuclear_norm(centred @ root))
-    return distances
+    root = _root(target.covariance)
+    frames = (as_embeddings(item, f"frames of item {i}", width=len(target.mean)) for i, item in enumerate(items))
+    return np.array([_distance_of_points(each, target, root) for each in frames])
 
 
-def _distance(first: Gaussian, second: Gaussian, second_root: Array) -> float:
-    shift = np.square(first.mean - second.mean).sum()
-    spread = np.trace(first.covariance) + np.trace(second.covariance)
-    return max(0.0, float(shift + spread) - 2 * _nuclear_norm(_root(first.covariance) @ second_root))
+def _distance_of_points(points: Array, target: Gaussian, target_root: Array) -> float:
+    """Without the covariance C₁ of (n, dim), which is BᵀB of the centred points B: |√C₁ √C₂|₁ is |B √C₂|₁."""
+    mean = points.mean(0)
+    centred = (points - mean) / np.sqrt(max(len(points) - 1, 1))
+    shift = np.square(mean - target.mean).sum() + np.square(centred).sum() + np.trace(target.covariance)
+    return max(0.0, float(shift) - 2 * _nuclear_norm(centred @ target_root))
 
 
 def _root(covariance: Array) -> Array:
+    """R (dim, rank) with R Rᵀ = C."""
     values, vectors = np.linalg.eigh(covariance)
     rounding = len(values) * np.finfo(np.float64).eps * values[-1]  # below it the sign itself is chance
-    return (vectors * np.sqrt(np.where(values > rounding, values, 0.0))) @ vectors.T
+    kept = values > rounding
+    return vectors[:, kept] * np.sqrt(values[kept])
 
 
 def _nuclear_norm(matrix: Array) -> float:
-    return float(np.linalg.svd(matrix, compute_uv=False).sum())
+    return float(np.linalg.svd(matrix, compute_uv=False).sum()) if matrix.size else 0.0
 
 
 def _line_at_zero(x: Array, y: Array) -> tuple[float, float]:

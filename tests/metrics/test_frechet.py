@@ -74,6 +74,7 @@ def test_infinity_takes_the_bias_of_few_items_away():
     assert result.r_squared > 0.8 and result.sizes[-1] == 600 and result.distances[-1] == pytest.approx(biased)
     assert result == frechet_audio_distance_infinity(generated, reference, smallest=60, seed=1)
     assert result != frechet_audio_distance_infinity(generated, reference, smallest=60, seed=2)
+    assert result == frechet_audio_distance_infinity(generated[rng.permutation(600)], reference, smallest=60, seed=1)
 
 
 def test_each_items_distance_is_that_of_its_frames():
