@@ -1,6 +1,6 @@
 """Every bridge over the modality gap beside the supervised bound, on the held-out clips of a manifest, in one table.
 
-    python benchmarks/captioning.py MANIFEST --text FILE [FILE …] [--labels FILE] [--runs runs/captioning]
+    python benchmarks/bridges.py MANIFEST --text FILE [FILE …] [--labels FILE] [--runs runs/captioning]
 
 Trains the recipe of each method where `--runs` does not hold it yet (the text of all is the same: the manifest's
 training captions, half of it, and `--text`; the memory holds the former), captions the held-out clips, and prints what
