@@ -58,6 +58,8 @@ def _say_settings(report: Report) -> None:
 
     for name, value in report.settings.items():
         say(f"{name}: {wording.setting(value)}")
+    if report.command:
+        say(f"command: {report.command}")
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     amount = [wording.count(len(report.clips), "clip")] if report.clips else []
     took = [f"{report.seconds:.1f} s"] if report.seconds else []

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from clapgen.audio import read_audio
 from clapgen.errors import ClapgenError
+from clapgen.evaluation.entailment import evaluate_entailment
 from clapgen.evaluation.generation import take_labels
+from clapgen.evaluation.made_items import embed_items
 from clapgen.evaluation.material import waveform_facts
-from clapgen.evaluation.report import Confusion, Figure, Report, Row
-from clapgen.evaluation.setup import Setup, rows_of, skipped
-from clapgen.evaluation.sounds import Sound, read_sounds
-from clapgen.evaluation.tables import TableRow, read_table
-from clapgen.file_identity import worker_count
-from clapgen.metrics.clap_score import paired_cosines
+from clapgen.evaluation.report import Confusion, Figure, Report, Row, Skipped
+from clapgen.evaluation.setup import Setup, content_hash, rows_of, skipped
+from clapgen.evaluation.sounds import read_sounds
+from clapgen.evaluation.tables import read_table
 from clapgen.metrics.composition import CHANCE, CompositionScores, composition_scores, composition_similarity
-from clapgen.metrics.composition_items import CompositionItem, order_items, overlap_items
-from clapgen.metrics.entailment import LABELS, audio_entailment, fit_thresholds
+from clapgen.metrics.composition_items import order_items, overlap_items
 
 NAMES = {
     "text": "text score",
@@ -31,13 +27,7 @@ NAMES = {
     "group": "group score",
     "accuracy": "accuracy",
 }
-ITEMS_PER_BATCH = 16
 PAIR_COLUMNS = {name: (name,) for name in ("audio_0", "caption_0", "audio_1", "caption_1")}
-ENTAILMENT_COLUMNS = {
-    "path": ("path", "file_name", "file", "audio"),
-    "text": ("hypothesis", "text", "caption"),
-    "label": ("label",),
-}
 
 
 @dataclass
@@ -47,7 +37,8 @@ class _Parts:
     figures: list[Figure]
     clips: list[Row]
     settings: dict[str, Any]
-    skipped: list[Any]
+    skipped: list[Skipped] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     confusion: Confusion | None = None
 
 
@@ -80,20 +71,31 @@ def evaluate_composition(
         raise ClapgenError("nothing to evaluate; give a manifest of labelled clips, --pairs or --entailment.")
     if (entailment is None) != (entailment_dev is None):
         raise ClapgenError("--entailment and --entailment-dev belong together: thresholds are fitted on the second.")
-    parts = _Parts([], [], setup.text_model(), [])
+    if manifest is None and (split is not None or label_field != "labels"):
+        raise ClapgenError("--split and --label-field choose among the clips of a manifest; give one.")
+    parts = _Parts([], [], setup.text_model())
     if pairs is not None:
         _given_pairs(Path(pairs), setup, parts)
     if manifest is not None:
         _made_items(manifest, setup, parts, label_field, split, items)
     if entailment is not None and entailment_dev is not None:
-        _entailment(Path(entailment), Path(entailment_dev), setup, parts)
+        part = evaluate_entailment(Path(entailment), Path(entailment_dev), setup)
+        parts.figures += part.figures
+        parts.clips += part.clips
+        parts.confusion = part.confusion
+        parts.warnings += part.warnings
+        parts.skipped += skipped(*part.embedded)
+        parts.settings["entailment thresholds"] = part.thresholds
+        parts.settings["content of entailment pairs"] = content_hash(part.embedded[1])
     parts.settings["seed"] = setup.seed
+    columns = dict.fromkeys(column for row in parts.clips for column in row)
     return setup.report(
         "composition",
         "Composition: order, overlap and entailment of sounds",
         parts.figures,
-        clips=parts.clips,
+        clips=[{column: row.get(column) for column in columns} for row in parts.clips],
         settings=parts.settings,
+        warnings=parts.warnings,
         skipped=parts.skipped,
         confusion=parts.confusion,
     )
@@ -118,6 +120,7 @@ def _given_pairs(path: Path, setup: Setup, parts: _Parts) -> None:
     captions = [(row.cells["caption_0"], row.cells["caption_1"]) for row in kept]
     parts.clips += _rows("pairs", sounds, captions, scores, similarity)
     parts.skipped += skipped(embedded)
+    parts.settings["content of pairs"] = content_hash(embedded)
 
 
 def _made_items(
@@ -133,9 +136,11 @@ def _made_items(
         )
     # embedded to know what can be read and heard: other evaluations of the same clips have done it already
     readable = setup.embed([sound.path for sound in single], "Reading", inspect=waveform_facts)
-    audible = {path for path, facts in zip(readable.paths, readable.facts, strict=True) if not facts["defect"]}
-    loud = [sound for sound in single if sound.path in audible]
-    labels = [sound.labels[0] for sound in loud]
+    label_of = {sound.path: sound.labels[0] for sound in single}
+    defects = [facts["defect"] for facts in readable.facts]
+    unheard = [Skipped(str(path), f"is {why}") for path, why in zip(readable.paths, defects, strict=True) if why]
+    loud = [index for index, defect in enumerate(defects) if defect is None]
+    labels = [label_of[readable.paths[index]] for index in loud]
     seed = setup.seed
     kinds = {
         "order": order_items(labels, count, seed=seed),
@@ -144,34 +149,20 @@ def _made_items(
     }
     seconds = _window_seconds(setup)
     for kind, items in kinds.items():
-        similarity = _similarity(items, loud, setup, kind, seconds)
+        # numbered among all that were read, of which those that sound are drawn
+        items = [replace(item, clips=tuple(loud[clip] for clip in item.clips)) for item in items]
+        captions = [item.captions for item in items]
+        audio = embed_items(items, readable, setup, kind, seconds)
+        text = setup.embed_texts([caption for pair in captions for caption in pair])
+        similarity = composition_similarity(audio, text)
         scores = composition_scores(similarity, seed=seed)
         parts.figures += _figures(kind, scores)
-        made_of = [[loud[clip].path for clip in item.clips] for item in items]
-        parts.clips += _rows(kind, made_of, [item.captions for item in items], scores, similarity)
+        made_of = [[readable.paths[clip] for clip in item.clips] for item in items]
+        parts.clips += _rows(kind, made_of, captions, scores, similarity)
     parts.settings["items"] = f"{count} of each kind from {len(loud)} clips of {len(set(labels))} classes"
     parts.settings["length of an item"] = f"{seconds:g} s, the model's window"
-    parts.skipped += skipped(readable)
-
-
-def _similarity(
-    items: Sequence[CompositionItem], sounds: Sequence[Sound], setup: Setup, what: str, seconds: float
-) -> np.ndarray:
-    rate = setup.clap.sample_rate
-    tables = []
-    with setup.progress(len(items), f"Making {what}") as advance, ThreadPoolExecutor(worker_count()) as pool:
-
-        def make(item: CompositionItem) -> tuple[np.ndarray, np.ndarray]:
-            return item.waveforms([read_audio(sounds[index].path, rate)[0] for index in item.clips], rate, seconds)
-
-        for start in range(0, len(items), ITEMS_PER_BATCH):
-            batch = items[start : start + ITEMS_PER_BATCH]
-            made = [waveform for pair in pool.map(make, batch) for waveform in pair]
-            with torch.no_grad():
-                tables.append(setup.clap.embed_audio(made, rate).float().cpu().numpy())
-            advance(len(batch))
-    text = setup.embed_texts([caption for item in items for caption in item.captions])
-    return composition_similarity(np.concatenate(tables), text)
+    parts.settings["content of clips"] = content_hash(readable)
+    parts.skipped += skipped(readable) + unheard
 
 
 def _window_seconds(setup: Setup) -> float:
@@ -217,33 +208,3 @@ def _rows(
         }
         for files, (first, second), margin, correct in zip(sounds, captions, margins, scores.correct, strict=True)
     ]
-
-
-def _entailment(path: Path, dev: Path, setup: Setup, parts: _Parts) -> None:
-    cosines, labels = _judged(dev, setup, parts)
-    thresholds = fit_thresholds(cosines, labels)
-    cosines, labels = _judged(path, setup, parts)
-    found = audio_entailment(cosines, labels, thresholds, seed=setup.seed)
-    note = f"always the commonest label reaches {found.majority:.3f}"
-    parts.figures.append(Figure("entailment: accuracy", found.accuracy, found.n, found.interval, "0 to 1", True, note))
-    parts.figures.append(Figure("entailment: macro F1", found.macro_f1, found.n, None, "0 to 1", True))
-    parts.figures += [
-        Figure(f"entailment: F1 of {label}", value, found.n, None, "0 to 1", True) for label, value in found.f1.items()
-    ]
-    parts.confusion = Confusion(list(LABELS), found.confusion.tolist())
-    parts.settings["entailment thresholds"] = (
-        f"contradiction below {thresholds.low:.4f}, entailment from {thresholds.high:.4f} on; fitted for macro F1 on "
-        f"{thresholds.n} pairs of {dev}, where they reach {thresholds.score:.3f}"
-    )
-
-
-def _judged(path: Path, setup: Setup, parts: _Parts) -> tuple[np.ndarray, list[str]]:
-    rows: list[TableRow] = read_table(path, ENTAILMENT_COLUMNS)
-    files = [row.path("path", path.parent) for row in rows]
-    embedded = setup.embed(list(dict.fromkeys(files)), "Embedding")
-    at = rows_of(embedded)
-    kept = [(row, file) for row, file in zip(rows, files, strict=True) if file in at]
-    audio = embedded.embeddings[[at[file] for _, file in kept]]
-    cosines = paired_cosines(audio, setup.embed_texts([row.cells["text"] for row, _ in kept]))
-    parts.skipped += skipped(embedded)
-    return cosines, [row.cells["label"].lower() for row, _ in kept]

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from clapgen.embedders import Embedder
 from clapgen.embedding_cache import Array, embed_frames
@@ -27,11 +28,19 @@ SIMILAR = 0.90
 
 
 def distance_figures(
-    material: Material, made: Array, real: Array, settings: dict[str, Any], nearest_k: int = 5
+    material: Material,
+    made: Array,
+    real: Array,
+    sounding: npt.NDArray[np.bool_],
+    settings: dict[str, Any],
+    nearest_k: int = 5,
 ) -> list[Figure]:
-    """FAD, FAD-inf, KAD, precision, recall, density and coverage of (n, dim) against (m, dim)."""
+    """FAD, FAD-inf, KAD, precision, recall, density and coverage of (n, dim) against (m, dim).
+
+    `sounding` (n,) is false of what is silent, constant or white noise.
+    """
     n, seed = len(made), material.setup.seed
-    if min(n, len(real)) <= made.shape[1]:
+    if 2 <= min(n, len(real)) <= made.shape[1]:
         material.warnings.append(
             f"FAD of {n} generated and {len(real)} reference clips in {made.shape[1]} dimensions is biased upwards; "
             "compare it only with figures of the same counts, or by FAD-inf and KAD."
@@ -55,17 +64,29 @@ def distance_figures(
         measured("FAD-inf", n, infinity, higher_is_better=False),
         measured("KAD", n, kernel, higher_is_better=False),
     ]
-    about: dict[str, Any] = {"scale": "0 to 1", "higher_is_better": True, "note": f"k = {nearest_k}, {versus}"}
+    return figures + _manifold_figures(made, real, sounding, nearest_k)
+
+
+def _manifold_figures(made: Array, real: Array, sounding: npt.NDArray[np.bool_], nearest_k: int) -> list[Figure]:
+    """Silence lies within the ball of any reference that has no near neighbour: it is outside of all by decree."""
+    note = f"k = {nearest_k}, against {len(real)} references"
+    if not sounding.all():
+        note += f"; the {len(sounding) - sounding.sum()} silent, constant or noise count as outside"
+    about: dict[str, Any] = {"scale": "0 to 1", "higher_is_better": True, "note": note}
     shares: dict[str, float] = {}
 
     def share(name: str) -> float:
+        if not sounding.any() and len(made) > nearest_k:
+            return 0.0
         if not shares:
-            shares.update(vars(precision_recall_density_coverage(made, real, nearest_k=nearest_k)))
-        return shares[name]
+            shares.update(vars(precision_recall_density_coverage(made[sounding], real, nearest_k=nearest_k)))
+        of_generated = name in ("precision", "density")
+        return shares[name] * (float(sounding.mean()) if of_generated else 1.0)
 
+    figures = []
     for name in ("precision", "recall", "density", "coverage"):
         scale = {"scale": "0 or more"} if name == "density" else {}
-        figures.append(measured(name.capitalize(), n, partial(share, name), **{**about, **scale}))
+        figures.append(measured(name.capitalize(), len(made), partial(share, name), **{**about, **scale}))
     return figures
 
 
@@ -137,7 +158,7 @@ def novelty_figures(material: Material, training: SoundSet | None) -> list[Figur
 def floor_warnings(material: Material) -> list[str]:
     """What is silent, constant, noise, all one or copied, as sentences."""
     generated = material.generated
-    defects = [facts["defect"] for facts in generated.embedded.facts]
+    defects = generated.defects
     material.fill("defect", range(len(defects)), [defect or "" for defect in defects])
     reference = None if material.reference is None else material.reference.embeddings
     floors = [*waveform_floors(defects), *embedding_floors(generated.embeddings, reference)]

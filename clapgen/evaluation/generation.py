@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from clapgen.embedders import Embedder
+from clapgen.embedding_cache import Embedded
 from clapgen.errors import ClapgenError, nearest
 from clapgen.evaluation.alignment import alignment_figures
 from clapgen.evaluation.distances import (
@@ -16,7 +19,7 @@ from clapgen.evaluation.distances import (
     novelty_figures,
     per_clip_distance,
 )
-from clapgen.evaluation.material import Material, SoundSet, gather, load_set
+from clapgen.evaluation.material import Material, SoundSet, gather, load_training
 from clapgen.evaluation.posteriors import KL, posterior_figures, posterior_labels
 from clapgen.evaluation.report import Report
 from clapgen.evaluation.setup import Setup, describe, skipped
@@ -45,7 +48,8 @@ def evaluate_generation(
         generated: a folder, a manifest or a file of generated sounds.
         reference: a folder or manifest of real sounds; those of `split` if it names splits.
         prompts: see `attach_prompts`; without it, sidecars of `clapgen generate` and captions of a manifest.
-        training: a folder or manifest of what the generator was trained on, to look for copies.
+        training: a folder or manifest of what the generator was trained on, to look for copies; of a manifest with a
+            split "train" only that one.
         labels: what the zero-shot posterior knows; else the labels of prompts and references, else ESC-50's.
         template: the sentence that a label is put into.
         label_field: key of the manifest that holds a clip's class, instead of "labels".
@@ -56,6 +60,9 @@ def evaluate_generation(
     Raises:
         ClapgenError: what was given cannot be used; nothing could be read; strict, and anything is amiss.
     """
+    if reference is None and (split or per_clip_fad):
+        option = "--split chooses among" if split else "--per-clip-fad is a distance to"
+        raise ClapgenError(f"{option} the sounds of --reference; give one.")
     made = read_sounds(generated)
     real = None if reference is None else read_sounds(reference, split)
     take_labels([*made, *(real or [])], label_field)
@@ -66,11 +73,11 @@ def evaluate_generation(
         attach_sidecars(made)
     material = gather(made, real, setup)
     material.warnings[:0] = warnings
-    learned = (
-        None if training is None else load_set(read_sounds(training), "Embedding training clips", setup, material.rates)
-    )
+    learned = None if training is None else load_training(training, material)
     names, origin = posterior_labels(material, labels)
     settings = _settings(material, embedder or setup.clap, names, origin, template)
+    if learned is not None:
+        settings["training clips"] = learned.summary
     figures = alignment_figures(material)
     figures += _distribution(material, embedder, settings, nearest_k, per_clip_fad)
     figures += posterior_figures(material, names, template)
@@ -99,9 +106,9 @@ def take_labels(sounds: Sequence[Sound], field: str | None) -> None:
     if field is None or field == "labels":
         return
     keys = {key for sound in sounds for key in sound.extra}
-    if keys and field not in keys:
+    if field not in keys:
         raise ClapgenError(
-            f"no clip of the manifest has '{field}'.{nearest(field, keys)} Name the key that holds the class with "
+            f"no clip of a manifest has '{field}'.{nearest(field, keys)} Name the key that holds the class with "
             "--label-field."
         )
     for sound in sounds:
@@ -116,27 +123,26 @@ def _distribution(
     material: Material, embedder: Embedder | None, settings: dict[str, Any], nearest_k: int, per_clip_fad: bool
 ) -> list[Any]:
     """Distances and diversity on the embedder's own embeddings."""
-    sets: list[SoundSet | None] = [material.generated, material.reference]
-    tables = [None if each is None else each.embeddings for each in sets]
-    if embedder is not None:
-        tables = [
-            None
-            if each is None
-            else material.setup.embed(
-                each.paths, f"Embedding {what} by {embedder.name}", embedder, material.rates.band_limit
-            ).embeddings
-            for each, what in zip(sets, ("generated", "references"), strict=True)
-        ]
-    made, real = tables
-    assert made is not None
-    if real is None:
-        if per_clip_fad:
-            raise ClapgenError("--per-clip-fad needs --reference: it is a distance to real sounds.")
-        return diversity_figures(made, None)
-    figures = distance_figures(material, made, real, settings, nearest_k)
+    made = _embedded_by(embedder, material.generated, "generated", material)
+    if material.reference is None:
+        return diversity_figures(made.embeddings, None)
+    real = _embedded_by(embedder, material.reference, "references", material)
+    defects = dict(zip(material.generated.paths, material.generated.defects, strict=True))
+    sounding = np.array([defects[path] is None for path in made.paths])
+    figures = distance_figures(material, made.embeddings, real.embeddings, sounding, settings, nearest_k)
     if per_clip_fad:
         figures += per_clip_distance(material, embedder or material.setup.clap)
-    return figures + diversity_figures(made, real)
+    return figures + diversity_figures(made.embeddings, real.embeddings)
+
+
+def _embedded_by(embedder: Embedder | None, sounds: SoundSet, what: str, material: Material) -> Embedded:
+    """By another embedder than the CLAP, if one is given; what is too short for it is told as skipped."""
+    if embedder is None:
+        return sounds.embedded
+    label = f"Embedding {what} by {embedder.name}"
+    embedded = material.setup.embed(sounds.paths, label, embedder, material.rates.band_limit)
+    material.skipped += skipped(embedded)
+    return embedded
 
 
 def _settings(
@@ -145,6 +151,8 @@ def _settings(
     settings = material.setup.text_model()
     if embedder is not material.setup.clap:
         settings["distances by"] = "; ".join(str(value) for value in describe(embedder).values())
+    sets = {"generated": material.generated, "reference": material.reference}
+    settings["content"] = {name: each.summary for name, each in sets.items() if each is not None}
     settings["sample rates"] = material.rates.summary
     limit = material.rates.band_limit
     settings["band limit"] = "none" if limit is None else f"{limit} Hz, both sets"

@@ -12,12 +12,13 @@ import numpy as np
 from clapgen.embedding_cache import Array, Embedded
 from clapgen.evaluation.rates import RatePolicy, rate_policy
 from clapgen.evaluation.report import Skipped
-from clapgen.evaluation.setup import Setup, rows_of, skipped
-from clapgen.evaluation.sounds import Sound, pair_sounds
+from clapgen.evaluation.setup import Setup, content_hash, rows_of, skipped
+from clapgen.evaluation.sounds import Sound, pair_sounds, read_sounds
 from clapgen.file_identity import identify_files
-from clapgen.metrics.floors import waveform_defect
+from clapgen.metrics.floors import Defect, waveform_defect
 
 MOST_NAMED = 5
+TRAINING_SPLIT = "train"
 
 
 @dataclass
@@ -35,6 +36,16 @@ class SoundSet:
     def embeddings(self) -> Array:
         """(n, dim) float32."""
         return self.embedded.embeddings
+
+    @property
+    def defects(self) -> list[Defect | None]:
+        """What is wrong with each waveform; only of a set that was inspected by `waveform_facts`."""
+        return [facts["defect"] for facts in self.embedded.facts]
+
+    @property
+    def summary(self) -> str:
+        """How many, and a hash of their contents: of two reports it says whether they are about the same files."""
+        return content_hash(self.embedded)
 
     def __len__(self) -> int:
         return len(self.sounds)
@@ -72,6 +83,33 @@ def load_set(sounds: Sequence[Sound], what: str, setup: Setup, rates: RatePolicy
     embedded = setup.embed([sound.path for sound in sounds], what, band_limit=rates.band_limit, inspect=inspect)
     rows = rows_of(embedded)
     return SoundSet([sound for sound in sounds if sound.path in rows], embedded)
+
+
+def load_training(source: str | Path, material: Material) -> SoundSet:
+    """What the generator learned from: of a manifest that has a split "train" only that one, or held-out clips that
+    are references too would look like copies of it.
+    """
+    sounds = read_sounds(source)
+    if any(sound.split == TRAINING_SPLIT for sound in sounds):
+        sounds = [sound for sound in sounds if sound.split == TRAINING_SPLIT]
+    learned = load_set(sounds, "Embedding training clips", material.setup, material.rates)
+    heard = material.rates.band_limit or material.setup.clap.sample_rate
+    files, _ = identify_files(learned.paths, material.setup.cache)
+    low = sum(file.sample_rate < heard for file in files)
+    if low:
+        material.warnings.append(
+            f"{low} of {len(files)} training clips have fewer than the {heard} Hz at which generations are heard: "
+            "copies of them may go unnoticed."
+        )
+    if material.reference is not None:
+        known = set(learned.embedded.digests)
+        shared = sum(digest in known for digest in material.reference.embedded.digests)
+        if shared:
+            material.warnings.append(
+                f"{shared} of {len(material.reference)} references are byte for byte among the training clips: a "
+                "generator that learned them by heart would be near them."
+            )
+    return learned
 
 
 def waveform_facts(waveform: Array, sample_rate: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from clapgen.embedding_cache import Array
+from clapgen.errors import ClapgenError
 from clapgen.evaluation.material import Material
 from clapgen.evaluation.report import Figure
 from clapgen.evaluation.setup import Setup, measured
@@ -37,7 +38,7 @@ def posterior_figures(material: Material, labels: Sequence[str], template: str =
         measured(
             "Inception score",
             len(generated),
-            lambda: inception_score(made),
+            lambda: _inception_score(made),
             scale=f"1 to {len(labels)}",
             higher_is_better=True,
             note="of the zero-shot posterior, over all clips at once",
@@ -47,6 +48,12 @@ def posterior_figures(material: Material, labels: Sequence[str], template: str =
         real = posteriors(material.setup, material.reference.embeddings, prompts)
         figures += _divergences(material, real, made)
     return figures + _accuracy(material, labels, prompts)
+
+
+def _inception_score(posteriors: np.ndarray) -> float:
+    if len(posteriors) < 2:
+        raise ClapgenError("There is 1 generated clip: this measure needs at least 2, it is 1 for any one.")
+    return inception_score(posteriors)
 
 
 def posterior_labels(material: Material, given: Sequence[str] | None) -> tuple[list[str], str]:

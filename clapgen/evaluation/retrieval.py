@@ -10,7 +10,7 @@ import numpy as np
 from clapgen.embedding_cache import Array
 from clapgen.errors import ClapgenError
 from clapgen.evaluation.report import Figure, Report
-from clapgen.evaluation.setup import Setup, measured, rows_of, skipped
+from clapgen.evaluation.setup import Setup, content_hash, measured, rows_of, skipped
 from clapgen.evaluation.sounds import Sound, read_sounds
 from clapgen.evaluation.tables import read_table
 from clapgen.metrics.clap_score import bootstrap_interval
@@ -56,6 +56,7 @@ def evaluate_retrieval(
         "draw counts as wrong"
     )
     settings["N"] = f"{len(kept)} clips, {len(captions)} captions" + (f", split {split}" if split else "")
+    settings["content"] = content_hash(embedded)
     settings["seed"] = setup.seed
     if paraphrases is not None:
         more, warnings = _paraphrased(paraphrases, setup, embedded.embeddings, captions, owners)
@@ -140,7 +141,7 @@ def _paraphrased(
         for name in SHOWN_DROPS:
             key = f"{way.replace(' ', '_')}/{name}"
             label, rank = f"{way} {name.replace('_', ' ')}", name.endswith("rank")
-            note = f"{before[key]:.4g} in the captions' own words; loses {found.drops[key]:.4g}"
+            note = f"{before[key]:.4g} in the captions' own words; loses {found.drops[key] + 0.0:.4g}"
             scale = "1 or more" if rank else "0 to 1"
             figures.append(Figure(f"{label}, paraphrased", after[key], n, None, scale, not rank, note))
     return figures, warnings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -140,6 +141,12 @@ def skipped(*embedded: Embedded) -> list[Skipped]:
     """What could not be read, as a report lists it."""
     reasons = {path: reason for each in embedded for path, reason in each.skipped}
     return [Skipped(str(path), reason) for path, reason in reasons.items()]
+
+
+def content_hash(embedded: Embedded) -> str:
+    """How many files, and the hash of their contents in any order; copies count."""
+    digest = hashlib.sha256("".join(sorted(embedded.digests)).encode()).hexdigest()
+    return f"{len(embedded.paths)} files, {digest[:12]}"
 
 
 def measured(name: str, n: int, measure: Callable[[], Figure | float], **about: Any) -> Figure:

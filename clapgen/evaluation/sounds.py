@@ -30,6 +30,7 @@ class Sound:
     captions: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     reference: str | None = None
+    split: str | None = None
     extra: dict[str, object] = field(default_factory=dict)
 
     @property
@@ -42,7 +43,7 @@ def read_sounds(source: str | Path, split: str | None = None) -> list[Sound]:
     """The sounds of a folder, of a manifest (.jsonl, those of `split` if given), or one file.
 
     Raises:
-        ClapgenError: nothing there, nothing of that split, or a file that is listed twice.
+        ClapgenError: nothing there, nothing of that split (which only a manifest has), or a file that is listed twice.
     """
     source = Path(source)
     if source.suffix.lower() in MANIFEST_SUFFIXES and not source.is_dir():
@@ -52,11 +53,20 @@ def read_sounds(source: str | Path, split: str | None = None) -> list[Sound]:
             splits = ", ".join(sorted({str(clip.split) for clip in clips}))
             raise ClapgenError(f"{source} has no clips of split '{split}'; its splits are {splits}.")
         sounds = [
-            Sound(clip.path, _name(clip.path, source.parent), clip.captions, clip.labels, extra=dict(clip.extra))
+            Sound(
+                clip.path,
+                _name(clip.path, source.parent),
+                clip.captions,
+                clip.labels,
+                split=clip.split,
+                extra=dict(clip.extra),
+            )
             for clip in chosen
         ]
         _refuse_repeated([str(sound.path) for sound in sounds], f"{source} lists", "once")
         return sounds
+    if split is not None:
+        raise ClapgenError(f"--split {split}: {source} is no manifest (.jsonl), and so has no splits.")
     folder = source if source.is_dir() else source.parent
     return [Sound(path, _name(path, folder)) for path in find_audio([source])]
 

@@ -13,7 +13,7 @@ from clapgen.errors import ClapgenError, nearest
 from clapgen.esc50 import read_esc50
 from clapgen.evaluation.generation import take_labels
 from clapgen.evaluation.report import Confusion, Figure, Report, Skipped
-from clapgen.evaluation.setup import Setup, rows_of, skipped
+from clapgen.evaluation.setup import Setup, content_hash, rows_of, skipped
 from clapgen.evaluation.sounds import Sound, read_sounds
 from clapgen.metrics.multi_label import multi_label_average_precision
 from clapgen.metrics.zero_shot import DEFAULT_TEMPLATE, prompt_embeddings, zero_shot
@@ -44,13 +44,19 @@ def evaluate_zero_shot(
         ClapgenError: no labels, an unknown label, nothing that can be read; strict, and a file cannot be read.
     """
     sounds, missing = _labelled(Path(source), label_field, split)
+    warnings = []
+    if missing:
+        warning = f"{len(missing)} files that meta/esc50.csv names are not in audio/, the first is {missing[0]}."
+        warnings.append(setup.differ(warning, "Complete the folder."))
     embedded = setup.embed([sound.path for sound in sounds], "Embedding")
     rows = rows_of(embedded)
     kept = [sound for sound in sounds if sound.path in rows]
     names = _names(kept, labels)
     prompts = prompt_embeddings(lambda texts: setup.embed_texts(texts), names, templates)
     settings = setup.text_model()
-    settings["classes"] = f"{len(names)}, by '{label_field}'" + (f", split {split}" if split else "")
+    by = "the category of ESC-50" if Path(source).is_dir() else f"'{label_field}'"
+    settings["classes"] = f"{len(names)}, by {by}" + (f", split {split}" if split else "")
+    settings["content"] = content_hash(embedded)
     settings["templates"] = list(templates)
     settings["seed"] = setup.seed
     several = any(len(sound.labels) > 1 for sound in kept)
@@ -64,6 +70,7 @@ def evaluate_zero_shot(
         "zero-shot",
         f"Zero-shot {what}: {len(kept)} clips, {len(names)} {'labels' if several else 'classes'}",
         settings=settings,
+        warnings=warnings,
         skipped=skipped(embedded) + [Skipped(name, "named in meta/esc50.csv, not in audio/") for name in missing],
         lower_is_better=["rank"],
         **parts,
@@ -73,6 +80,8 @@ def evaluate_zero_shot(
 def _labelled(source: Path, label_field: str, split: str | None) -> tuple[list[Sound], list[str]]:
     missing: list[str] = []
     if source.is_dir():
+        if label_field != "labels":
+            raise ClapgenError(f"--label-field {label_field}: {source} is no manifest; ESC-50 has its own classes.")
         clips, missing = read_esc50(source)
         sounds = [
             Sound(c.path, c.path.stem, labels=c.labels, extra=dict(c.extra)) for c in clips if split in (None, c.split)

@@ -96,8 +96,11 @@ def clap_score_bounds(
         ClapgenError: as `paired_cosines` and `derangement`.
     """
     cosines = paired_cosines(audio, text)
-    order = derangement(len(cosines), groups=groups, seed=seed)
-    shuffled = paired_cosines(audio, unit_length(text, "text embeddings")[order])
+    sounds, sentences = unit_length(audio, "audio embeddings"), unit_length(text, "text embeddings")
+    first = np.lexsort(np.hstack([sounds, sentences]).T)  # the floor must not hang on the order of the clips
+    names = None if groups is None else [groups[index] for index in first]
+    order = first[derangement(len(cosines), groups=names, seed=seed)]
+    shuffled = paired_cosines(sounds[first], sentences[order])
     return ClapScoreBounds(_summary(cosines, 0.95, 2000, seed), _summary(shuffled, 0.95, 2000, seed))
 
 

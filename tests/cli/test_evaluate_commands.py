@@ -16,6 +16,7 @@ from clapgen.audio import read_audio
 from clapgen.clap import Clap
 from clapgen.metrics.captions import caption_scores
 from clapgen.metrics.composition import composition_scores, composition_similarity
+from clapgen.metrics.composition_items import CompositionItem
 from clapgen.metrics.retrieval import retrieval
 from clapgen.metrics.robustness import paraphrase_robustness
 from clapgen.metrics.zero_shot import prompt_embeddings, zero_shot
@@ -160,6 +161,9 @@ def test_esc50_has_a_figure_a_fold(evaluate: Command, manifest: Path) -> None:
     assert found["mean accuracy of folds"]["value"] == pytest.approx(np.mean([fold["value"] for fold in folds]))
     assert [item["path"] for item in result.json[0]["skipped"]] == ["12.wav"]
     assert_one_line(evaluate("zero-shot", "esc/audio"), "not ESC-50")
+    assert "ESC-50" in result.json[0]["settings"]["classes"]
+    assert_one_line(evaluate("zero-shot", "esc", "--label-field", "class"), "--label-field", "esc")
+    assert_one_line(evaluate("zero-shot", "esc", "--strict"), "12.wav")
 
 
 def test_zero_shot_needs_classes(evaluate: Command, manifest: Path) -> None:
@@ -242,6 +246,30 @@ def test_tests_of_order_and_overlap_are_made_of_any_labelled_clips(evaluate: Com
     assert [clip["caption"] for clip in other] != [clip["caption"] for clip in first.json[0]["clips"]]
 
 
+def test_sounds_made_for_composition_are_kept(
+    evaluate: Command, clapgen: Command, manifest: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("compose", manifest, "--items", 6, "--json")
+    first = evaluate(*arguments).json[0]
+    fresh = clapgen("evaluate", *arguments, "--model", model, "--no-cache").json[0]
+    monkeypatch.setattr(CompositionItem, "waveforms", None)
+    assert evaluate(*arguments).json[0]["clips"] == first["clips"]
+    for kept, made in zip(first["clips"], fresh["clips"], strict=True):
+        assert kept["caption"] == made["caption"]
+        assert kept["margin"] == pytest.approx(made["margin"], abs=1e-6)
+
+
+def test_silent_clips_are_not_composed_and_named(evaluate: Command, manifest: Path) -> None:
+    soundfile.write("audio/3.wav", np.zeros(SAMPLE_RATE), SAMPLE_RATE)
+    [report] = evaluate("compose", manifest, "--items", 6, "--json").json
+    [skipped] = report["skipped"]
+    assert Path(skipped["path"]).name == "3.wav"
+    assert skipped["reason"] == "is silent"
+    used = {Path(str(clip[column])).stem for clip in report["clips"] for column in ("path", "second sound")}
+    assert used
+    assert used <= {str(index) for index in range(12) if index != 3}
+
+
 def test_entailment_is_judged_by_thresholds_of_other_pairs(evaluate: Command, manifest: Path) -> None:
     labels = ("entailment", "neutral", "contradiction")
     columns = ["path", "hypothesis", "label"]
@@ -255,10 +283,18 @@ def test_entailment_is_judged_by_thresholds_of_other_pairs(evaluate: Command, ma
     assert counts.sum() == 6
     assert found["entailment: accuracy"]["value"] == pytest.approx(np.trace(counts) / 6)
     assert "dev.csv" in result.json[0]["settings"]["entailment thresholds"]
+    assert result.json[0]["warnings"] == []
+    clips = result.json[0]["clips"]
+    assert [clip["label"] for clip in clips] == [labels[i % 3] for i in range(6)]
+    assert sum(clip["margin"] >= 0 for clip in clips) == np.trace(counts)
+    own = ("compose", "--entailment", "dev.csv", "--entailment-dev", "dev.csv")
+    assert "6 of 6 pairs of dev.csv are among those" in evaluate(*own, "--json").json[0]["warnings"][0]
+    assert_one_line(evaluate(*own, "--strict"), "dev.csv")
 
 
 def test_compositions_that_cannot_be_made(evaluate: Command, manifest: Path) -> None:
     assert_one_line(evaluate("compose"), "nothing to evaluate")
+    assert_one_line(evaluate("compose", "--pairs", "pairs.csv", "--split", "val"), "--split")
     assert_one_line(evaluate("compose", "--entailment", "test.csv"), "--entailment-dev")
     assert_one_line(evaluate("compose", manifest, "--label-field", "nothing"), "'nothing'")
     table("pairs.csv", ["audio_0", "caption_0", "audio_1", "captoin_1"], [["audio/0.wav", "a", "audio/1.wav", "b"]])

@@ -18,6 +18,7 @@ from clapgen.clap import Clap
 from clapgen.metrics.clap_score import clap_score
 from clapgen.metrics.frechet import frechet_audio_distance
 from clapgen.metrics.kernel import kernel_audio_distance
+from clapgen.metrics.manifold import precision_recall_density_coverage
 
 Command = Callable[..., Result]
 PROMPTS = ("rain on a tin roof", "a dog barks twice", "wind in the trees", "church bells")
@@ -109,6 +110,7 @@ def test_files_on_the_side(evaluate: Command, sounds: Path) -> None:
     assert result.code == 0, result
     assert "CLAP score, text–audio" in result.out
     assert "window policy" in result.out
+    assert "command: clapgen " in result.out
     assert names(Path("out")) == ["report.html"]
     assert len(Path("clips.csv").read_text().splitlines()) == 9
     assert_one_line(evaluate(*options), "out/report.html", "--force")
@@ -131,7 +133,7 @@ def test_one_clip_gives_what_one_clip_can_give(evaluate: Command, sounds: Path) 
     found = figures(evaluate("made/3.wav", "--reference", "real", "--prompts", "prompts.csv", "--json"))
     assert found["CLAP score, text–audio"]["value"] is not None
     assert found["CLAP score, text–audio"]["interval"] is None
-    for name in ("FAD", "FAD-inf", "KAD", "Precision", "Coverage", "Diversity"):
+    for name in ("FAD", "FAD-inf", "KAD", "Precision", "Coverage", "Diversity", "Inception score"):
         assert found[name]["value"] is None
         assert "at least" in found[name]["note"]
 
@@ -260,6 +262,34 @@ def test_what_cheats_is_said_to_cheat(evaluate: Command, sounds: Path, kind: str
     assert {clip["defect"] for clip in result.json[0]["clips"]} == {kind}
     if kind != "noise":
         assert "do not follow their prompts" in warnings(result)
+    for name in ("Precision", "Recall", "Density", "Coverage"):
+        assert figures(result)[name]["value"] == 0, name
+
+
+def test_silence_among_sounds_takes_its_share_of_precision(evaluate: Command, sounds: Path, model: Path) -> None:
+    for index in (6, 7):
+        soundfile.write(f"made/{index}.wav", np.zeros(2 * SAMPLE_RATE), SAMPLE_RATE)
+    found = figures(evaluate("made", "--reference", "real", "--nearest-k", 2, "--json"))
+    clap = Clap.from_pretrained(model)
+    made = embedded(clap, [Path(f"made/{index}.wav") for index in range(6)])
+    real = embedded(clap, [Path(f"real/{index}.flac") for index in range(8)])
+    expected = precision_recall_density_coverage(made, real, nearest_k=2)
+    assert found["Precision"]["value"] == pytest.approx(expected.precision * 6 / 8)
+    assert found["Density"]["value"] == pytest.approx(expected.density * 6 / 8)
+    assert found["Recall"]["value"] == pytest.approx(expected.recall)
+    assert "the 2 silent, constant or noise" in found["Coverage"]["note"]
+
+
+def test_nothing_hangs_on_the_order_of_files(evaluate: Command, sounds: Path) -> None:
+    rows = [{"path": f"made/{index}.wav", "captions": [PROMPTS[index % 4]]} for index in range(8)]
+    reports = []
+    for order in (rows, rows[::-1]):
+        Path("made.jsonl").write_text("".join(json.dumps(row) + "\n" for row in order))
+        reports.append(evaluate("made.jsonl", "--reference", "real", "--json").json[0])
+    first, second = ({figure["name"]: figure for figure in report["figures"]} for report in reports)
+    for name, figure in first.items():
+        assert figure["value"] == (None if figure["value"] is None else pytest.approx(second[name]["value"], abs=1e-6))
+    assert reports[0]["settings"]["content"] == reports[1]["settings"]["content"]
 
 
 def test_novelty_is_against_the_training_clips(evaluate: Command, sounds: Path) -> None:
@@ -271,6 +301,26 @@ def test_novelty_is_against_the_training_clips(evaluate: Command, sounds: Path) 
     assert clip["cosine to it (training clip)"] == pytest.approx(1)
     assert "2.wav – copy.wav" in warnings(result)
     assert figures(result)["Nearest training clip of the references"]["value"] == pytest.approx(1)
+    assert "8 of 8 references are byte for byte among the training clips" in warnings(result)
+
+
+def test_only_the_training_split_was_learned_from(evaluate: Command, sounds: Path) -> None:
+    lines = [{"path": f"real/{index}.flac", "split": "val" if index < 5 else "train"} for index in range(8)]
+    Path("clips.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = evaluate("made", "--reference", "clips.jsonl", "--split", "val", "--training", "clips.jsonl", "--json")
+    assert "byte for byte" not in warnings(result)
+    assert result.json[0]["settings"]["training clips"].startswith("3 files")
+    assert {clip["nearest training clip"][-6] for clip in result.json[0]["clips"]} <= {"5", "6", "7"}
+    for index in range(5, 8):
+        samples, _ = read_audio(Path(f"real/{index}.flac"), 4000)
+        soundfile.write(f"real/{index}.flac", samples, 4000)
+    assert "3 of 3 training clips have fewer" in warnings(evaluate("made", "--training", "clips.jsonl", "--json"))
+
+
+def test_options_of_manifests_are_refused_without_one(evaluate: Command, sounds: Path) -> None:
+    assert_one_line(evaluate("made", "--split", "val"), "--split", "--reference")
+    assert_one_line(evaluate("made", "--reference", "real", "--split", "val"), "--split val", "real")
+    assert_one_line(evaluate("made", "--label-field", "class"), "'class'", "--label-field")
 
 
 def test_sets_of_different_rates_are_brought_down(evaluate: Command, sounds: Path, model: Path) -> None:

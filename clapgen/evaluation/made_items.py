@@ -1,0 +1,47 @@
+"""The sounds of composition tests: made of clips, embedded, and kept like the embeddings of files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from clapgen.audio import read_audio
+from clapgen.embedders import device_type, identity_of
+from clapgen.embedding_cache import EMBEDDING_VERSION, Array, Embedded
+from clapgen.evaluation.setup import Setup
+from clapgen.file_identity import cache_key, worker_count
+from clapgen.metrics.composition_items import CompositionItem
+
+ITEM_VERSION = 1  # to be raised when the same clips make another sound than before
+ITEMS_PER_BATCH = 16
+
+
+def embed_items(items: Sequence[CompositionItem], clips: Embedded, setup: Setup, what: str, seconds: float) -> Array:
+    """Embeddings (2 · items, dim) of both sounds of each item; an item's clips are indices of `clips`."""
+    place = setup.cache if setup.clap.hash else None
+    made_by = cache_key("made", [identity_of(setup.clap), EMBEDDING_VERSION, ITEM_VERSION, seconds]).hex()
+    keys = [cache_key(item.kind, [made_by, *(clips.digests[index] for index in item.clips)]) for item in items]
+    known = place.get(keys) if place else {}
+    tables = {key: np.frombuffer(value, dtype="<f4").reshape(2, -1) for key, value in known.items()}
+    missing = list({key: item for key, item in zip(keys, items, strict=True) if key not in tables}.items())
+    rate = setup.clap.sample_rate
+
+    def make(item: CompositionItem) -> tuple[np.ndarray, np.ndarray]:
+        return item.waveforms([read_audio(clips.paths[index], rate)[0] for index in item.clips], rate, seconds)
+
+    with setup.progress(len(items), f"Making {what}") as advance, ThreadPoolExecutor(worker_count()) as pool:
+        advance(len(items) - len(missing))
+        for start in range(0, len(missing), ITEMS_PER_BATCH):
+            batch = missing[start : start + ITEMS_PER_BATCH]
+            sounds = [waveform for pair in pool.map(make, [item for _, item in batch]) for waveform in pair]
+            with torch.no_grad(), torch.autocast(device_type(setup.clap), enabled=False):
+                table = setup.clap.embed_audio(sounds, rate).float().cpu().numpy()
+            made = {key: pair for (key, _), pair in zip(batch, table.reshape(len(batch), 2, -1), strict=True)}
+            tables |= made
+            if place:
+                place.put({key: pair.astype("<f4").tobytes() for key, pair in made.items()})
+            advance(len(batch))
+    return np.concatenate([tables[key] for key in keys])
