@@ -14,6 +14,7 @@ import soxr
 
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
+from clapgen.interrupts import interrupts_wait
 from clapgen.ogg import fix_serial_number
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"})
@@ -258,7 +259,10 @@ def _encode(
     frames = np.atleast_2d(samples).T
     memory = io.BytesIO()
     try:
-        with soundfile.SoundFile(memory, "w", sample_rate, frames.shape[1], subtype, format=container) as file:
+        with (
+            interrupts_wait(),  # libsndfile calls back to write, and what is raised in there is lost
+            soundfile.SoundFile(memory, "w", sample_rate, frames.shape[1], subtype, format=container) as file,
+        ):
             for start in range(0, len(frames), _BLOCK):
                 file.write(frames[start : start + _BLOCK])
     except soundfile.LibsndfileError as error:

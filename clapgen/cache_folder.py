@@ -52,6 +52,7 @@ class CacheFolder:
     def __init__(self, folder: str | Path, limit_bytes: int) -> None:
         self.folder, self.limit_bytes = Path(folder), limit_bytes
         self.file = self.folder / FILE_NAME
+        self._unusable = False
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -116,13 +117,17 @@ class CacheFolder:
             pass
 
     def _try(self, use: Callable[[sqlite3.Connection], T]) -> T | None:
-        """One transaction; None where the file cannot be used. A damaged file is begun anew."""
-        for attempt in range(2):
+        """One transaction; None where the file cannot be used. A damaged file is begun anew.
+
+        What could not be used once is left alone from then on: a lock that does not go costs its wait once only.
+        """
+        for attempt in range(0 if self._unusable else 2):
             try:
                 with self._open() as database:
                     return use(database)
             except sqlite3.OperationalError as error:  # locked for long, read-only, a full disk
-                logger.warning("the cache %s cannot be used now: %s", self.file, error)
+                logger.warning("the cache %s cannot be used, nothing is kept: %s", self.file, error)
+                self._unusable = True
                 return None
             except sqlite3.DatabaseError as error:
                 if attempt == 0:

@@ -18,7 +18,7 @@ from clapgen.errors import ClapgenError
 
 SETTLED_SECONDS = 2.0  # a file changed more recently may change again within the clock's grain, and keep its time
 _HASH_BLOCK = 1 << 20
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ def _stamp(path: Path) -> bytes | None:
         status = path.stat()
     except (OSError, ValueError):
         return None
-    state = [str(path.absolute()), status.st_size, status.st_mtime_ns, status.st_ino, _VERSION]
+    changed = [status.st_mtime_ns, status.st_ctime_ns]  # of the two only the first can be set back
+    state = [str(path.absolute()), status.st_size, *changed, status.st_ino, _VERSION]
     return cache_key("file", state)
 
 

@@ -1,5 +1,7 @@
 """Sound survives the way to disk and back in every format, and whatever is no sound is named as such."""
 
+import io
+import signal
 import time
 
 import numpy as np
@@ -259,3 +261,15 @@ def test_find_audio(tmp_path):
     with pytest.raises(ClapgenError, match="no audio"):
         find_audio([tmp_path / "empty"])
     assert {".wav", ".flac", ".ogg", ".opus", ".mp3"} <= AUDIO_SUFFIXES
+
+
+def test_ctrl_c_while_a_sound_is_encoded_is_not_lost(tmp_path, monkeypatch):
+    class Interrupted(io.BytesIO):
+        def write(self, data):
+            signal.raise_signal(signal.SIGINT)
+            return super().write(data)
+
+    monkeypatch.setattr("clapgen.audio.io.BytesIO", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_audio(tmp_path / "sound.flac", chord(1, 32000), 32000)
+    assert list(tmp_path.iterdir()) == []

@@ -1,7 +1,9 @@
 """The cache never changes an embedding, whatever happens to files, entries and other processes."""
 
+import contextlib
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ import soundfile
 import torch
 from tiny_model import SAMPLE_RATE, build_tiny_model
 
-from clapgen import embedding_cache
+from clapgen import cache_folder, embedding_cache
 from clapgen.audio import read_audio
 from clapgen.clap import Clap
 from clapgen.embedding_cache import EmbeddingCache, default_cache_folder, embed_files, embed_frames
@@ -99,6 +101,18 @@ def test_a_change_that_leaves_size_and_time_alone_is_seen_while_the_file_is_fres
     samples = soundfile.read(sounds[1])[0]
     soundfile.write(sounds[1], samples[::-1], SAMPLE_RATE)
     os.utime(sounds[1], ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert not np.array_equal(embed_files(sounds[1:2], clap, cache).embeddings, before)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no time of change that cannot be set")
+def test_a_change_whose_time_was_set_back_is_seen(clap: Clap, sounds: list[Path], cache: EmbeddingCache) -> None:
+    status = sounds[1].stat()
+    assert status.st_mtime < time.time() - 60
+    before = embed_files(sounds[1:2], clap, cache).embeddings
+    content = sounds[1].read_bytes()
+    sounds[1].write_bytes(content[:44] + content[44:][::-1])
+    os.utime(sounds[1], ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert sounds[1].stat().st_size == status.st_size
     assert not np.array_equal(embed_files(sounds[1:2], clap, cache).embeddings, before)
 
 
@@ -209,6 +223,23 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_time(
     (cache.folder / "file").touch()
     with pytest.raises(ClapgenError, match="cache folder"):
         EmbeddingCache(cache.folder / "file" / "below")
+
+
+def test_a_lock_that_does_not_go_is_waited_for_once(
+    clap: Clap,
+    sounds: list[Path],
+    cache: EmbeddingCache,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(cache_folder, "LOCK_SECONDS", 0.05)
+    cache.put({b"key": b"value"})
+    with contextlib.closing(sqlite3.connect(cache.file, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert len(embed_files(sounds, clap, cache).paths) == len(sounds)
+    assert len([record for record in caplog.records if "locked" in record.message]) == 1
+    assert cache.get([b"key"]) == {}
+    assert EmbeddingCache(cache.folder).get([b"key"]) == {b"key": b"value"}
 
 
 def test_the_least_recently_used_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
