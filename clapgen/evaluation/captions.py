@@ -12,7 +12,7 @@ import numpy as np
 from clapgen.embedding_cache import Embedded
 from clapgen.errors import ClapgenError
 from clapgen.evaluation.report import Figure, Report
-from clapgen.evaluation.setup import Run, Setup, measured, rows_of, skipped
+from clapgen.evaluation.setup import Run, Setup, content_hash, measured, rows_of, skipped
 from clapgen.metrics.aac_metrics import aac_metrics_scores
 from clapgen.metrics.caption_tables import CaptionRow, read_caption_table
 from clapgen.metrics.captions import CaptionScores, caption_scores, diversity, keyword_accuracy
@@ -60,9 +60,11 @@ def evaluate_captions(
     referenced = bool(rows[0].references)
     for clip, row in zip(clips, rows, strict=True):
         clip |= {"reference": row.references[0]} if referenced else {}
+    if aac_metrics is not None and not referenced:
+        raise ClapgenError("--aac-metrics compares captions with references; the table has none, give --reference.")
     figures: list[Figure] = []
     scores = [caption_scores(candidates, [row.references for row in rows])] if referenced else [diversity(candidates)]
-    if aac_metrics is not None and referenced:
+    if aac_metrics is not None:
         references = [row.references for row in rows]
         scores.append(aac_metrics_scores(candidates, references, aac_metrics.metrics, aac_metrics.python))
     for each in scores:
@@ -84,6 +86,7 @@ def evaluate_captions(
     settings: dict[str, Any] = {
         "tokenizer": "coco-caption's rules, without Java",
         "references": _reference_counts(rows),
+        "seed": run.seed,
     }
     embedded = None
     if audio is not None:
@@ -131,7 +134,9 @@ def _add_columns(clips: list[dict[str, Any]], scores: CaptionScores, rows: Seque
 
 def _reference_counts(rows: Sequence[CaptionRow]) -> str:
     counts = [len(row.references) for row in rows]
-    return f"{min(counts)} to {max(counts)} a clip" if max(counts) else "none; keyword accuracy only"
+    if not max(counts):
+        return "none; keyword accuracy only"
+    return " to ".join(map(str, sorted({min(counts), max(counts)}))) + " a clip"
 
 
 def _warnings(candidates: Sequence[str]) -> list[str]:
@@ -159,7 +164,7 @@ def _heard(
     kept = [i for i, row in enumerate(rows) if folder / row.file_name in at and row.caption_predicted.strip()]
     for index, row in enumerate(rows):
         clips[index]["path"] = str(folder / row.file_name)
-    settings |= run.text_model()
+    settings |= run.text_model() | {"content": content_hash(embedded)}
     audio = embedded.embeddings[[at[folder / rows[i].file_name] for i in kept]]
     captions = [rows[i].caption_predicted for i in kept]
     text, n, seed = run.embed_texts(captions), len(kept), run.seed

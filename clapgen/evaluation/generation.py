@@ -71,7 +71,7 @@ def evaluate_generation(
         setup.differ(warning, "Complete the prompts.")
     if prompts is None:
         attach_sidecars(made)
-    material = gather(made, real, setup)
+    material = gather(made, real, setup, max(each.sample_rate for each in (setup.clap, embedder) if each is not None))
     material.warnings[:0] = warnings
     learned = None if training is None else load_training(training, material)
     names, origin = posterior_labels(material, labels)

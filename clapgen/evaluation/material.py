@@ -117,14 +117,17 @@ def waveform_facts(waveform: Array, sample_rate: int) -> dict[str, Any]:
     return {"defect": waveform_defect(waveform)}
 
 
-def gather(generated: Sequence[Sound], reference: Sequence[Sound] | None, setup: Setup) -> Material:
-    """Read, embed and pair; what did not fit together is in `warnings` (or, strict, an error)."""
+def gather(generated: Sequence[Sound], reference: Sequence[Sound] | None, setup: Setup, highest_rate: int) -> Material:
+    """Read, embed and pair; what did not fit together is in `warnings` (or, strict, an error).
+
+    `highest_rate` is that of the embedder that hears most, in Hz.
+    """
     sets = {"generated": generated, "reference": reference or []}
     files = {
         name: identify_files([sound.path for sound in sounds], setup.cache, strict=setup.strict)[0]
         for name, sounds in sets.items()
     }
-    rates = rate_policy(files, setup.clap.sample_rate)
+    rates = rate_policy(files, highest_rate)
     warnings = []
     if rates.warning:
         warnings.append(setup.differ(rates.warning, "Resample one of the sets."))

@@ -21,15 +21,15 @@ class RatePolicy:
     warning: str
 
 
-def rate_policy(sets: Mapping[str, Sequence[SoundFile]], model_rate: int) -> RatePolicy:
-    """How sets of files may be compared by a model that hears `model_rate` Hz.
+def rate_policy(sets: Mapping[str, Sequence[SoundFile]], highest_rate: int) -> RatePolicy:
+    """How sets of files may be compared by models of which the best hears `highest_rate` Hz.
 
-    A file of 16 kHz holds nothing above 8 kHz, and a distance to one of 44.1 kHz would measure that. Above the
-    model's own rate differences are not heard.
+    A file of 16 kHz holds nothing above 8 kHz, and a distance to one of 44.1 kHz would measure that. Above
+    `highest_rate` differences are not heard.
     """
     counts = {name: Counter(file.sample_rate for file in files) for name, files in sets.items()}
     summary = "; ".join(f"{name}: {_counted(rates)}" for name, rates in counts.items() if rates)
-    heard = {min(rate, model_rate) for rates in counts.values() for rate in rates}
+    heard = {min(rate, highest_rate) for rates in counts.values() for rate in rates}
     if len(heard) < 2:
         return RatePolicy(None, summary, "")
     limit = min(heard)
@@ -38,7 +38,7 @@ def rate_policy(sets: Mapping[str, Sequence[SoundFile]], model_rate: int) -> Rat
         limit,
         summary,
         f"Sample rates differ ({summary}): all files were brought down to {limit} Hz, the lowest ({low}), before they "
-        f"were embedded at {model_rate} Hz.",
+        "were embedded.",
     )
 
 

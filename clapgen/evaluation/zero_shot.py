@@ -44,10 +44,8 @@ def evaluate_zero_shot(
         ClapgenError: no labels, an unknown label, nothing that can be read; strict, and a file cannot be read.
     """
     sounds, missing = _labelled(Path(source), label_field, split)
-    warnings = []
     if missing:
-        warning = f"{len(missing)} files that meta/esc50.csv names are not in audio/, the first is {missing[0]}."
-        warnings.append(setup.differ(warning, "Complete the folder."))
+        setup.differ(f"{missing[0]} is named in meta/esc50.csv, but is not in audio/.", "Complete the folder.")
     embedded = setup.embed([sound.path for sound in sounds], "Embedding")
     rows = rows_of(embedded)
     kept = [sound for sound in sounds if sound.path in rows]
@@ -70,7 +68,6 @@ def evaluate_zero_shot(
         "zero-shot",
         f"Zero-shot {what}: {len(kept)} clips, {len(names)} {'labels' if several else 'classes'}",
         settings=settings,
-        warnings=warnings,
         skipped=skipped(embedded) + [Skipped(name, "named in meta/esc50.csv, not in audio/") for name in missing],
         lower_is_better=["rank"],
         **parts,

@@ -213,6 +213,8 @@ def test_captions_that_cannot_be_scored(evaluate: Command, clapgen: Command, her
     assert found["CIDEr-D"]["value"] is None
     assert found["BLEU-1"]["value"] > 0
     assert_one_line(clapgen("evaluate", "captions", "captions.csv", "--aac-python", "x"), "--aac-metrics")
+    table("labelled.csv", ["file_name", "caption_predicted", "labels"], [["a.wav", "rain", "rain"]])
+    assert_one_line(clapgen("evaluate", "captions", "labelled.csv", "--aac-metrics", "spice"), "references")
     assert_one_line(clapgen("evaluate", "captions", "captions.csv", "--aac-metrics", "spices"), "spice")
     assert_one_line(evaluate("captions", "captions.csv", "--audio", "audio"), "a.wav")
 

@@ -13,6 +13,7 @@ import torch
 from command_line import Result, assert_one_line, names
 from tiny_model import SAMPLE_RATE, build_tiny_model
 
+from clapgen import embedders
 from clapgen.audio import read_audio, resample
 from clapgen.clap import Clap
 from clapgen.metrics.clap_score import clap_score
@@ -345,6 +346,28 @@ def test_rates_above_the_model_do_not_matter(evaluate: Command, sounds: Path) ->
     assert result.code == 0
     assert result.json[0]["settings"]["band limit"] == "none"
     assert "44100 Hz × 8" in result.json[0]["settings"]["sample rates"]
+
+
+class Level:
+    """An embedder that hears more than the CLAP: loudness and steadiness at 44.1 kHz."""
+
+    name, hash, dim, sample_rate, window_policy = "level", "", 2, 44100, "whole"
+
+    def embed_audio(self, waveforms: list[np.ndarray], sample_rate: int) -> torch.Tensor:
+        return torch.tensor([[np.abs(samples).mean(), samples.std()] for samples in waveforms], dtype=torch.float32)
+
+
+def test_rates_that_only_another_embedder_hears_matter(
+    evaluate: Command, sounds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(embedders._LOADERS, "level", lambda which, device: Level())
+    for index in range(8):
+        write_sound(Path("real") / f"{index}.flac", 100 + index, rate=44100)
+    arguments = ("made", "--reference", "real", "--embedder", "level")
+    [report] = evaluate(*arguments, "--json").json
+    assert report["settings"]["band limit"] == f"{SAMPLE_RATE} Hz, both sets"
+    assert report["settings"]["distances by"].startswith("level; not saved; 44100 Hz")
+    assert_one_line(evaluate(*arguments, "--strict"), "44100 Hz", "--strict")
 
 
 def test_labels_of_the_posterior(evaluate: Command, sounds: Path) -> None:

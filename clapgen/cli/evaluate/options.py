@@ -78,6 +78,7 @@ class Outputs:
         from clapgen.evaluation.csv_report import write_csv
         from clapgen.evaluation.html_report import write_html
         from clapgen.evaluation.report import numeric_columns
+        from clapgen.evaluation.wording import count
 
         if self.csv is not None:
             write_csv(report, self.csv, force=self.force)
@@ -92,7 +93,7 @@ class Outputs:
 
             say_report(report)
         if report.skipped:
-            remark(f"{len(report.skipped)} files could not be used; the report names them.")
+            remark(f"{count(len(report.skipped), 'file')} could not be used; the report names them.")
 
 
 def load_setup(
