@@ -19,7 +19,6 @@ from clapgen.cli.evaluate.options import (
     NoCacheOption,
     Outputs,
     SeedOption,
-    SplitOption,
     StrictOption,
     TemplateOption,
     labels_of,
@@ -52,7 +51,10 @@ def generation(
     ] = None,
     training: Annotated[
         Path | None,
-        typer.Option("--training", help="Folder or manifest of training clips, to look for copies of them."),
+        typer.Option(
+            "--training",
+            help="Folder or manifest of training clips (its split train, if it has one), to look for copies of them.",
+        ),
     ] = None,
     labels: Annotated[
         str | None,
@@ -64,7 +66,9 @@ def generation(
     ] = None,
     template: TemplateOption = None,
     label_field: LabelFieldOption = "labels",
-    split: SplitOption = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Only the clips of this split of the reference manifest.")
+    ] = None,
     embedder: Annotated[
         str | None,
         typer.Option(
