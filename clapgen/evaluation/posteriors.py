@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from clapgen.errors import ClapgenError
 from clapgen.evaluation.material import Material
 from clapgen.evaluation.report import Figure
 from clapgen.evaluation.setup import Setup, measured
-from clapgen.metrics.posterior import inception_score, posterior_divergence
+from clapgen.metrics.posterior import inception_score, mean_posterior_divergence, posterior_divergence
 from clapgen.metrics.zero_shot import DEFAULT_TEMPLATE, prompt_embeddings, zero_shot, zero_shot_probabilities
 
 KL = "KL(ref‖gen)"
@@ -32,7 +32,7 @@ ESC50_LABELS = [name.strip() for name in _ESC50.split(",")]
 def posterior_figures(material: Material, labels: Sequence[str], template: str = DEFAULT_TEMPLATE) -> list[Figure]:
     """Inception score; with references KL(ref‖gen) of pairs and of the mean posteriors; accuracy where labels are."""
     generated = material.generated
-    prompts = prompt_embeddings(embed_text_of(material.setup), labels, [template])
+    prompts = prompt_embeddings(material.setup.embed_texts, labels, [template])
     made = posteriors(material.setup, generated.embeddings, prompts)
     figures = [
         measured(
@@ -75,11 +75,6 @@ def posteriors(setup: Setup, audio: Array, prompts: np.ndarray) -> np.ndarray:
     ).numpy()
 
 
-def embed_text_of(setup: Setup) -> Callable[[list[str]], Array]:
-    """What `prompt_embeddings` calls."""
-    return lambda texts: setup.embed_texts(texts)
-
-
 def _divergences(material: Material, real: np.ndarray, made: np.ndarray) -> list[Figure]:
     about: dict[str, Any] = {"scale": "nats, 0 or more", "higher_is_better": False}
     rows = material.pair_rows()
@@ -89,7 +84,7 @@ def _divergences(material: Material, real: np.ndarray, made: np.ndarray) -> list
         pairs = Figure(KL, divergence.mean, len(material.pairs), note="mean over pairs", **about)
     else:
         pairs = Figure(KL, None, 0, note="no generated file has the name of a reference", **about)
-    mean = posterior_divergence(real.mean(0, keepdims=True), made.mean(0, keepdims=True)).mean
+    mean = mean_posterior_divergence(real, made).mean
     return [pairs, Figure(f"{KL} of mean posteriors", mean, len(made), note="needs no pairs", **about)]
 
 

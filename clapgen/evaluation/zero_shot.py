@@ -50,7 +50,7 @@ def evaluate_zero_shot(
     rows = rows_of(embedded)
     kept = [sound for sound in sounds if sound.path in rows]
     names = _names(kept, labels)
-    prompts = prompt_embeddings(lambda texts: setup.embed_texts(texts), names, templates)
+    prompts = prompt_embeddings(setup.embed_texts, names, templates)
     settings = setup.text_model()
     by = "the category of ESC-50" if Path(source).is_dir() else f"'{label_field}'"
     settings["classes"] = f"{len(names)}, by {by}" + (f", split {split}" if split else "")
