@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,14 +98,12 @@ class Captioner:
         clap_folder = folder if clap is None else resolve_model(clap)
         check_clap(config, clap_folder, f"the captioner of {name_or_path}")
         vocabulary = Vocabulary(load_tokenizer(folder / PART / "tokenizer.json"))
-        with ThreadPoolExecutor(1) as pool:  # the first decoder imports transformers, which takes longer than the rest
-            loading = pool.submit(Clap.from_pretrained, clap_folder, device=device)
-            decoder = CaptionDecoder(config.decoder, vocabulary)
-            loaded = loading.result()
+        decoder = CaptionDecoder(config.decoder, vocabulary)
         bridges = {name: build_bridge(name, config.bridges, config.decoder.dim) for name in _names(config)}
         _fill(decoder, nn.ModuleDict(bridges), state, folder / PART / WEIGHTS_FILE)
         for network in (decoder, *bridges.values()):
             network.to(device).eval()
+        loaded = Clap.from_pretrained(clap_folder, device=device)
         captioner = cls(loaded, decoder, bridges, config, str(name_or_path))
         captioner.clap.name = str(name_or_path if clap is None else clap)
         captioner.hash = weights_hash(folder, PART)

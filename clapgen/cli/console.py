@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -48,11 +49,22 @@ def _is_number(text: str) -> bool:
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
-    """Show a spinner with `what` while the block runs; nothing when stderr is not a terminal."""
+    """Show a spinner with `what` while the block runs; nothing when stderr is not a terminal.
+
+    Such blocks import and load. Garbage is not collected meanwhile, and what they leave is never searched for any: with
+    the thousands of modules that stay anyway, that would take a third of a short command's time.
+    """
     from rich.console import Console
 
-    with Console(stderr=True).status(what):
-        yield
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with Console(stderr=True).status(what):
+            yield
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -51,6 +52,12 @@ def choose_device(name: str) -> torch.device:
             "or see `clapgen doctor`."
         )
     return device
+
+
+def allow_hub() -> None:
+    """Let libraries reach the hub, where the user has named something of it; before they are imported."""
+    for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):  # set for every command by clapgen.cli
+        os.environ.pop(variable, None)
 
 
 def check_new_file(path: Path, force: bool) -> None:

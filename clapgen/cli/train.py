@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from clapgen.cli.options import allow_hub
 from clapgen.errors import ClapgenError
 
 EPILOG = """
@@ -62,6 +64,8 @@ def train(
     for override in overrides:
         if "=" not in override:
             raise ClapgenError(f"'{override}' is not of the form key=value; e.g. training.steps=1000.")
+        if override.startswith("pretrained=") and not Path(override.partition("=")[2]).is_dir():
+            allow_hub()
     path = recipe_path(task.value, config)
     for package in LOOP_PACKAGES:
         if importlib.util.find_spec(package) is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,15 @@ import typer
 
 from clapgen.cli.cache import CacheOption, NoCacheOption, open_cache
 from clapgen.cli.console import progress, remark, say_json, working
-from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, check_device, check_new_file, choose_device
+from clapgen.cli.options import (
+    DeviceOption,
+    ForceOption,
+    JsonOption,
+    allow_hub,
+    check_device,
+    check_new_file,
+    choose_device,
+)
 from clapgen.errors import ClapgenError
 
 if TYPE_CHECKING:
@@ -116,8 +123,7 @@ def load(name: str, device: str) -> Embedder:
     check_device(device)
     kind, colon, which = name.partition(":")
     if colon and kind in ("laion", "encodec", "ast") and not Path(which).expanduser().is_dir():
-        for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):  # set for every command by clapgen.cli
-            os.environ.pop(variable, None)
+        allow_hub()
     with working("Loading the model"):
         from clapgen.embedders import load_embedder
 
