@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clapgen.errors import ClapgenError
+from clapgen.metrics.decompositions import eigen_decomposition, singular_values
 from clapgen.metrics.embeddings import Array, Embeddings, as_embeddings
 
 
@@ -183,14 +184,14 @@ def _distance_of_points(points: Array, target: Gaussian, target_root: Array) -> 
 
 def _root(covariance: Array) -> Array:
     """R (dim, rank) with R Rᵀ = C."""
-    values, vectors = np.linalg.eigh(covariance)
+    values, vectors = eigen_decomposition(covariance)
     rounding = len(values) * np.finfo(np.float64).eps * values[-1]  # below it the sign itself is chance
     kept = values > rounding
     return vectors[:, kept] * np.sqrt(values[kept])
 
 
 def _nuclear_norm(matrix: Array) -> float:
-    return float(np.linalg.svd(matrix, compute_uv=False).sum()) if matrix.size else 0.0
+    return float(singular_values(matrix).sum()) if matrix.size else 0.0
 
 
 def _line_at_zero(x: Array, y: Array) -> tuple[float, float]:

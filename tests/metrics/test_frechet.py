@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.linalg import sqrtm
 
 from clapgen.errors import ClapgenError
+from clapgen.metrics.decompositions import eigen_decomposition, singular_values
 from clapgen.metrics.frechet import (
     Gaussian,
     GaussianAccumulator,
@@ -111,3 +113,15 @@ def test_errors_say_what_is_wrong():
     other.update(good[:, :3])
     with pytest.raises(ClapgenError, match="of 4 and of 3 dimensions"):
         accumulator.merge(other)
+
+
+def test_decompositions_are_numpys_and_leave_torchs_threads_alone():
+    matrix = points(40, 24, 10)
+    symmetric = matrix.T @ matrix
+    threads = torch.get_num_threads()
+    values, vectors = eigen_decomposition(symmetric)
+    assert values == pytest.approx(np.linalg.eigvalsh(symmetric))
+    assert vectors * values @ vectors.T == pytest.approx(symmetric)
+    for each in (matrix, matrix.T, matrix[:3]):
+        assert singular_values(each) == pytest.approx(np.linalg.svd(each, compute_uv=False))
+    assert torch.get_num_threads() == threads
