@@ -165,7 +165,7 @@ class CaptionerTask(Task):
         if recipe.labels:
             corpus.labels = read_sentences(recipe.labels).texts
             corpus.label_embeddings = embed_sentences(self.clap, corpus.labels, recipe.cache)
-        if recipe.pairs and any(bridge.needs_audio for bridge in self.bridges.values()):
+        if recipe.pairs and any(bridge.reads_pairs for bridge in self.bridges.values()):
             pairs = clip_rows(training_clips(recipe.pairs, free_only=recipe.free_only), self.clap, recipe.cache)
             corpus.audio = pairs.embeddings
             corpus.paired_text = embed_sentences(self.clap, pairs.captions, recipe.cache)

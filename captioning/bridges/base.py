@@ -43,13 +43,13 @@ class Corpus:
 class Bridge(nn.Module):
     """A bridge that does nothing; the base of the others. Whatever it learns is in its parameters and buffers.
 
-    `needs_audio` says that `fit` wants `Corpus.audio` and `Corpus.paired_text`. A buffer whose size is known only after
-    `fit` is registered without rows, (0, ...), and takes as many rows as a loaded state has; what only training needs
-    is not persistent.
+    `reads_pairs` says that `fit` reads `Corpus.audio` and `Corpus.paired_text` where they are given. A buffer whose
+    size is known only after `fit` is registered without rows, (0, ...), and takes as many rows as a loaded state has;
+    what only training needs is not persistent.
     """
 
     name: ClassVar[str] = "none"
-    needs_audio: bool = False
+    reads_pairs: ClassVar[bool] = False
 
     def fit(self, corpus: Corpus) -> None:
         """Take what is needed from the corpus into buffers. Called once, before training."""
@@ -128,11 +128,6 @@ class BridgeChain(nn.Module):
     def names(self) -> list[str]:
         """Names of the bridges, in order."""
         return [bridge.name for bridge in self]
-
-    @property
-    def needs_audio(self) -> bool:
-        """Whether any of them is fitted on pairs of audio and text."""
-        return any(bridge.needs_audio for bridge in self)
 
     def __iter__(self) -> Iterator[Bridge]:
         return iter(self.bridges)  # type: ignore[arg-type]

@@ -22,9 +22,9 @@ class DiffusionBridge(Bridge):
     schedule; the network sees the noisy one's direction only and predicts the clean one. A sound's embedding, less
     the mean of sounds, enters at `start` without noise and is denoised in `sampling_steps` deterministic DDIM steps
     (Song et al. 2020). The mean of sounds is that of text plus the gap of the pairs, as in `MeanShiftBridge`; without
-    pairs to fit on, that of text. After Diffusion-Link: the
-    network is three residual MLP blocks; with `paired`, noisy sounds and noisy captions are both denoised into the
-    caption, and the cosines among a batch's predictions are to be those among its captions (topology loss).
+    pairs to fit on, that of text. After Diffusion-Link: the network is three residual MLP blocks; with `paired`, noisy
+    sounds and noisy captions are both denoised into the caption, and the cosines among a batch's predictions are to be
+    those among its captions (topology loss).
 
     Ours: `signal`, the length of a clean embedding over that of the noise (Diffusion Bridge: 5 / sqrt(512)); the time
     conditioning, widths and weights of losses, which we could not find for Diffusion-Link; and that the text mean is
@@ -32,6 +32,7 @@ class DiffusionBridge(Bridge):
     """
 
     name = "diffusion"
+    reads_pairs = True
     text_mean: Tensor
     audio_mean: Tensor
     spread: Tensor
@@ -42,7 +43,7 @@ class DiffusionBridge(Bridge):
     def __init__(self, config: DiffusionConfig, dim: int) -> None:
         super().__init__()
         _check(config)
-        self.config, self.dim, self.needs_audio = config, dim, config.paired
+        self.config, self.dim = config, dim
         with seeded(0):
             self.denoiser = Denoiser(dim, config.width, config.blocks)
         self.register_buffer("text_mean", torch.zeros(dim))
@@ -77,7 +78,7 @@ class DiffusionBridge(Bridge):
         return self._uncentred(self._denoise(F.normalize(embeddings - self.audio_mean, dim=-1), self.config.start))
 
     def loss(self, embeddings: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """Squared error per dimension of the predicted clean embedding; in paired mode also of topology."""
+        """Squared distance of the predicted clean embedding; in paired mode also of topology."""
         if self.config.paired:
             return self._paired_loss(len(embeddings), generator)
         clean = F.normalize(embeddings - self.text_mean, dim=-1)

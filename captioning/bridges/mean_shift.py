@@ -29,7 +29,7 @@ class MeanShiftBridge(Bridge):
     """
 
     name = "mean-shift"
-    needs_audio = True
+    reads_pairs = True
     text_mean: Tensor
     audio_mean: Tensor
 

@@ -61,7 +61,7 @@ class CalibratedNoiseBridge(Bridge):
     """
 
     name = "noise-calibrated"
-    needs_audio = True
+    reads_pairs = True
     std: Tensor
 
     def __init__(self, config: CalibratedNoiseConfig, dim: int) -> None:

@@ -48,6 +48,17 @@ def test_the_supervised_bound_learns_from_sounds(
     assert (tmp_path / "run" / "model" / "captioner" / "model.safetensors").exists()
 
 
+def test_every_bridge_that_can_reads_the_pairs_that_are_given(
+    overrides: Overrides, pairs: Path, opened: list[str]
+) -> None:
+    """The diffusion bridge centres sounds on their own mean, if it is told any."""
+    more = ["bridges.names=[diffusion]", "bridges.diffusion.width=8"]
+    for given in ([], [f"pairs={pairs}"]):
+        bridge = CaptionerTask(recipe_of(overrides(1, *more, *given))).bridges["diffusion"]
+        assert bool(opened) == bool(given)
+        assert torch.equal(bridge.audio_mean, bridge.text_mean) == (not given)
+
+
 def test_a_run_that_was_stopped_goes_on_exactly(overrides: Overrides, tmp_path: Path) -> None:
     class Interrupted(CaptionerTask):
         def loss(self, batch, group, step):
