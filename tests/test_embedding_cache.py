@@ -209,7 +209,8 @@ def test_damage_is_mended_by_computing_again(
         content[4096:8192] = bytes(4096)
     cache.file.write_bytes(content)
     for _ in range(2):
-        np.testing.assert_array_equal(embed_files(sounds, clap, cache).embeddings, expected)
+        found = embed_files(sounds, clap, cache).embeddings  # what is computed anew has other company
+        np.testing.assert_allclose(found, expected, atol=1e-6)
     assert cache.info().entries == 8  # an embedding and an identity a file
 
 

@@ -111,7 +111,7 @@ def test_files_on_the_side(evaluate: Command, sounds: Path) -> None:
     assert result.code == 0, result
     assert "CLAP score, text–audio" in result.out
     assert "window policy" in result.out
-    assert "command: clapgen " in result.out
+    assert "command: clapgen" in result.out
     assert names(Path("out")) == ["report.html"]
     assert len(Path("clips.csv").read_text().splitlines()) == 9
     assert_one_line(evaluate(*options), "out/report.html", "--force")
