@@ -1,6 +1,7 @@
 """Recipes: YAML and `key=value` overrides fill dataclasses; an unknown key is an error that names the nearest one."""
 
 import dataclasses
+import io
 import os
 import typing
 from collections.abc import Mapping, Sequence
@@ -87,7 +88,7 @@ def _read(source: Source) -> DictConfig:
     if isinstance(source, Mapping):
         return OmegaConf.create(dict(source))
     try:
-        values = OmegaConf.load(Path(source))
+        values = OmegaConf.load(io.StringIO(_words_quoted(Path(source).read_text(encoding="utf-8-sig"))))
     except OSError as error:
         raise ClapgenError(f"cannot read the configuration {source}: {error.strerror}; check the path.") from error
     except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
@@ -101,10 +102,19 @@ def _parse_overrides(overrides: Sequence[str]) -> DictConfig:
     for override in overrides:
         if not override.partition("=")[0].strip() or "=" not in override:
             raise ClapgenError(f"cannot read the override {override!r}; write it as key=value, e.g. batch_size=8.")
+    parts = [override.partition("=") for override in overrides]
     try:
-        return OmegaConf.from_dotlist(list(overrides))
+        return OmegaConf.from_dotlist([f"{key}={_words_quoted(value)}" for key, _, value in parts])
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise ClapgenError(f"cannot read the overrides {' '.join(overrides)}: {_first_line(error)}.") from error
+
+
+def _words_quoted(text: str) -> str:
+    """YAML with `no`, `off`, `yes` and `on` in quotes: words, as in YAML 1.2. A field that is a bool takes them too."""
+    for token in reversed([*yaml.scan(text)]):
+        if isinstance(token, yaml.ScalarToken) and token.plain and token.value.lower() in ("no", "off", "yes", "on"):
+            text = f"{text[: token.start_mark.index]}'{token.value}'{text[token.end_mark.index :]}"
+    return text
 
 
 def _check_keys(values: DictConfig, cls: type, where: str, prefix: str = "") -> None:

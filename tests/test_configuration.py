@@ -37,6 +37,24 @@ def test_defaults_then_file_then_command_line(tmp_path):
     )
 
 
+@dataclass
+class Words:
+    precision: str = "bf16"
+    normalise: bool = True
+    names: list[str] = field(default_factory=list)
+
+
+def test_no_is_a_word_where_a_word_is_wanted(tmp_path):
+    wanted = Words("no", False, ["off", "on"])
+    path = tmp_path / "recipe.yaml"
+    path.write_text("precision: no\nnormalise: no\nnames: [off, on]\n")
+    assert load_config(Words, path) == wanted
+    assert load_config(Words, None, ["precision=no", "normalise=no", "names=[off,on]"]) == wanted
+    assert load_config(Words, None, ["normalise=false"]) == Words(normalise=False)
+    save_config(wanted, path)
+    assert load_config(Words, path) == wanted
+
+
 def test_from_a_dict_and_from_nothing():
     assert load_config(Optimizer) == Optimizer()
     assert load_config(Optimizer, {"learning_rate": 5}) == Optimizer(5.0)
