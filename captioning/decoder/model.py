@@ -123,7 +123,7 @@ def _gpt2(config: DecoderConfig, vocabulary: Vocabulary) -> GPT2LMHeadModel:
             attn_pdrop=config.dropout,
             bos_token_id=vocabulary.start,
             eos_token_id=vocabulary.end,
-            pad_token_id=vocabulary.pad,
+            pad_token_id=None,  # with one, transformers warns of a missing mask wherever nothing is padded
         )
     )
 

@@ -206,6 +206,19 @@ def test_more_candidates_than_beams_widen_the_beam(decoder: CaptionDecoder) -> N
     assert len(set(captions)) == 5
 
 
+def test_nothing_is_warned_of_where_captions_end_at_different_times(
+    decoder: CaptionDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without hints nothing is padded, so no mask is missing, whatever transformers makes of marks after the end."""
+    from transformers import modeling_utils
+
+    said: list[str] = []
+    monkeypatch.setattr(modeling_utils.logger, "warning_once", said.append)
+    decoder.generate(unit(8, DIM), None, WAYS["greedy"])
+    decoder.generate(unit(8, DIM), HINTS * 2, WAYS["beam"])
+    assert said == []
+
+
 def test_padding_is_on_the_side_it_says() -> None:
     ids, mask = left_padded([[1, 2, 3], [4], []], 0)
     assert ids.tolist() == [[1, 2, 3], [0, 0, 4], [0, 0, 0]] and mask.tolist() == [[1, 1, 1], [0, 0, 1], [0, 0, 0]]
