@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from captioning.corpus import embed_sentences, read_sentences, tidy
 from clapgen.clap import Clap
-from clapgen.data import AudioCache, Clip
+from clapgen.data import Clip
+from clapgen.embedding_cache import EmbeddingCache, embed_files
 from clapgen.errors import ClapgenError
-from clapgen.files import atomic_path
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -53,19 +54,12 @@ def clip_rows(clips: Sequence[Clip], clap: Clap, cache: str) -> Rows:
 
 def embed_clips(clips: Sequence[Clip], clap: Clap, cache: str | Path) -> tuple[list[Clip], Tensor]:
     """The clips that can be read, and their CLAP audio embeddings (n, dim), kept in the folder `cache`."""
-    audio = AudioCache.build(clips, clap.sample_rate, cache)
-    identity = "\n".join(
-        [clap.hash, *(f"{c.path} {c.path.stat().st_size} {c.path.stat().st_mtime_ns}" for c in audio.clips)]
-    )
-    path = Path(cache) / f"audio-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.safetensors"
-    if clap.hash and path.is_file():
-        return list(audio.clips), load_file(path)["embeddings"]
-    sounds = (audio.waveform(place) for place in range(len(audio)))
-    embeddings = clap.embed_audio(sounds, clap.sample_rate)  # type: ignore[arg-type]  # read one by one
-    if clap.hash:
-        with atomic_path(path, overwrite=True) as temporary:
-            save_file({"embeddings": embeddings}, temporary)
-    return list(audio.clips), embeddings
+    found = embed_files([clip.path for clip in clips], clap, EmbeddingCache(cache))
+    for _, reason in found.skipped:
+        logger.warning("left out: %s", reason)
+    row_of = {path: row for row, path in enumerate(found.paths)}
+    kept = [clip for clip in clips if clip.path in row_of]
+    return kept, torch.from_numpy(found.embeddings)[[row_of[clip.path] for clip in kept]]
 
 
 def join_rows(parts: Sequence[Rows], shares: Sequence[float]) -> Rows:

@@ -38,11 +38,11 @@ def test_the_supervised_bound_learns_from_sounds(
     overrides: Overrides, tmp_path: Path, pairs: Path, opened: list[str]
 ) -> None:
     task = CaptionerTask(recipe_of(overrides(1, "paired=true", f"pairs={pairs}", text=None)))
-    assert len(opened) == len(task.rows) == 6
+    assert len(set(opened)) == len(task.rows) == 6
     clips = [json.loads(line)["path"] for line in pairs.read_text().splitlines()]
     sounds = [read_audio(clip, task.clap.sample_rate)[0] for clip in clips]
     expected = task.clap.embed_audio(sounds, task.clap.sample_rate)
-    assert float((task.rows.embeddings * expected).sum(-1).min()) > 0.97  # the cache holds 16-bit samples
+    assert float((task.rows.embeddings * expected).sum(-1).min()) > 0.9999
     assert task.rows.captions[0] == f"The sound of a {Path(clips[0]).stem}"
     run(None, overrides(2, "paired=true", f"pairs={pairs}", text=None))
     assert (tmp_path / "run" / "model" / "captioner" / "model.safetensors").exists()
