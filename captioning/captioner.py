@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from captioning.bridges import Bridge, BridgeChain, BridgesConfig, build_bridge
 from captioning.decoder import CaptionDecoder, DecoderConfig, Decoding, Vocabulary
-from clapgen.clap import Clap
+from captioning.space import Space, hash_of, is_public, load_space
 from clapgen.clap.model import Waveforms, load_tokenizer, save_tokenizer
 from clapgen.errors import ClapgenError, nearest
 from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, resolve_model, save_part, weights_hash
@@ -61,7 +61,7 @@ class Captioner:
     """Captions of sounds by a decoder that was trained on text (NoAudioCaptioning, Deshmukh et al. 2023; WSAC)."""
 
     def __init__(
-        self, clap: Clap, decoder: CaptionDecoder, bridges: dict[str, Bridge], config: CaptionerConfig, name: str = ""
+        self, clap: Space, decoder: CaptionDecoder, bridges: dict[str, Bridge], config: CaptionerConfig, name: str = ""
     ) -> None:
         self.clap, self.decoder, self.config, self.name = clap, decoder, config, name
         self._bridges = bridges
@@ -80,7 +80,8 @@ class Captioner:
 
         Args:
             bridge: bridges between CLAP and decoder, "memory" or "mean-shift+memory"; None takes the model's own.
-            clap: another model whose CLAP is to be used; it must be the one the captioner was trained on.
+            clap: where its CLAP is, another model or `laion:NAME_OR_FOLDER`; None takes the one in the captioner's
+                folder, or the public one that it names. It must be the one the captioner was trained on.
 
         Raises:
             ClapgenError: an unknown model or bridge, a missing or damaged part, or a CLAP that is not the captioner's.
@@ -95,17 +96,18 @@ class Captioner:
         chosen = bridge.split("+") if isinstance(bridge, str) else bridge
         if chosen is not None:
             _check_bridges(chosen, config)
-        clap_folder = folder if clap is None else resolve_model(clap)
-        check_clap(config, clap_folder, f"the captioner of {name_or_path}")
+        if clap is None:
+            clap = config.clap_name if is_public(config.clap_name) else name_or_path
+        check_clap(config, str(clap), hash_of(clap), f"the captioner of {name_or_path}")
         vocabulary = Vocabulary(load_tokenizer(folder / PART / "tokenizer.json"))
         decoder = CaptionDecoder(config.decoder, vocabulary)
         bridges = {name: build_bridge(name, config.bridges, config.decoder.dim) for name in _names(config)}
         _fill(decoder, nn.ModuleDict(bridges), state, folder / PART / WEIGHTS_FILE)
         for network in (decoder, *bridges.values()):
             network.to(device).eval()
-        loaded = Clap.from_pretrained(clap_folder, device=device)
-        captioner = cls(loaded, decoder, bridges, config, str(name_or_path))
-        captioner.clap.name = str(name_or_path if clap is None else clap)
+        space = load_space(clap, device)
+        check_clap(config, str(clap), space.hash, f"the captioner of {name_or_path}")
+        captioner = cls(space, decoder, bridges, config, str(name_or_path))
         captioner.hash = weights_hash(folder, PART)
         if chosen is not None:
             captioner.use_bridge(chosen)
@@ -114,6 +116,11 @@ class Captioner:
     def save_pretrained(self, model_dir: str | Path) -> None:
         """Write `captioner/` (config, tokenizer, fp16 weights) into a model folder."""
         save_captioner(model_dir, self.config, self.decoder, self._bridges)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the decoder is."""
+        return next(self.decoder.parameters()).device
 
     @property
     def bridges(self) -> list[str]:
@@ -165,10 +172,12 @@ class Captioner:
             return []
         texts: list[list[str]] = []
         for batch in audio.split(EMBEDDINGS_PER_BATCH):
-            bridged, hints = self._chain.audio(batch.to(self.clap.device))
+            bridged, hints = self._chain.audio(batch.to(self.device))
             texts += self.decoder.generate(bridged, hints, decoding or self.config.decoding, candidates)
         flat = [text for group in texts for text in group]
-        cosines = (self.clap.embed_text(flat) * audio.cpu().repeat_interleave(candidates, 0)).sum(-1).tolist()
+        row_of = {text: row for row, text in enumerate(dict.fromkeys(flat))}  # a text twice has one score
+        said = self.clap.embed_text(list(row_of))[[row_of[text] for text in flat]]
+        cosines = (said * audio.cpu().repeat_interleave(candidates, 0)).sum(-1).tolist()
         captions = []
         for start in range(0, len(flat), candidates):
             stop = start + candidates
@@ -179,11 +188,11 @@ class Captioner:
 
     def bridged_audio(self, audio: Tensor) -> Tensor:
         """What the decoder sees of audio embeddings (n, dim) behind the bridges in use."""
-        return self._chain.audio(audio.to(self.clap.device))[0]
+        return self._chain.audio(audio.to(self.device))[0]
 
     def bridged_text(self, text: Tensor) -> Tensor:
         """Where text embeddings (n, dim) lie behind the bridges in use, without any chance: what audio is to meet."""
-        return self._chain.text(text.to(self.clap.device))
+        return self._chain.text(text.to(self.device))
 
     def describe(self) -> dict[str, Any]:
         """What a caption depends on besides the sound: names and hashes of the weights, bridge, decoding."""
@@ -195,14 +204,13 @@ class Captioner:
         }
 
 
-def check_clap(config: CaptionerConfig, clap_folder: Path, what: str) -> None:
-    """Refuse the CLAP of a folder that is not the one a captioner was trained on; ClapgenError names both."""
-    found = weights_hash(clap_folder, "clap")
-    if config.clap_hash and config.clap_hash != found:
+def check_clap(config: CaptionerConfig, clap: str, found: str, what: str) -> None:
+    """Refuse a CLAP of another hash than the one a captioner was trained on; ClapgenError names both."""
+    if config.clap_hash and found and config.clap_hash != found:
         raise ClapgenError(
             f"{what} was trained on the CLAP {config.clap_name} ({config.clap_hash}, {config.decoder.dim} wide), but "
-            f"{clap_folder} holds the CLAP {found}; use the one it was trained on, or train a captioner on this one: "
-            f"clapgen train captioner clap={clap_folder}"
+            f"{clap} holds the CLAP {found}; use the one it was trained on, or train a captioner on this one: "
+            f"clapgen train captioner clap={clap}"
         )
 
 

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from clapgen.clap import Clap
+from captioning.space import Space
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
 
@@ -81,21 +82,30 @@ def _is_broken(text: str) -> bool:
     return not text.isprintable() and any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
-def embed_sentences(clap: Clap, texts: Sequence[str], cache: str | Path) -> Tensor:
+def embed_sentences(clap: Space, texts: Sequence[str], cache: str | Path) -> Tensor:
     """CLAP text embeddings (n, dim), kept in the folder `cache` by the sentences and the CLAP they came from."""
     key = hashlib.sha256("\n".join([clap.hash, *texts]).encode()).hexdigest()[:16]
     path = Path(cache) / f"text-{key}.safetensors"
     if clap.hash and path.is_file():
-        return load_file(path)["embeddings"]
+        try:
+            return load_file(path)["embeddings"]
+        except (OSError, SafetensorError, KeyError):
+            logger.warning("%s is damaged; the sentences are embedded again", path)
     embeddings = _embed_by_length(clap, texts)
     if clap.hash:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path, overwrite=True) as temporary:
-            save_file({"embeddings": embeddings}, temporary)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(path, overwrite=True) as temporary:
+                save_file({"embeddings": embeddings}, temporary)
+        except OSError as error:
+            raise ClapgenError(
+                f"cannot keep embeddings in the folder {cache}: {(error.strerror or str(error)).lower()}; "
+                "set cache=FOLDER to another"
+            ) from error
     return embeddings
 
 
-def _embed_by_length(clap: Clap, texts: Sequence[str], batch_size: int = 256) -> Tensor:
+def _embed_by_length(clap: Space, texts: Sequence[str], batch_size: int = 256) -> Tensor:
     """Sentences of like length together, for speed."""
     from rich.console import Console
     from rich.progress import track

@@ -6,6 +6,7 @@ upper bound (`paired`), and `validation`, to measure on.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from captioning.corpus import embed_sentences, read_sentences
 from captioning.decoder import CaptionDecoder, DecoderConfig, Decoding, Vocabulary, check_decoding, train_vocabulary
 from captioning.pretrained import load_gpt2
 from captioning.rows import Rows, clip_rows, embed_clips, join_rows, text_rows
-from clapgen.clap import Clap
+from captioning.space import is_public, load_space
 from clapgen.configuration import load_config
 from clapgen.data import held_out_clips, training_clips
 from clapgen.errors import ClapgenError
@@ -32,6 +33,7 @@ from clapgen.training import Task, TrainingConfig, train, weight_decay_groups
 
 logger = logging.getLogger(__name__)
 
+SOUND_TO_TEXT = ("mean-shift", "memory", "nnd", "diffusion")  # what is wrong for a decoder that knows sounds
 POOL = 8  # batches are cut from this many times their size, sorted by length, to save padding
 
 
@@ -50,7 +52,8 @@ class CaptionerRecipe:
     whose lines hard prompts are made of. `pairs` is a manifest of clips with
     captions; with `paired` the decoder is trained on their audio embeddings, besides any `text`. `validation` is a
     manifest whose held-out clips are captioned at every evaluation. `start_from` is a captioner to go on from, in
-    another style, say; `pretrained` a GPT-2 by name or folder, `freeze` trains its mapping network alone.
+    another style, say, whose `decoder` stays as it is; `pretrained` a GPT-2 by name or folder; `freeze` trains the
+    mapping network in front of either alone.
     """
 
     text: list[str] = field(default_factory=list)
@@ -79,15 +82,13 @@ class CaptionerTask(Task):
     """Sentences from their own CLAP embeddings, as the bridges leave them."""
 
     def __init__(self, recipe: CaptionerRecipe) -> None:
-        check_decoding(recipe.decoding)
+        _check(recipe)
         if not recipe.text and not recipe.paired:
             raise ClapgenError(
                 "there is nothing to train on: set text=FILE (JSONL, CSV or plain text, a caption a line)"
             )
-        if recipe.paired and not recipe.pairs:
-            raise ClapgenError("paired=true trains on sounds with captions: set pairs=MANIFEST")
         self.recipe = recipe
-        self.clap = Clap.from_pretrained(recipe.clap)
+        self.clap = load_space(recipe.clap)
         self.config = CaptionerConfig(
             recipe.decoder, recipe.bridges, list(recipe.bridge or recipe.bridges.names), recipe.decoding
         )
@@ -226,24 +227,27 @@ class CaptionerTask(Task):
         return torch.stack(found).sum() if found else None
 
     def evaluate(self) -> dict[str, float]:
-        """Cross-entropy of held-out rows; scores on held-out clips where the recipe names some."""
+        """Cross-entropy of held-out rows, which training would see the same; scores on clips if the recipe has any."""
         held_out = self.held_out[self.lengths[self.held_out] <= self.decoder.config.max_tokens]
         captions = [self.rows.captions[row] for row in held_out.tolist()]
         device = next(self.decoder.parameters()).device
-        embeddings = self.chain.text(self.rows.embeddings[held_out].to(device))
-        figures = {"loss": float(self.decoder(embeddings, captions))} if captions else {}
+        embeddings, chance = self.rows.embeddings[held_out].to(device), torch.Generator().manual_seed(0)
+        bridged, hints = self.chain.train_text(embeddings, held_out, chance)
+        figures = {"loss": float(self.decoder(bridged, captions, hints))} if captions else {}
         if self.recipe.validation:
             clips = [clip for clip in held_out_clips(self.recipe.validation) if clip.captions]
             kept, audio = embed_clips(clips, self.clap, self.recipe.cache)
-            captioner = Captioner(self.clap.to(device), self.decoder, self.bridges, self.config)
+            captioner = Captioner(self.clap, self.decoder, self.bridges, self.config)
             texts = [caption.text for caption in captioner.caption_embeddings(audio, Decoding(method="greedy"))]
             scores = caption_scores(texts, [clip.captions for clip in kept]).corpus
             figures |= {name: scores[name] for name in ("CIDEr-D", "ROUGE-L", "distinct_captions") if name in scores}
         return figures
 
     def export(self, directory: Path) -> None:
-        """Captioner and CLAP, ready for `clapgen caption --model`."""
+        """Captioner and CLAP, ready for `clapgen caption --model`; a public CLAP stays where it is."""
         save_captioner(directory, self.config, self.decoder, self.bridges)
+        if is_public(self.recipe.clap):
+            return
         if not is_same_part(resolve_model(self.recipe.clap), directory, "clap"):
             copy_part(resolve_model(self.recipe.clap), directory, "clap")
 
@@ -260,4 +264,23 @@ def _with_lists(overrides: Sequence[str]) -> list[str]:
     others = [override for override in overrides if not override.startswith("text=")]
     if not files or (len(files) == 1 and files[0].startswith("[")):
         return list(overrides)
-    return [*others, f"text=[{','.join(files)}]"]
+    names = [name.strip() for value in files for name in value.split(",")]
+    return [*others, f"text={json.dumps(names, ensure_ascii=False)}"]
+
+
+def _check(recipe: CaptionerRecipe) -> None:
+    """Refuse settings that do not go together, before anything is read."""
+    check_decoding(recipe.decoding)
+    if recipe.paired and not recipe.pairs:
+        raise ClapgenError("paired=true trains on sounds with captions: set pairs=MANIFEST")
+    misled = [name for name in (*recipe.bridges.names, *recipe.bridges.offered) if name in SOUND_TO_TEXT]
+    if recipe.paired and misled:
+        raise ClapgenError(
+            f"paired=true trains on sounds themselves; the bridge '{misled[0]}' would make text of them; leave it out"
+        )
+    if recipe.start_from and recipe.pretrained:
+        raise ClapgenError("start_from and pretrained both name a language model to start with; give one of them")
+    if recipe.freeze and not (recipe.start_from or recipe.pretrained):
+        raise ClapgenError("freeze=true would leave a language model of random weights; set pretrained or start_from")
+    if not 0 <= recipe.validation_share < 1:
+        raise ClapgenError(f"validation_share must be at least 0 and below 1, not {recipe.validation_share:g}")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny_laion import laion
 from tiny_model import SAMPLE_RATE, build_tiny_model
 
 from clapgen.clap import Clap
@@ -18,44 +19,6 @@ from clapgen.errors import ClapgenError
 def noise(seconds: float, rate: int = 48_000, seed: int = 0) -> np.ndarray:
     samples = np.random.default_rng(seed).standard_normal(round(seconds * rate))
     return (0.1 * samples).astype(np.float32)
-
-
-def laion(folder: Path, fusion: bool = False) -> Path:
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import ClapConfig, ClapFeatureExtractor, ClapModel, PreTrainedTokenizerFast
-
-    torch.manual_seed(0)
-    audio = {
-        "patch_embeds_hidden_size": 16,
-        "hidden_size": 32,
-        "depths": [1, 1],
-        "num_attention_heads": [2, 2],
-        "num_hidden_layers": 2,
-        "num_mel_bins": 64,
-        "spec_size": 256,
-        "window_size": 4,
-        "enable_fusion": fusion,
-    }
-    text = {
-        "vocab_size": 8,
-        "hidden_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "intermediate_size": 16,
-        "pad_token_id": 1,
-        "max_position_embeddings": 90,
-    }
-    config = ClapConfig(text_config=text, audio_config=audio, projection_dim=24)
-    ClapModel(config).eval().save_pretrained(folder)
-    ClapFeatureExtractor(
-        max_length_s=1, truncation="fusion" if fusion else "rand_trunc", padding="repeatpad", frequency_min=50
-    ).save_pretrained(folder)
-    words = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "rain": 4, "wind": 5, "a": 6, "dog": 7}
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>")
-    fast.save_pretrained(folder)
-    return folder
 
 
 def encodec(folder: Path, stereo: bool = False) -> Path:
@@ -151,7 +114,7 @@ def test_laion_clap_is_transformers_own_on_clips_of_its_length(tmp_path: Path) -
     np.testing.assert_allclose(embedder.embed_audio(clips, 48_000), audio, atol=1e-5)
     expected = torch.nn.functional.normalize(text.pooler_output, dim=-1)
     np.testing.assert_allclose(embedder.embed_text(["a dog", "rain"]), expected, atol=1e-5)
-    assert float(embedder.logit_scale) > 1
+    assert embedder.logit_scale.item() > 1
 
 
 def test_fusion_is_left_to_no_chance(tmp_path: Path) -> None:

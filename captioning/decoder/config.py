@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from clapgen.errors import ClapgenError
+
 
 @dataclass
 class DecoderConfig:
@@ -48,3 +50,23 @@ class Decoding:
     min_tokens: int = 2
     max_tokens: int = 40
     seed: int = 0
+
+
+def check_decoder(config: DecoderConfig) -> None:
+    """Raise ClapgenError, naming the key, if a size is out of range."""
+    for name in ("dim", "vocab_size", "width", "layers", "heads", "mapper_width", "mapper_layers", "prefix_length"):
+        if getattr(config, name) < 1:
+            raise ClapgenError(f"decoder.{name} must be at least 1, not {getattr(config, name)}")
+    if config.hint_tokens < 0 or config.max_tokens < 1:
+        raise ClapgenError(
+            f"decoder.max_tokens must be at least 1 and hint_tokens 0, not {config.max_tokens} and {config.hint_tokens}"
+        )
+    if config.width % config.heads:
+        raise ClapgenError(f"decoder.width={config.width} must be a multiple of decoder.heads={config.heads}")
+    if not 0 <= config.dropout < 1:
+        raise ClapgenError(f"decoder.dropout must be at least 0 and below 1, not {config.dropout:g}")
+    longest = config.hint_tokens + config.prefix_length + 1 + config.max_tokens
+    if longest > config.positions:
+        raise ClapgenError(
+            f"decoder.positions={config.positions} is too few: hints, prefix and caption are up to {longest} tokens"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from captioning.decoder.config import DecoderConfig, Decoding
+from captioning.decoder.config import DecoderConfig, Decoding, check_decoder
 from captioning.decoder.mapper import build_mapper
 from captioning.decoder.sampling import NucleusNoise
 from captioning.decoder.vocabulary import Vocabulary, left_padded, right_padded
@@ -31,11 +32,7 @@ class CaptionDecoder(nn.Module):
         self, config: DecoderConfig, vocabulary: Vocabulary, language_model: GPT2LMHeadModel | None = None
     ) -> None:
         super().__init__()
-        longest = config.hint_tokens + config.prefix_length + 1 + config.max_tokens
-        if longest > config.positions:
-            raise ClapgenError(
-                f"decoder.positions={config.positions} is too few: hints, prefix and caption are up to {longest} tokens"
-            )
+        check_decoder(config)
         self.config, self.vocabulary = config, vocabulary
         self.mapper = build_mapper(config)
         self.language_model: Any = language_model or _gpt2(config, vocabulary)
@@ -133,13 +130,14 @@ def _settings(decoding: Decoding, count: int, vocabulary: Vocabulary, config: De
     check_decoding(decoding, count)
     beams = max(decoding.beams, count) if decoding.method == "beam" else 1
     marks = {vocabulary.start, vocabulary.pad} - {vocabulary.end}
+    longest = min(decoding.max_tokens, config.max_tokens)
     nameless = range(len(vocabulary), config.vocab_size)  # some checkpoints have more rows than words
     common: dict[str, object] = {
         "do_sample": False,
         "num_return_sequences": count if beams > 1 else 1,
         "num_beams": beams,
-        "min_new_tokens": decoding.min_tokens,
-        "max_new_tokens": min(decoding.max_tokens, config.max_tokens),
+        "min_new_tokens": min(decoding.min_tokens, longest),
+        "max_new_tokens": longest,
         "no_repeat_ngram_size": decoding.no_repeat_ngram,
         "suppress_tokens": sorted({*marks, *nameless, *vocabulary.broken_tokens}),
         "bos_token_id": vocabulary.start,
@@ -170,7 +168,11 @@ def check_decoding(decoding: Decoding, count: int = 1) -> None:
     ):
         if value < lowest:
             raise ClapgenError(f"{name} must be at least {lowest}, not {value}")
+    if decoding.min_tokens > decoding.max_tokens:
+        raise ClapgenError(f"min_tokens={decoding.min_tokens} must be at most max_tokens={decoding.max_tokens}")
+    if not math.isfinite(decoding.length_penalty):
+        raise ClapgenError(f"length_penalty must be a finite number, not {decoding.length_penalty}")
     if not 0 < decoding.top_p <= 1:
         raise ClapgenError(f"top_p must be above 0 and at most 1, not {decoding.top_p:g}")
-    if not decoding.temperature > 0:
-        raise ClapgenError(f"temperature must be above 0, not {decoding.temperature:g}")
+    if not 0 < decoding.temperature < math.inf:
+        raise ClapgenError(f"temperature must be above 0 and finite, not {decoding.temperature:g}")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from captioner_runs import Overrides, changed, losses, recipe_of, weights
 from tiny_captioner import SENTENCES, build_tiny_captioner
+from tiny_laion import laion
 
 from captioning.captioner import Captioner
 from captioning.recipe import CaptionerRecipe, CaptionerTask, run
@@ -116,6 +117,31 @@ def test_several_text_files_are_given_as_a_list_or_one_by_one(overrides: Overrid
     assert torch.equal(*(weights(tmp_path / str(place))["decoder.mapper.layers.0.weight"] for place in (0, 2)))
 
 
+def test_files_of_any_name_are_read(overrides: Overrides, tmp_path: Path) -> None:
+    (tmp_path / "a b: 🌧 #1.txt").write_text("Glass breaks\nA piano plays\n")
+    task = CaptionerTask(recipe_of(overrides(1, text="a b: 🌧 #1.txt")))
+    assert task.rows.captions == ["Glass breaks", "A piano plays"]
+
+
+@pytest.mark.parametrize("method", ["hard-prompt", "adapter"])
+def test_held_out_sentences_are_measured_as_training_sees_them(
+    overrides: Overrides, tmp_path: Path, method: str
+) -> None:
+    """With its hints, and behind the network that is to undo noise: else the figure is of what is never asked for."""
+    (tmp_path / "labels.txt").write_text("dog\nrain\nbells\n")
+    more = [f"bridges.names=[{method}]", f"labels={tmp_path / 'labels.txt'}", "bridges.hard_prompt.mask=0.0"]
+    task = CaptionerTask(recipe_of(overrides(1, *more, "bridges.adapter.variance=0.0")))
+    task.decoder.eval()
+    [row] = task.held_out.tolist()
+    seen, hints = task.chain.train_text(task.rows.embeddings[[row]], torch.tensor([row]), torch.Generator())
+    with torch.no_grad():
+        asked, plain = (
+            float(task.decoder(embedding, [task.rows.captions[row]], words))
+            for embedding, words in ((seen, hints), (task.rows.embeddings[[row]], None))
+        )
+        assert task.evaluate()["loss"] == pytest.approx(asked, abs=1e-6) != pytest.approx(plain, abs=1e-5)
+
+
 def test_a_style_is_learned_from_where_another_captioner_stopped(overrides: Overrides, tmp_path: Path) -> None:
     run(None, overrides(40, "decoder.dropout=0.0"))
     (tmp_path / "style.txt").write_text("\n".join(f"Hark! {text}" for text in SENTENCES))
@@ -166,6 +192,12 @@ def test_every_recipe_that_is_shipped_trains(
     [
         (["decoding.method=beem"], "Did you mean 'beam'"),
         (["paired=true"], "set pairs=MANIFEST"),
+        (["paired=true", "pairs=m", "bridges.names=[noise,mean-shift]"], "bridge 'mean-shift' would turn into text"),
+        (["paired=true", "pairs=m", "bridges.offered=[nnd]"], "bridge 'nnd' would turn into text"),
+        (["start_from=default", "pretrained=gpt2"], "give one of them"),
+        (["freeze=true"], "set pretrained or start_from"),
+        (["validation_share=2"], "validation_share must be at least 0 and below 1, not 2"),
+        (["decoder.heads=3"], "must be a multiple of decoder.heads=3"),
         (["bridges.names=[nose]"], r"no bridge 'nose'.*Did you mean 'noise'"),
         (["bridge=[memory]"], "bridge=memory is to be used on audio"),
         (["memory=[other.txt]"], "memory=other.txt is none of the files"),
@@ -191,3 +223,17 @@ def test_a_corpus_of_one_sentence_or_none_is_refused(overrides: Overrides, tmp_p
     with pytest.raises(ClapgenError, match="nothing to train on: set text=FILE"):
         run(None, overrides(1, text=None))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_captioner_learns_on_a_public_clap_and_finds_it_again(
+    overrides: Overrides, tmp_path: Path, recordings: list[Path]
+) -> None:
+    public = f"laion:{laion(tmp_path / 'laion')}"
+    run(None, overrides(2, f"clap={public}"))
+    assert not (tmp_path / "run" / "model" / "clap").exists()
+    captioner = Captioner.from_pretrained(tmp_path / "run" / "model")
+    assert captioner.clap.name == public and captioner.config.decoder.dim == captioner.clap.dim == 24
+    [caption] = captioner.caption([read_audio(recordings[0])[0]], 48_000)
+    assert caption.text and -1 <= caption.score <= 1
+    with pytest.raises(ClapgenError, match=r"was trained on the CLAP laion:.* but .* holds the CLAP"):
+        Captioner.from_pretrained(tmp_path / "run" / "model", clap="default")
