@@ -64,7 +64,8 @@ def train(
     for override in overrides:
         if "=" not in override:
             raise ClapgenError(f"'{override}' is not of the form key=value; e.g. training.steps=1000.")
-        if override.startswith("pretrained=") and not Path(override.partition("=")[2]).is_dir():
+        key, _, value = override.partition("=")
+        if key == "pretrained" and not Path(value).is_dir() or key == "clap" and value.startswith("laion:"):
             allow_hub()
     path = recipe_path(task.value, config)
     for package in LOOP_PACKAGES:
