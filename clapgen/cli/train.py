@@ -65,7 +65,7 @@ def train(
         if "=" not in override:
             raise ClapgenError(f"'{override}' is not of the form key=value; e.g. training.steps=1000.")
         key, _, value = override.partition("=")
-        if key == "pretrained" and not Path(value).is_dir() or key == "clap" and value.startswith("laion:"):
+        if (key == "pretrained" and not Path(value).is_dir()) or (key == "clap" and value.startswith("laion:")):
             allow_hub()
     path = recipe_path(task.value, config)
     for package in LOOP_PACKAGES:
