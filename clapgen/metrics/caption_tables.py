@@ -68,7 +68,10 @@ def read_caption_table(path: str | Path, manifest: str | Path | None = None) -> 
         if not row.file_name:
             raise ClapgenError(f"{where}: the file name is empty; give one, by which the clip is told from others.")
         if before := lines.get(row.file_name):
-            raise ClapgenError(f"{where}: {row.file_name!r} comes a second time, after {before}; keep one of the two.")
+            raise ClapgenError(
+                f"{where}: {row.file_name!r} comes a second time, after {before}; keep one of the two "
+                "(clapgen caption --window 0 writes one a file)."
+            )
         lines[row.file_name] = where
         rows.append(row)
     if not rows:

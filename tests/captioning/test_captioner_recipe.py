@@ -192,8 +192,8 @@ def test_every_recipe_that_is_shipped_trains(
     [
         (["decoding.method=beem"], "Did you mean 'beam'"),
         (["paired=true"], "set pairs=MANIFEST"),
-        (["paired=true", "pairs=m", "bridges.names=[noise,mean-shift]"], "bridge 'mean-shift' would turn into text"),
-        (["paired=true", "pairs=m", "bridges.offered=[nnd]"], "bridge 'nnd' would turn into text"),
+        (["paired=true", "pairs=m", "bridges.names=[noise,mean-shift]"], "bridge 'mean-shift' would make text"),
+        (["paired=true", "pairs=m", "bridges.offered=[nnd]"], "bridge 'nnd' would make text"),
         (["start_from=default", "pretrained=gpt2"], "give one of them"),
         (["freeze=true"], "set pretrained or start_from"),
         (["validation_share=2"], "validation_share must be at least 0 and below 1, not 2"),

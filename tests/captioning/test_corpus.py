@@ -180,3 +180,15 @@ def test_sentences_are_embedded_once_and_by_their_own_clap(tmp_path: Path, monke
     monkeypatch.undo()
     assert torch.allclose(embed_sentences(clap, texts[::-1], tmp_path / "cache"), first.flip(0), atol=1e-6)
     assert len(list((tmp_path / "cache").iterdir())) == 3
+
+
+def test_a_damaged_cache_is_made_again_and_one_that_cannot_be_is_named(tmp_path: Path) -> None:
+    clap = Clap.from_pretrained(build_tiny_model(tmp_path / "model"))
+    first = embed_sentences(clap, ["Rain", "Wind"], tmp_path / "cache")
+    [kept] = (tmp_path / "cache").iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:40])
+    assert torch.equal(embed_sentences(clap, ["Rain", "Wind"], tmp_path / "cache"), first)
+    assert kept.read_bytes() == whole
+    with pytest.raises(ClapgenError, match="set cache=FOLDER"):
+        embed_sentences(clap, ["Rain", "Wind"], kept)

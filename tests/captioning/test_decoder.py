@@ -178,6 +178,23 @@ def test_an_unknown_mapper_and_too_few_positions_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ({"heads": 3}, "decoder.width=16 must be a multiple of decoder.heads=3"),
+        ({"heads": 0}, "decoder.heads must be at least 1, not 0"),
+        ({"layers": 0}, "decoder.layers must be at least 1"),
+        ({"prefix_length": 0}, "decoder.prefix_length must be at least 1"),
+        ({"dropout": 2.0}, "decoder.dropout must be at least 0 and below 1, not 2"),
+        ({"max_tokens": 0}, "decoder.max_tokens must be at least 1"),
+        ({"hint_tokens": -1}, "hint_tokens 0, not 48 and -1"),
+    ],
+)
+def test_sizes_out_of_range_are_named(size: dict[str, object], words: str) -> None:
+    with pytest.raises(ClapgenError, match=words):
+        tiny_decoder(DIM, **size)
+
+
+@pytest.mark.parametrize(
     ("decoding", "count", "words"),
     [
         (Decoding(method="beem"), 1, "'beem'.*Did you mean 'beam'"),
@@ -186,6 +203,9 @@ def test_an_unknown_mapper_and_too_few_positions_are_refused() -> None:
         (Decoding(beams=0), 1, "beams"),
         (Decoding(max_tokens=0), 1, "max_tokens"),
         (Decoding(min_tokens=0), 1, "min_tokens"),
+        (Decoding(min_tokens=9, max_tokens=8), 1, "min_tokens=9 must be at most max_tokens=8"),
+        (Decoding(length_penalty=float("nan")), 1, "length_penalty"),
+        (Decoding(temperature=float("inf")), 1, "temperature"),
         (Decoding(no_repeat_ngram=-1), 1, "no_repeat_ngram"),
         (Decoding(top_p=0.0), 1, "top_p"),
         (Decoding(top_p=float("nan")), 1, "top_p"),
