@@ -146,8 +146,8 @@ class Captioner:
     ) -> list[Caption]:
         """A caption for each mono waveform (samples,) at `sample_rate` Hz.
 
-        A sound that peaks below -60 dBFS is called "Silence", with a note and without candidates: of what cannot be
-        heard a decoder would invent something.
+        A sound that peaks below -60 dBFS, beside its mean, is called "Silence", with a note and without candidates: of
+        what cannot be heard a decoder would invent something.
 
         Args:
             decoding: how words are searched for; None takes the model's own way.
@@ -228,9 +228,12 @@ def save_captioner(
 
 def _silence(waveform: Any) -> str:
     """In words, that a sound is silent; nothing if it is not."""
-    peak = float(torch.as_tensor(waveform).abs().max())
-    if peak == 0:
+    samples = torch.as_tensor(waveform).double()
+    if not samples.any():
         return "digital silence"
+    peak = float((samples - samples.mean()).abs().max())
+    if peak < 1e-6:
+        return "silent: a constant offset"
     peak_dbfs = 20 * math.log10(peak)
     return f"silent: peaks at {peak_dbfs:.0f} dBFS" if peak_dbfs < SILENT_BELOW else ""
 

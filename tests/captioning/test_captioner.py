@@ -76,10 +76,12 @@ def test_more_sounds_than_a_batch_keep_their_order(captioner: Captioner) -> None
 
 def test_silence_is_named_and_not_decoded(captioner: Captioner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(captioner.decoder, "generate", lambda *_: pytest.fail("a silent sound was decoded"))
-    faint = 0.0009 * np.ones(4000, np.float32)
-    zero, low = captioner.caption([np.zeros(4000, np.float32), faint], SAMPLE_RATE, candidates=3)
+    faint = 0.0009 * np.tile(np.float32([1, -1]), 2000)
+    sounds = [np.zeros(4000, np.float32), faint, faint + np.float32(0.5), np.full(4000, 0.3, np.float32)]
+    zero, low, shifted, constant = captioner.caption(sounds, SAMPLE_RATE, candidates=3)
     assert (zero.text, zero.note, zero.candidates) == (SILENCE, "digital silence", [])
-    assert (low.text, low.note) == (SILENCE, "silent: peaks at -61 dBFS")
+    assert (low.text, low.note) == (shifted.text, shifted.note) == (SILENCE, "silent: peaks at -61 dBFS")
+    assert (constant.text, constant.note) == (SILENCE, "silent: a constant offset")
 
 
 def test_a_waveform_that_clap_refuses_is_refused(captioner: Captioner) -> None:
