@@ -322,7 +322,7 @@ class _Loop:
                 optimizer.load_state_dict(optimizers[name])
         except (KeyError, RuntimeError, ValueError) as error:
             raise ClapgenError(
-                f"checkpoint {found} does not fit this recipe ({str(error).splitlines()[0]}); "
+                f"checkpoint {found} does not fit this recipe ({str(error).splitlines()[-1].strip()}); "
                 "choose another output folder to start afresh"
             ) from error
         self.step, self.seconds = int(meta["step"]), float(meta["seconds"])
