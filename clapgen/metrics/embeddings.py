@@ -33,7 +33,7 @@ def as_embeddings(values: Embeddings, name: str, *, at_least: int = 1, width: in
     if array.ndim != 2 or array.shape[1] == 0:
         raise ClapgenError(f"The {name} must be a table (items, dim), not of shape {array.shape}.")
     if len(array) < at_least:
-        raise ClapgenError(f"There are {len(array)} {name}: this measure needs at least {at_least}.")
+        raise ClapgenError(f"{len(array)} {name}: this measure needs at least {at_least}.")
     if width is not None and array.shape[1] != width:
         raise ClapgenError(
             f"The {name} have {array.shape[1]} dimensions, the others {width}: were they made by different models?"
