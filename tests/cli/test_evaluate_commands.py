@@ -147,6 +147,17 @@ def test_zero_shot_of_several_labels_is_tagging(evaluate: Command, manifest: Pat
     assert 0 < found["mAP"]["value"] <= 1
     counts = {row["class"]: row["n"] for row in result.json[0]["classes"]}
     assert counts == {"church bells": 2, "dog": 2, "glass": 2, "rain": 2, "rooster": 2, "wind": 3}
+    drawn = evaluate("zero-shot", manifest, "--json", "--confusion", "confusion.png")
+    assert drawn.code == 2 and "have no confusion matrix" in drawn.err and drawn.json[0]["figures"]
+
+
+def test_the_confusion_matrix_is_drawn_and_replaces_nothing(evaluate: Command, manifest: Path) -> None:
+    options = ("zero-shot", manifest, "--label-field", "class", "--confusion", "confusion.png")
+    assert evaluate(*options).code == 0
+    picture = Path("confusion.png").read_bytes()
+    assert picture.startswith(b"\x89PNG") and len(picture) > 2000
+    assert_one_line(evaluate(*options), "confusion.png exists already")
+    assert evaluate(*options, "--force").code == 0
 
 
 def test_esc50_has_a_figure_a_fold(evaluate: Command, manifest: Path) -> None:
