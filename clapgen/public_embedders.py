@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,7 @@ HUB_FILES = ("*.json", "*.safetensors", "*.txt")
 Array = npt.NDArray[np.float32]
 
 
-class PublicEmbedder:
+class PublicEmbedder(ABC):
     """Windows of one length through a network of transformers; what the network is, subclasses say."""
 
     normalised = False  # whether embeddings have length 1
@@ -81,9 +82,9 @@ class PublicEmbedder:
         ]
         return torch.cat(pieces)
 
+    @abstractmethod
     def _embed(self, windows: list[Array]) -> Tensor:
         """(windows, dim)."""
-        raise NotImplementedError
 
 
 class LaionClap(PublicEmbedder):
