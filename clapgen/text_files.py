@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from clapgen.errors import ClapgenError
 
@@ -26,3 +29,29 @@ def read_text(path: str | Path) -> str:
             f"{path}:{line}: byte 0x{content[error.start]:02x} is not UTF-8 text; save the file as UTF-8 "
             "(iconv -f LATIN1 -t UTF-8, if it is Western European)."
         ) from error
+
+
+def json_lines(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(file:line, object) of every line of a file of JSON objects; empty lines are passed over.
+
+    Raises:
+        ClapgenError: as `read_text`; named as file:line: a line that is no JSON object.
+    """
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        where = f"{path}:{number}"
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            reason = getattr(error, "msg", "nested too deeply")
+            raise ClapgenError(f"{where}: not a line of JSON ({reason}); write one object a line.") from error
+        if not isinstance(row, dict):
+            raise ClapgenError(f"{where}: {shown(row)} is no JSON object; write one a line.")
+        yield where, row
+
+
+def shown(value: Any) -> str:
+    """A JSON value as an error shows it: at most 60 characters."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clapgen.errors import ClapgenError, nearest
-from clapgen.text_files import read_text
+from clapgen.text_files import json_lines, read_text, shown
 
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 
@@ -44,9 +43,9 @@ def read_table(
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ClapgenError(f"{path} is no table by its name; give a file ending in {', '.join(SUFFIXES)}.")
-    read = _json_rows if suffix == ".jsonl" else _csv_rows
+    read = json_lines if suffix == ".jsonl" else _csv_rows
     rows = []
-    for where, raw in read(path, read_text(path)):
+    for where, raw in read(path):
         cells = {}
         for column, names in {**required, **(optional or {})}.items():
             name = next((name for name in names if name in raw), None)
@@ -76,12 +75,12 @@ def _text(value: Any, what: str) -> str:
         return ";".join(value)
     if value is None or isinstance(value, str):
         return " ".join((value or "").split())
-    raise ClapgenError(f"{what} must be text, not {json.dumps(value)[:60]}.")
+    raise ClapgenError(f"{what} must be text, not {shown(value)}.")
 
 
-def _csv_rows(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _csv_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, restkey="")
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True, restkey="")
     try:
         for row in reader:
             where = f"{path}:{reader.line_num}"
@@ -90,17 +89,3 @@ def _csv_rows(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield where, {name.strip(): cell for name, cell in row.items()}
     except csv.Error as error:
         raise ClapgenError(f"{path}:{reader.line_num}: not CSV ({error}); a double quote may not be closed.") from error
-
-
-def _json_rows(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        where = f"{path}:{number}"
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise ClapgenError(f"{where}: not a line of JSON ({error}).") from error
-        if not isinstance(row, dict):
-            raise ClapgenError(f"{where}: must be a JSON object, not {line[:40]!r}.")
-        yield where, row

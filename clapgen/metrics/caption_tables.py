@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import Any
 
 from clapgen.data import read_manifest
 from clapgen.errors import ClapgenError, nearest
-from clapgen.text_files import read_text
+from clapgen.text_files import json_lines, read_text, shown
 
 NAMES = ("file_name", "path")
 PREDICTED = ("caption_predicted", "caption")
@@ -53,12 +52,12 @@ def read_caption_table(path: str | Path, manifest: str | Path | None = None) -> 
             clip without references, a clip that comes twice; naming the file: it cannot be read or has no rows.
     """
     path = Path(path)
-    readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _json_rows}
+    readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": json_lines}
     if path.suffix.lower() not in readers:
         raise ClapgenError(f"{str(path)!r} is no table of captions by its name; give a .csv, .tsv or .jsonl file.")
     rows: list[CaptionRow] = []
     lines: dict[str, str] = {}
-    for where, cells in readers[path.suffix.lower()](path, read_text(path)):
+    for where, cells in readers[path.suffix.lower()](path):
         row = CaptionRow(
             _string(cells, NAMES, where),
             _string(cells, PREDICTED, where),
@@ -107,7 +106,7 @@ def _string(cells: Cells, names: tuple[str, ...], where: str) -> str:
     if len(found) > 1 and cells[found[0]] != cells[found[1]]:
         raise ClapgenError(f'{where}: "{found[0]}" and "{found[1]}" differ; keep one of them.')
     if not isinstance(cells[found[0]], str):
-        raise ClapgenError(f'{where}: "{found[0]}" is {_shown(cells[found[0]])}; it must be a string.')
+        raise ClapgenError(f'{where}: "{found[0]}" is {shown(cells[found[0]])}; it must be a string.')
     return cells[found[0]]
 
 
@@ -116,7 +115,7 @@ def _strings(cells: Cells, name: str, where: str) -> list[str]:
     if texts is None:
         return []
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise ClapgenError(f'{where}: "{name}" is {_shown(texts)}; it must be a list of strings.')
+        raise ClapgenError(f'{where}: "{name}" is {shown(texts)}; it must be a list of strings.')
     return texts
 
 
@@ -134,9 +133,9 @@ def _check_references(rows: list[CaptionRow], lines: list[str]) -> None:
             )
 
 
-def _csv_rows(path: Path, text: str) -> Iterator[tuple[str, Cells]]:
+def _csv_rows(path: Path) -> Iterator[tuple[str, Cells]]:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
     header: list[str] = []
     line = 1
     try:
@@ -173,23 +172,3 @@ def _csv_cells(row: dict[str, str]) -> Cells:
     if "labels" in row:
         cells["labels"] = [label.strip() for label in row["labels"].split(";") if label.strip()]
     return cells
-
-
-def _json_rows(path: Path, text: str) -> Iterator[tuple[str, Cells]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        where = f"{path}:{number}"
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            reason = getattr(error, "msg", "nested too deeply")
-            raise ClapgenError(f"{where}: not a line of JSON ({reason}); write one object a line.") from error
-        if not isinstance(row, dict):
-            raise ClapgenError(f"{where}: {_shown(row)} is no JSON object; write one a line.")
-        yield where, row
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "…"
