@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from captioning.captioner import Captioner
@@ -137,7 +135,6 @@ def show(figures: list[dict], count: int, before: ModalityGap) -> None:
     )
     columns = ("bridge", "CIDEr-D", "of supervised", "keyword accuracy", "distinct", "vocabulary", "words")
     gaps = ("centroid distance", "paired cosine", "1-NN crossing")
-    table = Table(*columns, *gaps, box=None)
     print("| " + " | ".join((*columns, *gaps)) + " |\n|" + "---|" * (len(columns) + len(gaps)))
     for row in figures[1:]:
         gap = row["gap"]
@@ -153,9 +150,7 @@ def show(figures: list[dict], count: int, before: ModalityGap) -> None:
             f"{gap['paired_cosine']:.3f}",
             f"{gap['crossing_rate']:.3f}",
         )
-        table.add_row(*cells)
         print("| " + " | ".join(cells) + " |")
-    Console(stderr=True).print(table)
 
 
 def parse() -> argparse.Namespace:

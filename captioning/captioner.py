@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from captioning.bridges import Bridge, BridgeChain, BridgesConfig, build_bridge
 from captioning.decoder import CaptionDecoder, DecoderConfig, Decoding, Vocabulary
-from captioning.space import Space, hash_of, is_public, load_space
+from captioning.space import is_public, load_space
 from clapgen.clap.model import Waveforms, load_tokenizer, save_tokenizer
+from clapgen.embedders import ClapEmbedder
 from clapgen.errors import ClapgenError, nearest
 from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, resolve_model, save_part, weights_hash
 
@@ -61,7 +62,12 @@ class Captioner:
     """Captions of sounds by a decoder that was trained on text (NoAudioCaptioning, Deshmukh et al. 2023; WSAC)."""
 
     def __init__(
-        self, clap: Space, decoder: CaptionDecoder, bridges: dict[str, Bridge], config: CaptionerConfig, name: str = ""
+        self,
+        clap: ClapEmbedder,
+        decoder: CaptionDecoder,
+        bridges: dict[str, Bridge],
+        config: CaptionerConfig,
+        name: str = "",
     ) -> None:
         self.clap, self.decoder, self.config, self.name = clap, decoder, config, name
         self._bridges = bridges
@@ -98,15 +104,14 @@ class Captioner:
             _check_bridges(chosen, config)
         if clap is None:
             clap = config.clap_name if is_public(config.clap_name) else name_or_path
-        check_clap(config, str(clap), hash_of(clap), f"the captioner of {name_or_path}")
+        space = load_space(clap, device)  # before the decoder, whose import is slow: a wrong CLAP is refused at once
+        check_clap(config, str(clap), space.hash, f"the captioner of {name_or_path}")
         vocabulary = Vocabulary(load_tokenizer(folder / PART / "tokenizer.json"))
         decoder = CaptionDecoder(config.decoder, vocabulary)
-        bridges = {name: build_bridge(name, config.bridges, config.decoder.dim) for name in _names(config)}
+        bridges = {name: build_bridge(name, config.bridges, config.decoder.dim) for name in stored_bridges(config)}
         _fill(decoder, nn.ModuleDict(bridges), state, folder / PART / WEIGHTS_FILE)
         for network in (decoder, *bridges.values()):
             network.to(device).eval()
-        space = load_space(clap, device)
-        check_clap(config, str(clap), space.hash, f"the captioner of {name_or_path}")
         captioner = cls(space, decoder, bridges, config, str(name_or_path))
         captioner.hash = weights_hash(folder, PART)
         if chosen is not None:
@@ -239,7 +244,7 @@ def _silence(waveform: Any) -> str:
 
 
 def _check_bridges(names: Sequence[str], config: CaptionerConfig) -> None:
-    there = ["none", *_names(config)]
+    there = ["none", *stored_bridges(config)]
     for name in names:
         if name not in there:
             build_bridge(name, config.bridges, config.decoder.dim)  # names no bridge at all: says so
@@ -249,7 +254,7 @@ def _check_bridges(names: Sequence[str], config: CaptionerConfig) -> None:
             )
 
 
-def _names(config: CaptionerConfig) -> list[str]:
+def stored_bridges(config: CaptionerConfig) -> list[str]:
     """Bridges that are stored, each once: those of training, those offered besides."""
     names = [*config.bridges.names, *config.bridges.offered]
     return [name for name in dict.fromkeys(names) if name != "none"]

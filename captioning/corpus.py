@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from captioning.space import Space
+from clapgen.embedders import ClapEmbedder
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
 
@@ -82,7 +82,7 @@ def _is_broken(text: str) -> bool:
     return not text.isprintable() and any(unicodedata.category(character) in ("Cc", "Cs") for character in text)
 
 
-def embed_sentences(clap: Space, texts: Sequence[str], cache: str | Path) -> Tensor:
+def embed_sentences(clap: ClapEmbedder, texts: Sequence[str], cache: str | Path) -> Tensor:
     """CLAP text embeddings (n, dim), kept in the folder `cache` by the sentences and the CLAP they came from."""
     key = hashlib.sha256("\n".join([clap.hash, *texts]).encode()).hexdigest()[:16]
     path = Path(cache) / f"text-{key}.safetensors"
@@ -105,7 +105,7 @@ def embed_sentences(clap: Space, texts: Sequence[str], cache: str | Path) -> Ten
     return embeddings
 
 
-def _embed_by_length(clap: Space, texts: Sequence[str], batch_size: int = 256) -> Tensor:
+def _embed_by_length(clap: ClapEmbedder, texts: Sequence[str], batch_size: int = 256) -> Tensor:
     """Sentences of like length together, for speed."""
     from rich.console import Console
     from rich.progress import track

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from captioning.bridges import Bridge, BridgeChain, BridgesConfig, Corpus, build_bridge
-from captioning.captioner import Captioner, CaptionerConfig, save_captioner
+from captioning.captioner import Captioner, CaptionerConfig, save_captioner, stored_bridges
 from captioning.corpus import embed_sentences, read_sentences
 from captioning.decoder import CaptionDecoder, DecoderConfig, Decoding, Vocabulary, check_decoding, train_vocabulary
 from captioning.pretrained import load_gpt2
@@ -110,12 +110,11 @@ class CaptionerTask(Task):
 
     def _build_bridges(self) -> dict[str, Bridge]:
         """Every bridge of the recipe, each once: those of training, those offered besides."""
-        names = [*self.recipe.bridges.names, *self.recipe.bridges.offered]
+        names = stored_bridges(self.config)
         unknown = [name for name in self.config.bridge if name not in (*names, "none")]
         if unknown:
             raise ClapgenError(f"bridge={unknown[0]} is to be used on audio, but is not in bridges.names or .offered")
-        different = [name for name in dict.fromkeys(names) if name != "none"]
-        bridges = {name: build_bridge(name, self.recipe.bridges, self.clap.dim) for name in different}
+        bridges = {name: build_bridge(name, self.recipe.bridges, self.clap.dim) for name in names}
         self.chain = BridgeChain([bridges[name] for name in self.recipe.bridges.names if name != "none"])
         return bridges
 

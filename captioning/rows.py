@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from captioning.corpus import embed_sentences, read_sentences, tidy
-from captioning.space import Space
 from clapgen.data import Clip
+from clapgen.embedders import ClapEmbedder
 from clapgen.embedding_cache import EmbeddingCache, embed_files
 from clapgen.errors import ClapgenError
 
@@ -31,7 +31,9 @@ class Rows:
         return len(self.captions)
 
 
-def text_rows(files: Sequence[str], clap: Space, cache: str, splits: Sequence[str], free_only: bool) -> list[Rows]:
+def text_rows(
+    files: Sequence[str], clap: ClapEmbedder, cache: str, splits: Sequence[str], free_only: bool
+) -> list[Rows]:
     """For every file its different sentences with their CLAP text embeddings, weighted by how often each comes."""
     rows = []
     for file in files:
@@ -41,7 +43,7 @@ def text_rows(files: Sequence[str], clap: Space, cache: str, splits: Sequence[st
     return rows
 
 
-def clip_rows(clips: Sequence[Clip], clap: Space, cache: str) -> Rows:
+def clip_rows(clips: Sequence[Clip], clap: ClapEmbedder, cache: str) -> Rows:
     """For every caption of every clip the CLAP audio embedding of the clip: what a supervised captioner learns from."""
     kept, audio = embed_clips(clips, clap, cache)
     pairs = [(tidy(caption), place) for place, clip in enumerate(kept) for caption in clip.captions]
@@ -52,7 +54,7 @@ def clip_rows(clips: Sequence[Clip], clap: Space, cache: str) -> Rows:
     return Rows([caption for caption, _ in pairs], audio[places], weights)
 
 
-def embed_clips(clips: Sequence[Clip], clap: Space, cache: str | Path) -> tuple[list[Clip], Tensor]:
+def embed_clips(clips: Sequence[Clip], clap: ClapEmbedder, cache: str | Path) -> tuple[list[Clip], Tensor]:
     """The clips that can be read, and their CLAP audio embeddings (n, dim), kept in the folder `cache`."""
     found = embed_files([clip.path for clip in clips], clap, EmbeddingCache(cache))
     for _, reason in found.skipped:

@@ -65,6 +65,10 @@ class TextEmbedder(Protocol):
         """Embeddings (n, dim) float32 of length 1."""
 
 
+class ClapEmbedder(Embedder, TextEmbedder, Protocol):
+    """Hears sounds and reads sentences, in one space: `Clap`, or ``laion:`` of `load_embedder`."""
+
+
 Loader = Callable[[str, "torch.device"], Embedder]
 
 BROKEN_MODEL = "It is broken; check it with `clapgen models verify`, or choose another --model."

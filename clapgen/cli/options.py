@@ -54,6 +54,14 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def allow_hub_for(name: str) -> None:
+    """Let libraries reach the hub, before they are imported, where `name` is no folder here but something of the hub:
+    ``kind:owner/name``, as `load_embedder` takes it."""
+    kind, colon, which = name.partition(":")
+    if colon and kind in ("laion", "encodec", "ast") and not Path(which).expanduser().is_dir():
+        allow_hub()
+
+
 def allow_hub() -> None:
     """Let libraries reach the hub, where the user has named something of it; before they are imported."""
     for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):  # set for every command by clapgen.cli

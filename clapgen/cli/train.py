@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from clapgen.cli.options import allow_hub
+from clapgen.cli.options import allow_hub, allow_hub_for
 from clapgen.errors import ClapgenError
 
 EPILOG = """
@@ -65,7 +65,9 @@ def train(
         if "=" not in override:
             raise ClapgenError(f"'{override}' is not of the form key=value; e.g. training.steps=1000.")
         key, _, value = override.partition("=")
-        if (key == "pretrained" and not Path(value).is_dir()) or (key == "clap" and value.startswith("laion:")):
+        if key == "clap":
+            allow_hub_for(value)
+        elif key == "pretrained" and not Path(value).is_dir():
             allow_hub()
     path = recipe_path(task.value, config)
     for package in LOOP_PACKAGES:

@@ -11,22 +11,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from clapgen import __version__
-from clapgen.embedders import Embedder, TextEmbedder
+from clapgen.embedders import ClapEmbedder, Embedder
 from clapgen.embedding_cache import Advance, Array, Embedded, EmbeddingCache, Inspect, embed_files
 from clapgen.errors import ClapgenError
 from clapgen.evaluation.report import Figure, Report, Skipped
 from clapgen.text_embeddings import embed_texts
 
 PACKAGES = ("torch", "numpy", "soundfile", "soxr")
-
-
-class ClapEmbedder(Embedder, TextEmbedder, Protocol):
-    """Hears sounds and reads sentences: `Clap`, or ``laion:`` of `load_embedder`."""
 
 
 Progress = Callable[[int, str], AbstractContextManager[Advance]]

@@ -18,7 +18,7 @@ from clapgen.cli.options import (
     DeviceOption,
     ForceOption,
     JsonOption,
-    allow_hub,
+    allow_hub_for,
     check_device,
     check_new_file,
     choose_device,
@@ -121,9 +121,7 @@ def load_setup(
 def load(name: str, device: str) -> Embedder:
     """An embedder by name; the hub is reached only where the user names something of it."""
     check_device(device)
-    kind, colon, which = name.partition(":")
-    if colon and kind in ("laion", "encodec", "ast") and not Path(which).expanduser().is_dir():
-        allow_hub()
+    allow_hub_for(name)
     with working("Loading the model"):
         from clapgen.embedders import load_embedder
 
