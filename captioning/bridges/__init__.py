@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from captioning.bridges.adapter import AdapterBridge
 from captioning.bridges.base import Bridge, BridgeChain, Corpus
@@ -15,7 +15,7 @@ from captioning.bridges.noise import CalibratedNoiseBridge, NoiseBridge
 from captioning.bridges.soft_prompt import SoftPromptBridge
 from clapgen.errors import ClapgenError, nearest
 
-__all__ = ["BRIDGES", "Bridge", "BridgeChain", "BridgesConfig", "Corpus", "build_bridge", "build_chain"]
+__all__ = ["BRIDGES", "Bridge", "BridgeChain", "BridgesConfig", "Corpus", "build_bridge"]
 
 # Name -> how it is made of the settings of all and the width of the embedding space.
 BRIDGES: dict[str, Callable[[BridgesConfig, int], Bridge]] = {
@@ -37,8 +37,3 @@ def build_bridge(name: str, config: BridgesConfig, dim: int) -> Bridge:
     if name not in BRIDGES:
         raise ClapgenError(f"there is no bridge '{name}': choose of {', '.join(BRIDGES)}.{nearest(name, BRIDGES)}")
     return BRIDGES[name](config, dim)
-
-
-def build_chain(names: Sequence[str], config: BridgesConfig, dim: int) -> BridgeChain:
-    """The bridges of those names, in order. ClapgenError as `build_bridge`."""
-    return BridgeChain([build_bridge(name, config, dim) for name in names])

@@ -6,13 +6,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from captioning.bridges import BRIDGES, BridgeChain, BridgesConfig, Corpus, build_bridge, build_chain
+from captioning.bridges import BRIDGES, BridgeChain, BridgesConfig, Corpus, build_bridge
 from captioning.bridges.noise import add_noise, expected_cosine
 from clapgen.errors import ClapgenError
 from clapgen.model_store import load_part, save_part
 
 DIM = 24
 SENTENCES = 60
+
+
+def build_chain(names: list[str], config: BridgesConfig, dim: int) -> BridgeChain:
+    return BridgeChain([build_bridge(name, config, dim) for name in names])
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:
