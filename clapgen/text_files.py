@@ -19,7 +19,7 @@ def read_text(path: str | Path) -> str:
     try:
         content = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf")
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or error
+        reason = str(getattr(error, "strerror", None) or error).lower()
         raise ClapgenError(f"cannot read {str(path)!r}: {reason}; give a text file.") from error
     try:
         return content.decode("utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from clapgen.errors import ClapgenError, nearest
+from clapgen.text_files import read_text
 
 LONGEST_PROMPT = 1000
 RANGES: dict[str, tuple[float, float]] = {
@@ -135,10 +137,5 @@ def _json_line(line: str, where: str) -> dict[str, Any]:
 
 
 def text_of(path: Path) -> str:
-    """Content of a UTF-8 text file. ClapgenError if it cannot be read or is something else."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ClapgenError(f"{path} is not UTF-8 text (byte {error.start}).") from error
-    except OSError as error:
-        raise ClapgenError(f"cannot read {path}: {(error.strerror or str(error)).lower()}.") from error
+    """`read_text`, with every kind of line end as a line feed."""
+    return io.StringIO(read_text(path), newline=None).read()
