@@ -19,14 +19,14 @@ import torch
 from torch import Tensor
 
 from captioning.captioner import Captioner
-from captioning.recipe import run
-from captioning.rows import embed_clips
+from captioning.training.recipe import run
+from captioning.training.rows import embed_clips
 from clapgen.clap import Clap
 from clapgen.configuration import recipe_path
-from clapgen.data import Clip, held_out_clips
-from clapgen.metrics.captions import caption_scores, keyword_accuracy
-from clapgen.metrics.gap import ModalityGap, modality_gap
-from clapgen.metrics.synonyms import load_synonyms
+from clapgen.data.manifest import Clip, held_out_clips
+from clapgen.metrics.captions.scores import caption_scores, keyword_accuracy
+from clapgen.metrics.captions.synonyms import load_synonyms
+from clapgen.metrics.embeddings.modality_gap import ModalityGap, modality_gap
 
 OFFERED = "bridges.offered=[memory,nnd,diffusion]"
 MEMORIES = "bridges.offered=[memory,nnd]"

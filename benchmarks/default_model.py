@@ -19,8 +19,8 @@ from torch import Tensor
 
 from clapgen.audio import read_audio
 from clapgen.clap import Clap
-from clapgen.data import Clip, read_manifest
-from clapgen.metrics.zero_shot import class_prompts, zero_shot_accuracy
+from clapgen.data.manifest import Clip, read_manifest
+from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
 from clapgen.model_store import resolve_model
 from generation.pipeline import TextToAudio
 from pretrain.recipe import retrieval_figures

@@ -21,8 +21,8 @@ from peers import CLAP_SAMPLE_RATE, PeerClap
 
 from clapgen.audio import find_audio, read_audio
 from clapgen.clap import Clap
-from clapgen.embedding_cache import EmbeddingCache
-from clapgen.evaluation.generation import evaluate_generation
+from clapgen.embedders.cache import EmbeddingCache
+from clapgen.evaluation.generation.evaluate import evaluate_generation
 from clapgen.evaluation.setup import Setup
 
 SECONDS = 10

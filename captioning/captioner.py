@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from captioning.bridges import Bridge, BridgeChain, BridgesConfig, build_bridge
 from captioning.decoder import CaptionDecoder, DecoderConfig, Decoding, Vocabulary
-from captioning.space import is_public, load_space
 from clapgen.clap.model import Waveforms, load_tokenizer, save_tokenizer
 from clapgen.embedders import ClapEmbedder
+from clapgen.embedders.space import is_public, load_space
 from clapgen.errors import ClapgenError, nearest
 from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, resolve_model, save_part, weights_hash
 

@@ -18,10 +18,10 @@ from clapgen.errors import ClapgenError
 from clapgen.model_store import load_module, part_hashes, resolve_model
 from generation.autoencoder.model import Autoencoder
 from generation.diffusion.config import DiffusionConfig
-from generation.diffusion.latents import frames_of
+from generation.diffusion.guidance import guided_velocity
 from generation.diffusion.model import DiffusionTransformer
-from generation.guidance import guided_velocity
-from generation.samplers import get_sampler, timesteps
+from generation.diffusion.samplers import get_sampler, timesteps
+from generation.diffusion.training.latents import frames_of
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.5, 30.0
 PEAK_DBFS = -1.0  # before scoring, so that a score is that of the sound as it is written

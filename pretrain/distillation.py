@@ -23,13 +23,13 @@ from clapgen.clap.config import TextTowerConfig
 from clapgen.clap.model import load_tokenizer, save_tokenizer
 from clapgen.clap.text_tower import TextTower, tokenize, train_tokenizer
 from clapgen.configuration import load_config
-from clapgen.data import training_clips
+from clapgen.data.manifest import training_clips
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
 from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, save_part
-from clapgen.seeds import seeded
-from clapgen.training import Task, TrainingConfig, to_device, train, weight_decay_groups
-from pretrain.prompts import true_names
+from clapgen.training.loop import Task, TrainingConfig, to_device, train, weight_decay_groups
+from clapgen.training.seeds import seeded
+from pretrain.objectives.prompt_classification import true_names
 
 TEACHER_WIDTH = 384
 

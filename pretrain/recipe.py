@@ -16,16 +16,17 @@ from clapgen.clap import Clap, ClapConfig, TextTowerConfig
 from clapgen.clap.model import LARGEST_LOG_LOGIT_SCALE
 from clapgen.clap.text_tower import TextTower, tokenize, train_tokenizer
 from clapgen.configuration import load_config
-from clapgen.data import AudioCache, Clip, held_out_clips, training_clips
+from clapgen.data.audio_cache import AudioCache
+from clapgen.data.manifest import Clip, held_out_clips, training_clips
 from clapgen.errors import ClapgenError
-from clapgen.metrics.retrieval import retrieval_metrics
-from clapgen.metrics.zero_shot import class_prompts, zero_shot_accuracy
-from clapgen.seeds import seeded
-from clapgen.training import Task, TrainingConfig, train, weight_decay_groups
-from pretrain import augment, captions
+from clapgen.metrics.embeddings.retrieval import retrieval_metrics
+from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
+from clapgen.training.loop import Task, TrainingConfig, train, weight_decay_groups
+from clapgen.training.seeds import seeded
+from pretrain.data import augment, captions
 from pretrain.distillation import load_text_tower
-from pretrain.objectives import make_objective
-from pretrain.prompts import PromptClassification, true_names
+from pretrain.objectives.base import make_objective
+from pretrain.objectives.prompt_classification import PromptClassification, true_names
 
 
 @dataclass

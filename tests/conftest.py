@@ -11,5 +11,5 @@ import pytest
 
 @pytest.fixture(scope="session")
 def recordings() -> list[Path]:
-    """A few real recordings, CC0; see tests/data/README.md."""
-    return sorted((Path(__file__).parent / "data").glob("*.opus"))
+    """A few real recordings, CC0; see tests/sounds/README.md."""
+    return sorted((Path(__file__).parent / "sounds").glob("*.opus"))

@@ -9,8 +9,8 @@ import pytest
 from captioning.captioner import Captioner
 from captioning.decoder import Decoding
 from clapgen.audio import read_audio
-from clapgen.metrics.captions import keyword_accuracy
-from clapgen.metrics.synonyms import load_synonyms
+from clapgen.metrics.captions.scores import keyword_accuracy
+from clapgen.metrics.captions.synonyms import load_synonyms
 
 LABELS = {
     "cymbal": ["cymbal"],

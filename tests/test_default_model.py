@@ -8,7 +8,7 @@ import torch
 
 from clapgen.audio import read_audio
 from clapgen.clap import Clap
-from clapgen.metrics.zero_shot import class_prompts, zero_shot_accuracy
+from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
 from clapgen.model_store import resolve_model, verify_model
 from generation.pipeline import TextToAudio
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from captioning.bridges.base import Bridge, require
 from captioning.bridges.config import AdapterConfig
 from captioning.bridges.noise import add_noise, describe_noise
-from clapgen.seeds import seeded
+from clapgen.training.seeds import seeded
 
 
 class AdapterBridge(Bridge):

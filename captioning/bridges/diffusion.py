@@ -12,7 +12,7 @@ from captioning.bridges.base import Bridge, Corpus, paired_embeddings, require
 from captioning.bridges.config import DiffusionConfig
 from captioning.bridges.denoiser import Denoiser, cosine_schedule
 from captioning.bridges.mean_shift import mean_of_text
-from clapgen.seeds import seeded
+from clapgen.training.seeds import seeded
 
 
 class DiffusionBridge(Bridge):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from captioning.decoder.config import Decoding
-from clapgen.seeds import step_seed
+from clapgen.training.seeds import step_seed
 
 
 class NucleusNoise:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clapgen.audio.mel import LogMel
 from clapgen.clap.config import AudioTowerConfig
-from clapgen.mel import LogMel
 
 
 class ResidualBlock(nn.Module):

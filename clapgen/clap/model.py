@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clapgen.audio import resample
+from clapgen.audio.windows import window_starts
 from clapgen.clap.audio_tower import AudioTower
 from clapgen.clap.config import ClapConfig
 from clapgen.clap.text_tower import TextTower, tokenize
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
 from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, resolve_model, save_part, weights_hash
-from clapgen.windows import window_starts
 
 Waveforms = Sequence[NDArray[np.float32] | Tensor] | NDArray[np.float32] | Tensor
 

@@ -11,7 +11,7 @@ from clapgen.cli.console import say, say_json, say_table
 from clapgen.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from clapgen.embedding_cache import EmbeddingCache
+    from clapgen.embedders.cache import EmbeddingCache
 
 app = typer.Typer(
     help="Show or clear the embeddings that `clapgen evaluate` keeps.",
@@ -40,7 +40,7 @@ NoCacheOption = Annotated[bool, typer.Option("--no-cache", help="Neither look em
 def open_cache(folder: Path | None, off: bool = False) -> EmbeddingCache | None:
     """The cache of a command; None with --no-cache, or where the usual folder cannot be made."""
     from clapgen.cli.console import remark
-    from clapgen.embedding_cache import EmbeddingCache
+    from clapgen.embedders.cache import EmbeddingCache
     from clapgen.errors import ClapgenError
 
     if off and folder is not None:
@@ -61,7 +61,7 @@ def info(cache: CacheOption = None, as_json: JsonOption = False) -> None:
     """Say where the cache is, how large, and of when."""
     from datetime import datetime
 
-    from clapgen.embedding_cache import EmbeddingCache
+    from clapgen.embedders.cache import EmbeddingCache
 
     found = EmbeddingCache(cache).info()
     used = [None if at is None else datetime.fromtimestamp(at).astimezone() for at in (found.oldest, found.newest)]
@@ -93,7 +93,7 @@ def clear(
     as_json: JsonOption = False,
 ) -> None:
     """Delete kept embeddings; they are computed again when they are needed."""
-    from clapgen.embedding_cache import EmbeddingCache
+    from clapgen.embedders.cache import EmbeddingCache
 
     kept = EmbeddingCache(cache)
     removed = kept.clear(older_than)

@@ -131,7 +131,7 @@ def _caption(
     captioner: Captioner, sounds: SoundFiles, output: Output, window: float, decoding: Decoding, candidates: int
 ) -> None:
     """Caption and say file after file. Whatever ends the work, tables are written with what is done."""
-    from captioning.files import caption_files
+    from captioning.segments import caption_files
 
     done = 0
     try:

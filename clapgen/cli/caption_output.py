@@ -16,7 +16,7 @@ from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
 
 if TYPE_CHECKING:
-    from captioning.files import CaptionedFile, Segment
+    from captioning.segments import CaptionedFile, Segment
 
 SIDECAR_SUFFIX = ".caption.json"
 COLUMNS = ("file_name", "start", "end", "caption_predicted", "score", "note")  # names that aac-metrics knows

@@ -46,7 +46,7 @@ def classify(
     resolve_model(model)
     with working("Loading the model"):
         from clapgen.clap import Clap
-        from clapgen.metrics.zero_shot import zero_shot_probabilities
+        from clapgen.metrics.embeddings.zero_shot import zero_shot_probabilities
 
         clap = Clap.from_pretrained(model, device=choose_device(device))
     text = clap.embed_text([template.replace("{label}", name) for name in names])

@@ -9,7 +9,7 @@ from clapgen.errors import ClapgenError
 
 def doctor(as_json: JsonOption = False) -> None:
     """Report versions, devices, threads and optional packages, and say how to mend what is broken."""
-    from clapgen.doctor import diagnose
+    from clapgen.cli.diagnosis import diagnose
 
     report = diagnose()
     if as_json:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clapgen.data.text import read_text
 from clapgen.errors import ClapgenError, nearest
-from clapgen.text_files import read_text
 
 LONGEST_PROMPT = 1000
 RANGES: dict[str, tuple[float, float]] = {

@@ -38,7 +38,7 @@ def reconstruct(
 
     DIR/manifest.jsonl lists the original clips and the rebuilt ones.
     """
-    from clapgen.data import read_manifest, save_manifest
+    from clapgen.data.manifest import read_manifest, save_manifest
 
     check_device(device)
     clips = read_manifest(manifest)
@@ -47,7 +47,7 @@ def reconstruct(
     check_new_file(output / "manifest.jsonl", force)
     with working("Loading the model"):
         from generation.autoencoder import Autoencoder
-        from generation.autoencoder.reconstruct import reconstruct_clips
+        from generation.reconstruct import reconstruct_clips
 
         autoencoder = Autoencoder.from_pretrained(model, device=choose_device(device))
     done = 0

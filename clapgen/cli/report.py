@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from clapgen.cli.console import say, say_table
 
 if TYPE_CHECKING:
-    from clapgen.evaluation.report import Report
+    from clapgen.report.model import Report
 
 _MOST_SKIPPED, _MOST_CLASSES = 20, 10
 
@@ -26,8 +26,8 @@ def say_report(report: Report) -> None:
 
 
 def _say_figures(report: Report) -> None:
-    from clapgen.evaluation import wording
-    from clapgen.evaluation.report import finite
+    from clapgen.report import format as wording
+    from clapgen.report.model import finite
 
     columns = ("figure", "value", "95% interval", "N", "scale", "note")
     rows = []
@@ -41,7 +41,7 @@ def _say_figures(report: Report) -> None:
 
 def _say_classes(report: Report) -> None:
     """The worst classes only: all of them are in the JSON and on the page."""
-    from clapgen.evaluation import wording
+    from clapgen.report import format as wording
 
     if not report.classes:
         return
@@ -54,7 +54,7 @@ def _say_classes(report: Report) -> None:
 
 
 def _say_settings(report: Report) -> None:
-    from clapgen.evaluation import wording
+    from clapgen.report import format as wording
 
     for name, value in report.settings.items():
         say(f"{name}: {wording.setting(value)}")
@@ -68,7 +68,7 @@ def _say_settings(report: Report) -> None:
 
 
 def _say_skipped(report: Report) -> None:
-    from clapgen.evaluation import wording
+    from clapgen.report import format as wording
 
     if not report.skipped:
         return

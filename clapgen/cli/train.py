@@ -39,9 +39,9 @@ LOOP_PACKAGES = ("accelerate", "tensorboard")  # looked for before data is read;
 RECIPES = {
     Task.text: "pretrain.distillation",
     Task.clap: "pretrain.recipe",
-    Task.autoencoder: "generation.autoencoder.recipe",
-    Task.diffusion: "generation.diffusion.recipe",
-    Task.captioner: "captioning.recipe",
+    Task.autoencoder: "generation.autoencoder.training.recipe",
+    Task.diffusion: "generation.diffusion.training.recipe",
+    Task.captioner: "captioning.training.recipe",
 }
 
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from clapgen.embedding_cache import Embedded
+from clapgen.data.caption_tables import CaptionRow, read_caption_table
+from clapgen.embedders.cache import Embedded
 from clapgen.errors import ClapgenError
-from clapgen.evaluation.report import Figure, Report
 from clapgen.evaluation.setup import Run, Setup, content_hash, measured, rows_of, skipped
-from clapgen.metrics.aac_metrics import aac_metrics_scores
-from clapgen.metrics.caption_tables import CaptionRow, read_caption_table
-from clapgen.metrics.captions import CaptionScores, caption_scores, diversity, keyword_accuracy
-from clapgen.metrics.clap_score import bootstrap_interval, clap_score, clap_score_bounds
-from clapgen.metrics.synonyms import load_synonyms
+from clapgen.metrics.captions.scores import CaptionScores, caption_scores, diversity, keyword_accuracy
+from clapgen.metrics.captions.synonyms import load_synonyms
+from clapgen.metrics.embeddings.clap_score import bootstrap_interval, clap_score, clap_score_bounds
+from clapgen.metrics.external.aac_metrics import aac_metrics_scores
+from clapgen.report.model import Figure, Report
 
 SCALES = {"CIDEr-D": "0 to 10", "vocabulary": "different words", "words": "words a caption"}
 NEUTRAL = ("vocabulary", "distinct_captions", "words")
@@ -26,7 +26,7 @@ COSINE = "cosine −1 to 1, × 1"
 
 @dataclass(frozen=True)
 class AacMetrics:
-    """Which scores of aac-metrics are wanted, and the Python that has it; see `clapgen.metrics.aac_metrics`."""
+    """Which scores of aac-metrics are wanted, and the Python that has it (`clapgen.metrics.external.aac_metrics`)."""
 
     metrics: Sequence[str]
     python: str | Path | None = None

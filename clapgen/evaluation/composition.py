@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from clapgen.data.tables import read_table
 from clapgen.errors import ClapgenError
 from clapgen.evaluation.entailment import evaluate_entailment
-from clapgen.evaluation.generation import take_labels
+from clapgen.evaluation.generation.evaluate import take_labels
+from clapgen.evaluation.generation.sound_sets import waveform_facts
 from clapgen.evaluation.made_items import embed_items
-from clapgen.evaluation.material import waveform_facts
-from clapgen.evaluation.report import Confusion, Figure, Report, Row, Skipped
 from clapgen.evaluation.setup import Setup, content_hash, rows_of, skipped
 from clapgen.evaluation.sounds import read_sounds
-from clapgen.evaluation.tables import read_table
-from clapgen.metrics.composition import CHANCE, CompositionScores, composition_scores, composition_similarity
-from clapgen.metrics.composition_items import order_items, overlap_items
+from clapgen.metrics.embeddings.composition import CHANCE, CompositionScores, composition_scores, composition_similarity
+from clapgen.metrics.embeddings.composition_items import order_items, overlap_items
+from clapgen.report.model import Confusion, Figure, Report, Row, Skipped
 
 NAMES = {
     "text": "text score",

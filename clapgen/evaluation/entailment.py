@@ -7,13 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
-from clapgen.embedding_cache import Embedded
-from clapgen.evaluation.report import Confusion, Figure, Row
+from clapgen.data.tables import TableRow, read_table
+from clapgen.embedders.cache import Embedded
 from clapgen.evaluation.setup import Setup, rows_of
-from clapgen.evaluation.tables import TableRow, read_table
-from clapgen.metrics.clap_score import paired_cosines
-from clapgen.metrics.embeddings import Array
-from clapgen.metrics.entailment import LABELS, Entailment, EntailmentThresholds, audio_entailment, fit_thresholds
+from clapgen.metrics.embeddings.base import Array
+from clapgen.metrics.embeddings.clap_score import paired_cosines
+from clapgen.metrics.embeddings.entailment import (
+    LABELS,
+    Entailment,
+    EntailmentThresholds,
+    audio_entailment,
+    fit_thresholds,
+)
+from clapgen.report.model import Confusion, Figure, Row
 
 COLUMNS = {
     "path": ("path", "file_name", "file", "audio"),

@@ -10,10 +10,10 @@ import torch
 
 from clapgen.audio import read_audio
 from clapgen.embedders import device_type, identity_of
-from clapgen.embedding_cache import EMBEDDING_VERSION, Array, Embedded
+from clapgen.embedders.cache import EMBEDDING_VERSION, Array, Embedded
+from clapgen.embedders.file_identity import cache_key, worker_count
 from clapgen.evaluation.setup import Setup
-from clapgen.file_identity import cache_key, worker_count
-from clapgen.metrics.composition_items import CompositionItem
+from clapgen.metrics.embeddings.composition_items import CompositionItem
 
 ITEM_VERSION = 1  # to be raised when the same clips make another sound than before
 ITEMS_PER_BATCH = 16

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from clapgen.embedding_cache import Array
+from clapgen.data.tables import read_table
+from clapgen.embedders.cache import Array
 from clapgen.errors import ClapgenError
-from clapgen.evaluation.report import Figure, Report
 from clapgen.evaluation.setup import Setup, content_hash, measured, rows_of, skipped
 from clapgen.evaluation.sounds import Sound, read_sounds
-from clapgen.evaluation.tables import read_table
-from clapgen.metrics.clap_score import bootstrap_interval
-from clapgen.metrics.gap import modality_gap
-from clapgen.metrics.retrieval import RankFigures, Retrieval, retrieval
-from clapgen.metrics.robustness import paraphrase_robustness
+from clapgen.metrics.embeddings.clap_score import bootstrap_interval
+from clapgen.metrics.embeddings.modality_gap import modality_gap
+from clapgen.metrics.embeddings.retrieval import RankFigures, Retrieval, retrieval
+from clapgen.metrics.embeddings.robustness import paraphrase_robustness
+from clapgen.report.model import Figure, Report
 
 WAYS = ("text to audio", "audio to text")
 SHOWN_DROPS = ("R@1", "R@5", "R@10", "median_rank", "mAP@10")

@@ -17,10 +17,10 @@ import numpy as np
 
 from clapgen import __version__
 from clapgen.embedders import ClapEmbedder, Embedder
-from clapgen.embedding_cache import Advance, Array, Embedded, EmbeddingCache, Inspect, embed_files
+from clapgen.embedders.cache import Advance, Array, Embedded, EmbeddingCache, Inspect, embed_files
+from clapgen.embedders.text_cache import embed_texts
 from clapgen.errors import ClapgenError
-from clapgen.evaluation.report import Figure, Report, Skipped
-from clapgen.text_embeddings import embed_texts
+from clapgen.report.model import Figure, Report, Skipped
 
 PACKAGES = ("torch", "numpy", "soundfile", "soxr")
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clapgen.audio import AUDIO_SUFFIXES, find_audio
-from clapgen.data import read_manifest
+from clapgen.data.manifest import read_manifest
+from clapgen.data.tables import SUFFIXES, TableRow, read_table
+from clapgen.data.text import read_text
 from clapgen.errors import ClapgenError
-from clapgen.evaluation.tables import SUFFIXES, TableRow, read_table
 from clapgen.files import slug
-from clapgen.text_files import read_text
 
 MANIFEST_SUFFIXES = (".jsonl",)
 NAMES = ("file_name", "path", "file", "name")

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from clapgen.embedding_cache import Array
+from clapgen.data.esc50 import read_esc50
+from clapgen.embedders.cache import Array
 from clapgen.errors import ClapgenError, nearest
-from clapgen.esc50 import read_esc50
-from clapgen.evaluation.generation import take_labels
-from clapgen.evaluation.report import Confusion, Figure, Report, Skipped
+from clapgen.evaluation.generation.evaluate import take_labels
 from clapgen.evaluation.setup import Setup, content_hash, rows_of, skipped
 from clapgen.evaluation.sounds import Sound, read_sounds
-from clapgen.metrics.multi_label import multi_label_average_precision
-from clapgen.metrics.zero_shot import DEFAULT_TEMPLATE, prompt_embeddings, zero_shot
+from clapgen.metrics.embeddings.multi_label import multi_label_average_precision
+from clapgen.metrics.embeddings.zero_shot import DEFAULT_TEMPLATE, prompt_embeddings, zero_shot
+from clapgen.report.model import Confusion, Figure, Report, Skipped
 
 
 def evaluate_zero_shot(

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clapgen.mel import hz_to_mel, mel_filters, mel_to_hz
+from clapgen.audio.mel import hz_to_mel, mel_filters, mel_to_hz
 from generation.autoencoder.config import AutoencoderConfig
 from generation.autoencoder.convnext import convnext_blocks
 from generation.autoencoder.encoder import SCALE_DB, SCALE_OFFSET_DB

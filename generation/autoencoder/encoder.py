@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clapgen.mel import LogMel
+from clapgen.audio.mel import LogMel
 from generation.autoencoder.config import AutoencoderConfig
 from generation.autoencoder.convnext import convnext_blocks
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from captioning.recipe import CaptionerRecipe, _with_lists
+from captioning.training.recipe import CaptionerRecipe, _with_lists
 from clapgen.configuration import load_config
 
 DECODER = ["decoder.vocab_size=400", "decoder.width=16", "decoder.layers=1", "decoder.heads=2"]

@@ -11,7 +11,7 @@ from tiny_model import SAMPLE_RATE
 
 from captioning.captioner import SILENCE, Captioner
 from captioning.decoder import Decoding
-from captioning.files import caption_files
+from captioning.segments import caption_files
 from clapgen.audio import write_audio
 from clapgen.errors import ClapgenError
 from clapgen.model_store import load_part, record_checksums, verify_model

@@ -10,11 +10,11 @@ from tiny_captioner import SENTENCES, build_tiny_captioner
 from tiny_laion import laion
 
 from captioning.captioner import Captioner
-from captioning.recipe import CaptionerRecipe, CaptionerTask, run
+from captioning.training.recipe import CaptionerRecipe, CaptionerTask, run
 from clapgen.audio import read_audio
 from clapgen.configuration import recipe_path
 from clapgen.errors import ClapgenError
-from clapgen.training import train
+from clapgen.training.loop import train
 
 
 def test_it_learns_sentences_from_text_alone_and_opens_no_sound(

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from tiny_captioner import SENTENCES
 
 from captioning.captioner import Captioner
-from captioning.recipe import run
+from captioning.training.recipe import run
 from clapgen.errors import ClapgenError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from command_line import Result, assert_one_line
 
-from clapgen.embedding_cache import EmbeddingCache
+from clapgen.embedders.cache import EmbeddingCache
 
 Command = Callable[..., Result]
 
@@ -19,7 +19,7 @@ def kept(here: Path, monkeypatch: pytest.MonkeyPatch) -> EmbeddingCache:
     cache = EmbeddingCache(here / "kept")
     now = time.time()
     with monkeypatch.context() as patch:
-        patch.setattr("clapgen.cache_folder.time.time", lambda: now - 10 * 86_400)
+        patch.setattr("clapgen.embedders.store.time.time", lambda: now - 10 * 86_400)
         cache.put({b"old": b"1"})
     cache.put({b"new": b"2"})
     return cache

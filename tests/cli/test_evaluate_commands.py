@@ -14,12 +14,12 @@ from tiny_model import SAMPLE_RATE
 
 from clapgen.audio import read_audio
 from clapgen.clap import Clap
-from clapgen.metrics.captions import caption_scores
-from clapgen.metrics.composition import composition_scores, composition_similarity
-from clapgen.metrics.composition_items import CompositionItem
-from clapgen.metrics.retrieval import retrieval
-from clapgen.metrics.robustness import paraphrase_robustness
-from clapgen.metrics.zero_shot import prompt_embeddings, zero_shot
+from clapgen.metrics.captions.scores import caption_scores
+from clapgen.metrics.embeddings.composition import composition_scores, composition_similarity
+from clapgen.metrics.embeddings.composition_items import CompositionItem
+from clapgen.metrics.embeddings.retrieval import retrieval
+from clapgen.metrics.embeddings.robustness import paraphrase_robustness
+from clapgen.metrics.embeddings.zero_shot import prompt_embeddings, zero_shot
 
 Command = Callable[..., Result]
 LABELS = ("rain", "church_bells", "dog", "wind", "rooster", "glass")

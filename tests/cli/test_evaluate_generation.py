@@ -16,10 +16,10 @@ from tiny_model import SAMPLE_RATE, build_tiny_model
 from clapgen import embedders
 from clapgen.audio import read_audio, resample
 from clapgen.clap import Clap
-from clapgen.metrics.clap_score import clap_score
-from clapgen.metrics.frechet import frechet_audio_distance
-from clapgen.metrics.kernel import kernel_audio_distance
-from clapgen.metrics.manifold import precision_recall_density_coverage
+from clapgen.metrics.embeddings.clap_score import clap_score
+from clapgen.metrics.embeddings.fad import frechet_audio_distance
+from clapgen.metrics.embeddings.kad import kernel_audio_distance
+from clapgen.metrics.embeddings.prdc import precision_recall_density_coverage
 
 Command = Callable[..., Result]
 PROMPTS = ("rain on a tin roof", "a dog barks twice", "wind in the trees", "church bells")

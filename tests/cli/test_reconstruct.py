@@ -8,7 +8,7 @@ import numpy as np
 from command_line import Result, assert_one_line
 
 from clapgen.audio import read_audio
-from clapgen.data import read_manifest
+from clapgen.data.manifest import read_manifest
 
 Clapgen = Callable[..., Result]
 

@@ -13,12 +13,12 @@ import generation.autoencoder.model as model_module
 from clapgen.audio import write_audio
 from clapgen.clap import Clap
 from clapgen.configuration import load_config, to_dict
-from clapgen.data import Clip, save_manifest
+from clapgen.data.manifest import Clip, save_manifest
 from clapgen.errors import ClapgenError
 from generation.autoencoder import Autoencoder, AutoencoderConfig
 from generation.autoencoder.decoder import TONE_SPACING, Decoder
-from generation.autoencoder.discriminator import Discriminators
-from generation.autoencoder.losses import (
+from generation.autoencoder.training.discriminator import Discriminators
+from generation.autoencoder.training.losses import (
     MultiResolutionLoss,
     RealFFT,
     discriminator_loss,
@@ -26,8 +26,8 @@ from generation.autoencoder.losses import (
     feature_matching,
     kl_divergence,
 )
-from generation.autoencoder.perceptual import ClapPerceptualLoss
-from generation.autoencoder.recipe import AutoencoderRecipe, AutoencoderTask, open_clips, run
+from generation.autoencoder.training.perceptual import ClapPerceptualLoss
+from generation.autoencoder.training.recipe import AutoencoderRecipe, AutoencoderTask, open_clips, run
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "autoencoder"
 TINY = {

@@ -7,14 +7,15 @@ from tiny_model import build_tiny_model, randomise
 from torch.nn import functional as F
 
 from clapgen.clap import Clap
-from clapgen.data import AudioCache, Clip
+from clapgen.data.audio_cache import AudioCache
+from clapgen.data.manifest import Clip
 from clapgen.model_store import verify_model
 from generation.autoencoder.model import Autoencoder
 from generation.diffusion import DiffusionConfig, DiffusionTransformer
-from generation.diffusion.latents import LatentCache, extend, frames_of, texts_of
-from generation.diffusion.recipe import DiffusionRecipe, DiffusionTask
+from generation.diffusion.samplers import sample_multistep, timesteps
+from generation.diffusion.training.latents import LatentCache, extend, frames_of, texts_of
+from generation.diffusion.training.recipe import DiffusionRecipe, DiffusionTask
 from generation.pipeline import TextToAudio
-from generation.samplers import sample_multistep, timesteps
 
 CONFIG = DiffusionConfig(latent_dim=8, condition_dim=16, width=32, layers=2, heads=2, context_dim=16)
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 from tiny_model import SAMPLE_RATE, build_tiny_model
 
+from clapgen.audio.windows import window_starts
 from clapgen.errors import ClapgenError
 from clapgen.model_store import save_part
-from clapgen.windows import window_starts
 from generation.diffusion import DiffusionConfig
-from generation.guidance import guided_velocity
+from generation.diffusion.guidance import guided_velocity
 from generation.pipeline import TextToAudio
 
 PROMPTS = ["rain on a tin roof", "a dog barks twice", "church bells"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from clapgen.errors import ClapgenError
-from generation.samplers import SAMPLERS, get_sampler, timesteps
+from generation.diffusion.samplers import SAMPLERS, get_sampler, timesteps
 
 
 def error_of(name: str, num_steps: int) -> float:

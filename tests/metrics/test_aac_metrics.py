@@ -11,8 +11,8 @@ import venv
 import pytest
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.aac_metrics import aac_metrics_scores
-from clapgen.metrics.captions import caption_scores
+from clapgen.metrics.captions.scores import caption_scores
+from clapgen.metrics.external.aac_metrics import aac_metrics_scores
 
 REAL = os.environ.get("CLAPGEN_AAC_METRICS_PYTHON")
 CANDIDATES = ["A dog, barking!", "", "__import__('os').abort() ||| 犬"]

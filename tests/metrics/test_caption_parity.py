@@ -5,7 +5,7 @@ Words are joined by spaces, so that what is compared is the arithmetic and not t
 
 import pytest
 
-from clapgen.metrics.captions import caption_scores
+from clapgen.metrics.captions.scores import caption_scores
 
 CANDIDATES = [
     "the the the the the the the",

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clapgen.metrics.caption_words import bases, inflections, tokenize
-from clapgen.metrics.captions import (
+from clapgen.metrics.captions.scores import (
     BleuAccumulator,
     CiderDAccumulator,
     DiversityAccumulator,
@@ -20,6 +19,7 @@ from clapgen.metrics.captions import (
     keyword_accuracy,
     rouge_l,
 )
+from clapgen.metrics.captions.words import bases, inflections, tokenize
 
 WORDS = ["dog", "dogs", "barks", "rain", "falls", "on", "a", "roof", "bell", "rings"]
 captions = st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join)

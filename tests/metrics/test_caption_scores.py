@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.caption_words import bases
-from clapgen.metrics.captions import (
+from clapgen.metrics.captions.scores import (
     BleuAccumulator,
     CiderDAccumulator,
     bleu,
@@ -20,6 +19,7 @@ from clapgen.metrics.captions import (
     keyword_accuracy,
     rouge_l,
 )
+from clapgen.metrics.captions.words import bases
 
 CANDIDATES = [
     "a dog barks twice in the distance",

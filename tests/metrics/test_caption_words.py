@@ -2,7 +2,7 @@
 
 import pytest
 
-from clapgen.metrics.caption_words import tokenize
+from clapgen.metrics.captions.words import tokenize
 
 
 @pytest.mark.parametrize(

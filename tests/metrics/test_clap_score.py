@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.clap_score import (
+from clapgen.metrics.embeddings.clap_score import (
     ClapScoreAccumulator,
     bootstrap_interval,
     clap_score,

@@ -7,8 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.composition import CHANCE, CompositionAccumulator, composition_scores, composition_similarity
-from clapgen.metrics.composition_items import at_equal_loudness, order_items, overlap_items
+from clapgen.metrics.embeddings.composition import (
+    CHANCE,
+    CompositionAccumulator,
+    composition_scores,
+    composition_similarity,
+)
+from clapgen.metrics.embeddings.composition_items import at_equal_loudness, order_items, overlap_items
 
 quick = settings(max_examples=25, deadline=None, derandomize=True)
 RATE = 8000

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clapgen.metrics.clap_score import clap_score
-from clapgen.metrics.frechet import GaussianAccumulator, frechet_audio_distance, frechet_distance, gaussian
-from clapgen.metrics.kernel import kernel_audio_distance, median_distance
-from clapgen.metrics.manifold import diversity, novelty, precision_recall_density_coverage
-from clapgen.metrics.posterior import inception_score, posterior_divergence
+from clapgen.metrics.embeddings.clap_score import clap_score
+from clapgen.metrics.embeddings.fad import GaussianAccumulator, frechet_audio_distance, frechet_distance, gaussian
+from clapgen.metrics.embeddings.kad import kernel_audio_distance, median_distance
+from clapgen.metrics.embeddings.kl_inception import inception_score, posterior_divergence
+from clapgen.metrics.embeddings.prdc import diversity, novelty, precision_recall_density_coverage
 
 quick = settings(max_examples=25, deadline=None, derandomize=True)
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics import embeddings
-from clapgen.metrics.entailment import (
+from clapgen.metrics.embeddings import base as embeddings
+from clapgen.metrics.embeddings.entailment import (
     LABELS,
     EntailmentAccumulator,
     EntailmentThresholds,

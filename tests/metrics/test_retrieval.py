@@ -7,8 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics import embeddings
-from clapgen.metrics.retrieval import RankFigures, Retrieval, RetrievalAccumulator, retrieval, retrieval_metrics
+from clapgen.metrics.embeddings import base as embeddings
+from clapgen.metrics.embeddings.retrieval import (
+    RankFigures,
+    Retrieval,
+    RetrievalAccumulator,
+    retrieval,
+    retrieval_metrics,
+)
 
 quick = settings(max_examples=25, deadline=None, derandomize=True)
 

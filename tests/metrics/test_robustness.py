@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.retrieval import retrieval
-from clapgen.metrics.robustness import paraphrase_robustness
+from clapgen.metrics.embeddings.retrieval import retrieval
+from clapgen.metrics.embeddings.robustness import paraphrase_robustness
 
 
 def test_the_drop_is_the_difference_and_a_loss_is_above_zero():

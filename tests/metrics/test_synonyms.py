@@ -5,8 +5,8 @@ from itertools import permutations
 import pytest
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.captions import keyword_accuracy
-from clapgen.metrics.synonyms import load_synonyms
+from clapgen.metrics.captions.scores import keyword_accuracy
+from clapgen.metrics.captions.synonyms import load_synonyms
 
 # The classes of ESC-50 (Piczak 2015), a sentence that names each, in words that are not the label's own where English
 # has some.

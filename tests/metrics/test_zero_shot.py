@@ -9,8 +9,8 @@ from sklearn.metrics import average_precision_score
 from torch.nn import functional as F
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.multi_label import MultiLabelAccumulator, multi_label_average_precision
-from clapgen.metrics.zero_shot import (
+from clapgen.metrics.embeddings.multi_label import MultiLabelAccumulator, multi_label_average_precision
+from clapgen.metrics.embeddings.zero_shot import (
     TEMPLATES,
     ZeroShotAccumulator,
     class_prompts,

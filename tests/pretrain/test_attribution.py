@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from clapgen.data import Clip
+from clapgen.data.manifest import Clip
 from clapgen.errors import ClapgenError
-from pretrain.attribution import write_attribution
+from pretrain.data.attribution import write_attribution
 
 
 def test_every_clip_is_listed_with_author_licence_and_address(tmp_path):

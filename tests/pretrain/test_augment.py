@@ -8,8 +8,9 @@ import soundfile
 import torch
 from torch import Generator, Tensor
 
-from clapgen.data import AudioCache, Clip
-from pretrain.augment import batch_of_crops, crop_start, mix_at_snr, random_gain, random_roll, spec_augment
+from clapgen.data.audio_cache import AudioCache
+from clapgen.data.manifest import Clip
+from pretrain.data.augment import batch_of_crops, crop_start, mix_at_snr, random_gain, random_roll, spec_augment
 
 RATE = 8000
 

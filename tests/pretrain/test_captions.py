@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from torch import Generator
 
-from clapgen.data import Clip
+from clapgen.data.manifest import Clip
 from clapgen.errors import ClapgenError
-from pretrain.captions import (
+from pretrain.data.captions import (
     TEMPLATES,
     caption_from_labels,
     choose_caption,

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from clapgen.data import Clip, read_manifest
+from clapgen.data.manifest import Clip, read_manifest
 from clapgen.errors import ClapgenError
-from pretrain.corpora import LAYOUTS, allows_commercial_use, write_manifest
+from pretrain.data.corpora import LAYOUTS, allows_commercial_use, write_manifest
 
 
 def audio(path: Path) -> Path:

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from clapgen.data import Clip
+from clapgen.data.manifest import Clip
 from clapgen.errors import ClapgenError
-from pretrain.objectives import OBJECTIVES, make_objective
-from pretrain.prompts import PromptClassification, true_names
+from pretrain.objectives.base import OBJECTIVES, make_objective
+from pretrain.objectives.prompt_classification import PromptClassification, true_names
 
 SCALE = torch.tensor(10.0)
 

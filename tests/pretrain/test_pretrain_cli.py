@@ -9,8 +9,9 @@ import soundfile
 from typer.testing import CliRunner
 
 from clapgen.cli import run
-from clapgen.data import AudioCache, read_manifest
-from pretrain.cli import app
+from clapgen.cli.pretrain import app
+from clapgen.data.audio_cache import AudioCache
+from clapgen.data.manifest import read_manifest
 
 runner = CliRunner()
 

@@ -12,8 +12,8 @@ from clapgen.audio import read_audio
 from clapgen.clap import Clap, ClapConfig
 from clapgen.configuration import load_config
 from clapgen.errors import ClapgenError
-from clapgen.metrics.zero_shot import class_prompts, zero_shot_accuracy
-from clapgen.training import train
+from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
+from clapgen.training.loop import train
 from pretrain.distillation import DistillationTask, TextRecipe, collect_texts, load_text_tower
 from pretrain.recipe import ClapRecipe, ClapTask, run
 

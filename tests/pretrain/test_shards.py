@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from clapgen.data import Clip, read_manifest
+from clapgen.data.manifest import Clip, read_manifest
 from clapgen.errors import ClapgenError
-from pretrain.shards import unpack_shards, write_shards
+from pretrain.data.shards import unpack_shards, write_shards
 
 
 def audio_bytes(kind: str = "WAV") -> bytes:

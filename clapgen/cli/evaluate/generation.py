@@ -98,8 +98,8 @@ def generation(
     names = labels_of(labels)
     setup = load_setup(model, device, cache, no_cache, strict, seed)
     other = None if embedder is None else load(embedder, device)
-    from clapgen.evaluation.generation import evaluate_generation
-    from clapgen.metrics.zero_shot import DEFAULT_TEMPLATE
+    from clapgen.evaluation.generation.evaluate import evaluate_generation
+    from clapgen.metrics.embeddings.zero_shot import DEFAULT_TEMPLATE
 
     report = evaluate_generation(
         generated,

@@ -27,7 +27,7 @@ from clapgen.errors import ClapgenError
 
 if TYPE_CHECKING:
     from clapgen.embedders import Embedder
-    from clapgen.embedding_cache import Advance
+    from clapgen.embedders.cache import Advance
     from clapgen.evaluation import Report
     from clapgen.evaluation.setup import Setup
 
@@ -82,10 +82,10 @@ class Outputs:
 
     def give(self, report: Report, rank_by: str | None = None) -> None:
         """Print the report and write its files."""
-        from clapgen.evaluation.csv_report import write_csv
-        from clapgen.evaluation.html_report import write_html
-        from clapgen.evaluation.report import numeric_columns
-        from clapgen.evaluation.wording import count
+        from clapgen.report.csv import write_csv
+        from clapgen.report.format import count
+        from clapgen.report.html import write_html
+        from clapgen.report.model import numeric_columns
 
         if self.csv is not None:
             write_csv(report, self.csv, force=self.force)
@@ -132,7 +132,7 @@ def labels_of(given: str | None) -> list[str] | None:
     """The labels of --labels: between commas, or of a file; None where none were given."""
     if given is None:
         return None
-    from clapgen.text_files import read_text
+    from clapgen.data.text import read_text
 
     pieces = read_text(given[1:]).splitlines() if given.startswith("@") else given.split(",")
     names = [" ".join(piece.split()) for piece in pieces if piece.strip()]

@@ -76,7 +76,7 @@ def zero_shot(
     names = labels_of(labels)
     setup = load_setup(model, device, cache, no_cache, strict, seed)
     from clapgen.evaluation.zero_shot import evaluate_zero_shot
-    from clapgen.metrics.zero_shot import DEFAULT_TEMPLATE
+    from clapgen.metrics.embeddings.zero_shot import DEFAULT_TEMPLATE
 
     templates = template or [DEFAULT_TEMPLATE]
     report = evaluate_zero_shot(source, setup, label_field=label_field, templates=templates, split=split, labels=names)

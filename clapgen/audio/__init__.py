@@ -1,0 +1,29 @@
+"""Sound as data: files, sample rates, windows, log-mel."""
+
+from clapgen.audio.io import (
+    AUDIO_SUFFIXES,
+    OUTPUT_SUFFIXES,
+    duration_of,
+    find_audio,
+    peak_normalise,
+    rate_and_duration_of,
+    read_audio,
+    read_audio_channels,
+    resample,
+    to_mono,
+    write_audio,
+)
+
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "OUTPUT_SUFFIXES",
+    "duration_of",
+    "find_audio",
+    "peak_normalise",
+    "rate_and_duration_of",
+    "read_audio",
+    "read_audio_channels",
+    "resample",
+    "to_mono",
+    "write_audio",
+]

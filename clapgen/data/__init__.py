@@ -1,0 +1,1 @@
+"""Training and evaluation data: manifests, tables, text, and the cache of decoded audio."""

@@ -1,0 +1,29 @@
+"""Embedders by name, and the cache of what they computed."""
+
+from clapgen.embedders.base import (
+    BROKEN_MODEL,
+    ClapEmbedder,
+    Embedder,
+    Loader,
+    TextEmbedder,
+    called,
+    device_type,
+    identity_of,
+    known_embedders,
+    load_embedder,
+    register_embedder,
+)
+
+__all__ = [
+    "BROKEN_MODEL",
+    "ClapEmbedder",
+    "Embedder",
+    "Loader",
+    "TextEmbedder",
+    "called",
+    "device_type",
+    "identity_of",
+    "known_embedders",
+    "load_embedder",
+    "register_embedder",
+]

@@ -1,0 +1,106 @@
+"""Sound files by what is in them: content hash, rate and length, without hashing twice what did not change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clapgen.audio import rate_and_duration_of
+from clapgen.embedders.store import CacheFolder
+from clapgen.errors import ClapgenError
+
+SETTLED_SECONDS = 2.0  # a file changed more recently may change again within the clock's grain, and keep its time
+_HASH_BLOCK = 1 << 20
+_VERSION = 2
+
+
+@dataclass(frozen=True)
+class SoundFile:
+    """A file by its content: sha256 `digest`, and what its header says: Hz and seconds."""
+
+    path: Path
+    digest: str
+    sample_rate: int
+    seconds: float
+
+
+def identify_files(
+    paths: Sequence[str | Path], cache: CacheFolder | None = None, *, strict: bool = False
+) -> tuple[list[SoundFile], list[tuple[Path, str]]]:
+    """Content hash, rate and length of each file, and the files that cannot be opened, with the reason.
+
+    Raises:
+        ClapgenError: `strict`, and a file cannot be opened.
+    """
+    wanted = list(map(Path, paths))
+    stamps = {path: _stamp(path) for path in wanted}
+    known = cache.get([stamp for stamp in stamps.values() if stamp]) if cache else {}
+    remembered: dict[bytes, bytes] = {}
+    found: dict[Path, SoundFile | str] = {}
+    with ThreadPoolExecutor(worker_count()) as pool:
+        unknown = [path for path, stamp in stamps.items() if stamp not in known]
+        found |= dict(zip(unknown, pool.map(_identify, unknown), strict=True))
+    for path, stamp in stamps.items():
+        if stamp in known:
+            found[path] = SoundFile(path, **json.loads(known[stamp]))
+            continue
+        file = found[path]
+        if isinstance(file, SoundFile) and stamp and _is_settled(path, stamp):
+            facts = {"digest": file.digest, "sample_rate": file.sample_rate, "seconds": file.seconds}
+            remembered[stamp] = json.dumps(facts).encode()
+    if cache and remembered:
+        cache.put(remembered)
+    skipped = [(path, reason) for path in wanted if isinstance(reason := found[path], str)]
+    if skipped and strict:
+        raise ClapgenError(skipped[0][1])
+    return [file for path in wanted if isinstance(file := found[path], SoundFile)], skipped
+
+
+def _identify(path: Path) -> SoundFile | str:
+    try:
+        sample_rate, seconds = rate_and_duration_of(path)
+        digest = hashlib.sha256()
+        with open(path, "rb") as stream:
+            while block := stream.read(_HASH_BLOCK):
+                digest.update(block)
+    except ClapgenError as error:
+        return str(error)
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror or error}."
+    return SoundFile(path, digest.hexdigest(), sample_rate, seconds)
+
+
+def _stamp(path: Path) -> bytes | None:
+    """A key for a file as it lies on disk now; None if it is not there."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    changed = [status.st_mtime_ns, status.st_ctime_ns]  # of the two only the first can be set back
+    state = [str(path.absolute()), status.st_size, *changed, status.st_ino, _VERSION]
+    return cache_key("file", state)
+
+
+def _is_settled(path: Path, stamp: bytes) -> bool:
+    """Whether the file is the one that was read, and long enough unchanged that its time tells of the next change."""
+    try:
+        return path.stat().st_mtime < time.time() - SETTLED_SECONDS and _stamp(path) == stamp
+    except OSError:
+        return False
+
+
+def cache_key(kind: str, what: list[Any]) -> bytes:
+    """A key for a cache: the hash of a kind and of whatever decides the value (as JSON)."""
+    return hashlib.sha256(json.dumps([kind, *what]).encode(errors="surrogateescape")).digest()
+
+
+def worker_count() -> int:
+    """How many threads read and decode files."""
+    return min(8, os.cpu_count() or 1)

@@ -1,0 +1,1 @@
+"""`clapgen evaluate generation`: generated sounds against prompts, references and training clips."""

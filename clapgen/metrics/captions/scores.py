@@ -1,0 +1,282 @@
+"""Scores of captions against references, labels and one another: BLEU, ROUGE-L, CIDEr-D, keyword accuracy, diversity.
+
+Every measure is a function over all clips and, on the same core, a class that takes them batch by batch: `update` with
+clips, `merge` with what another process saw, `compute`. BLEU, ROUGE-L and CIDEr-D equal pycocoevalcap's on the same
+words. Captions and references are cut by `tokenize`; whoever has words already joins them by spaces and gives
+`str.split`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Generic, Self, TypeVar
+
+from clapgen.errors import ClapgenError
+from clapgen.metrics.captions.formulas import (
+    MAX_N,
+    BleuCounts,
+    Words,
+    bleu_counts,
+    bleu_of_counts,
+    cider_d_of_words,
+    rouge_l_of_words,
+)
+from clapgen.metrics.captions.words import bases, tokenize
+
+Tokenizer = Callable[[str], list[str]]
+State = TypeVar("State")
+
+
+@dataclass(frozen=True)
+class CaptionScores:
+    """Figures by name: `corpus` over all clips, `clips` one a clip, in the order they were given."""
+
+    corpus: dict[str, float]
+    clips: dict[str, list[float]]
+
+
+def bleu(candidates: list[str], references: list[list[str]], tokenizer: Tokenizer = tokenize) -> CaptionScores:
+    """`BLEU-1` to `BLEU-4` in 0..1, corpus level, with the closest reference length (Papineni et al. 2002).
+
+    As in coco-caption no precision is quite 0: it is 1e-6 for a caption of fewer than n words, next to nothing where
+    no n-gram matches. An empty candidate scores 0.
+
+    Raises:
+        ClapgenError: on no captions, different counts, a clip without references or a reference without words.
+    """
+    return _bleu_scores([bleu_counts(*clip) for clip in tokenized(candidates, references, tokenizer)])
+
+
+def rouge_l(candidates: list[str], references: list[list[str]], tokenizer: Tokenizer = tokenize) -> CaptionScores:
+    """`ROUGE-L` in 0..1: F-score (beta 1.2) of the longest common subsequence, averaged over clips (Lin 2004).
+
+    As in coco-caption, precision and recall are each the best over a clip's references. Errors as in `bleu`.
+    """
+    return _mean_scores("ROUGE-L", [rouge_l_of_words(*clip) for clip in tokenized(candidates, references, tokenizer)])
+
+
+def cider_d(candidates: list[str], references: list[list[str]], tokenizer: Tokenizer = tokenize) -> CaptionScores:
+    """`CIDEr-D` in 0..10: cosine of tf-idf n-grams, clipped, with a penalty on length (Vedantam et al. 2015).
+
+    Document frequencies are those of the references given, so figures of different sets do not compare. As in
+    coco-caption, length is the number of bigrams.
+
+    Raises:
+        ClapgenError: as `bleu`, and on one clip alone: every word is then in all clips, and weighs nothing.
+    """
+    return _cider_d_scores(tokenized(candidates, references, tokenizer))
+
+
+def keyword_accuracy(
+    candidates: list[str],
+    labels: list[list[str]],
+    synonyms: Mapping[str, Sequence[str]] | None = None,
+    tokenizer: Tokenizer = tokenize,
+) -> CaptionScores:
+    """`keyword_accuracy` in 0..1: the share of captions that name one of their clip's labels.
+
+    A label is named by its own words (underscores are spaces) or by one of its synonyms. Of a phrase every word has to
+    be there, in any order and in any regular form (`caption_words.bases`): `baby cry` is named by "A baby is crying".
+
+    Args:
+        labels: one or more a clip.
+        synonyms: label → words or phrases; a label need not have any. Irregular forms (sang, geese) belong here.
+
+    Raises:
+        ClapgenError: on no captions, different counts, a clip without labels, a label or synonym without words.
+    """
+    metric = KeywordAccuracyAccumulator(synonyms, tokenizer)
+    metric.update(candidates, labels)
+    return metric.compute()
+
+
+def diversity(candidates: list[str], tokenizer: Tokenizer = tokenize) -> CaptionScores:
+    """`vocabulary` (different words), `distinct_captions` (share in 0..1 of different captions), `words` a caption.
+
+    Captions that differ in case or punctuation alone are the same. Raises ClapgenError on no captions.
+    """
+    return _diversity_scores(_words(candidates, tokenizer))
+
+
+def caption_scores(
+    candidates: list[str], references: list[list[str]], tokenizer: Tokenizer = tokenize
+) -> CaptionScores:
+    """All that needs no labels: BLEU, ROUGE-L, CIDEr-D (left out for one clip alone), diversity. Errors as `bleu`."""
+    clips = tokenized(candidates, references, tokenizer)
+    parts = [
+        _bleu_scores([bleu_counts(*clip) for clip in clips]),
+        _mean_scores("ROUGE-L", [rouge_l_of_words(*clip) for clip in clips]),
+        *([_cider_d_scores(clips)] if len(clips) > 1 else []),
+        _diversity_scores([candidate for candidate, _ in clips]),
+    ]
+    return CaptionScores(
+        {name: figure for part in parts for name, figure in part.corpus.items()},
+        {name: figures for part in parts for name, figures in part.clips.items()},
+    )
+
+
+class _Accumulator(ABC, Generic[State]):
+    """One state a clip, and the scores of all."""
+
+    def __init__(self, tokenizer: Tokenizer = tokenize) -> None:
+        self._tokenizer = tokenizer
+        self._clips: list[State] = []
+
+    def merge(self, other: Self) -> None:
+        """Add what another accumulator of the same settings saw, after what this one did."""
+        self._clips.extend(other._clips)
+
+    @abstractmethod
+    def compute(self) -> CaptionScores:
+        """Scores of all clips so far. Raises ClapgenError if there are none (CIDEr-D: fewer than 2)."""
+
+
+class BleuAccumulator(_Accumulator[BleuCounts]):
+    """`bleu` over batches. Holds ten counts a clip."""
+
+    def update(self, candidates: list[str], references: list[list[str]]) -> None:
+        """Add clips; errors as `bleu`."""
+        self._clips += [bleu_counts(*clip) for clip in tokenized(candidates, references, self._tokenizer)]
+
+    def compute(self) -> CaptionScores:
+        return _bleu_scores(self._clips)
+
+
+class RougeLAccumulator(_Accumulator[float]):
+    """`rouge_l` over batches. Holds one number a clip."""
+
+    def update(self, candidates: list[str], references: list[list[str]]) -> None:
+        """Add clips; errors as `rouge_l`."""
+        self._clips += [rouge_l_of_words(*clip) for clip in tokenized(candidates, references, self._tokenizer)]
+
+    def compute(self) -> CaptionScores:
+        return _mean_scores("ROUGE-L", self._clips)
+
+
+class CiderDAccumulator(_Accumulator[tuple[Words, list[Words]]]):
+    """`cider_d` over batches. Holds the words: what they weigh is known only at the end."""
+
+    def update(self, candidates: list[str], references: list[list[str]]) -> None:
+        """Add clips; errors as `cider_d`, but for one clip alone, which may have company later."""
+        self._clips += tokenized(candidates, references, self._tokenizer)
+
+    def compute(self) -> CaptionScores:
+        return _cider_d_scores(self._clips)
+
+
+class KeywordAccuracyAccumulator(_Accumulator[float]):
+    """`keyword_accuracy` over batches. Holds one number a clip."""
+
+    def __init__(self, synonyms: Mapping[str, Sequence[str]] | None = None, tokenizer: Tokenizer = tokenize) -> None:
+        super().__init__(tokenizer)
+        self._synonyms: dict[tuple[str, ...], list[Words]] = {}
+        for label, phrases in (synonyms or {}).items():
+            if isinstance(phrases, str):
+                raise ClapgenError(f"The synonyms of {label!r} are one string; give a list of words or phrases.")
+            cut = _phrases([label, *phrases], self._without_underscores, f"label {label!r} and its synonyms")
+            self._synonyms.setdefault(tuple(cut[0]), []).extend(cut[1:])
+
+    def update(self, candidates: list[str], labels: list[list[str]]) -> None:
+        """Add clips; errors as `keyword_accuracy`."""
+        self._clips += [
+            self._is_named(*clip) for clip in tokenized(candidates, labels, self._without_underscores, "labels")
+        ]
+
+    def compute(self) -> CaptionScores:
+        return _mean_scores("keyword_accuracy", self._clips)
+
+    def _is_named(self, caption: Words, labels: list[Words]) -> float:
+        present = frozenset[str]().union(*map(bases, caption))
+        phrases = [phrase for label in labels for phrase in (label, *self._synonyms.get(tuple(label), []))]
+        return float(any(all(bases(word) & present for word in phrase) for phrase in phrases))
+
+    def _without_underscores(self, text: str) -> Words:
+        return self._tokenizer(text.replace("_", " "))
+
+
+class DiversityAccumulator(_Accumulator[Words]):
+    """`diversity` over batches. Holds the words."""
+
+    def update(self, candidates: list[str]) -> None:
+        """Add captions."""
+        self._clips += _words(candidates, self._tokenizer)
+
+    def compute(self) -> CaptionScores:
+        return _diversity_scores(self._clips)
+
+
+def _bleu_scores(clips: list[BleuCounts]) -> CaptionScores:
+    names = [f"BLEU-{n + 1}" for n in range(MAX_N)]
+    by_clip = zip(*(bleu_of_counts([clip]) for clip in _some(clips)), strict=True)
+    return CaptionScores(
+        dict(zip(names, bleu_of_counts(clips), strict=True)),
+        {name: list(scores) for name, scores in zip(names, by_clip, strict=True)},
+    )
+
+
+def _mean_scores(name: str, clips: list[float]) -> CaptionScores:
+    _some(clips)
+    return CaptionScores({name: fmean(clips)}, {name: list(clips)})
+
+
+def _cider_d_scores(clips: list[tuple[Words, list[Words]]]) -> CaptionScores:
+    if len(_some(clips)) < 2:
+        raise ClapgenError("CIDEr-D weighs words by how many clips have them; it needs 2 clips at least, and has 1.")
+    return _mean_scores("CIDEr-D", cider_d_of_words(clips))
+
+
+def _diversity_scores(captions: list[Words]) -> CaptionScores:
+    lengths = [float(len(caption)) for caption in _some(captions)]
+    corpus = {
+        "vocabulary": float(len(set().union(*captions))),
+        "distinct_captions": len(set(map(tuple, captions))) / len(captions),
+        "words": fmean(lengths),
+    }
+    return CaptionScores(corpus, {"words": lengths})
+
+
+def _some(clips: list[State]) -> list[State]:
+    if not clips:
+        raise ClapgenError("There are no captions to score; give one at least.")
+    return clips
+
+
+def _words(candidates: list[str], tokenizer: Tokenizer) -> list[Words]:
+    if isinstance(candidates, str):
+        raise ClapgenError("The candidates are one string; give a list with a caption a clip.")
+    for clip, candidate in enumerate(candidates):
+        if not isinstance(candidate, str):
+            raise ClapgenError(f"The caption of clip {clip} is {candidate!r}; give a string.")
+    return [tokenizer(candidate) for candidate in candidates]
+
+
+def tokenized(
+    candidates: list[str], references: list[list[str]], tokenizer: Tokenizer, kind: str = "references"
+) -> list[tuple[Words, list[Words]]]:
+    """(candidate, references) of each clip as words.
+
+    Raises:
+        ClapgenError: as `bleu`; clips are named by their place, counted from 0.
+    """
+    captions = _words(candidates, tokenizer)
+    if len(captions) != len(references):
+        raise ClapgenError(f"{len(captions)} captions and {kind} of {len(references)} clips do not pair; give as many.")
+    return [
+        (caption, _phrases(of_clip, tokenizer, f"{kind} of clip {clip}"))
+        for clip, (caption, of_clip) in enumerate(zip(captions, references, strict=True))
+    ]
+
+
+def _phrases(texts: Sequence[str], tokenizer: Tokenizer, what: str) -> list[Words]:
+    if isinstance(texts, str) or not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
+        raise ClapgenError(f"The {what} are not a list of strings; give one.")
+    if not texts:
+        raise ClapgenError(f"The {what} are an empty list; give one at least.")
+    words = [tokenizer(text) for text in texts]
+    for text, of_text in zip(texts, words, strict=True):
+        if not of_text:
+            raise ClapgenError(f"Among the {what}, {text!r} has no words; leave it out.")
+    return words

@@ -1,0 +1,1 @@
+"""Metrics computed from embeddings, cosines and class posteriors."""

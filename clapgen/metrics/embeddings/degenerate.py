@@ -1,0 +1,135 @@
+"""Floors: generations that no score means anything for, because they are silent, constant, noise, all one or copied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from clapgen.metrics.embeddings.base import Embeddings, row_blocks, unit_length
+from clapgen.metrics.embeddings.prdc import novelty
+
+Defect = Literal["silent", "constant", "noise"]
+
+SILENCE_DBFS = -60.0
+NOISE_FLATNESS = 0.95  # of the mean spectrum; wind and rain are coloured and stay below
+COPY_COSINE = 0.98
+_STEADY_DB = 2.0  # a click is as flat as noise, but is over at once
+_FRAME = 512
+_FEWEST_FRAMES = 16  # of fewer the mean spectrum is rough, even of noise
+
+_SENTENCES: dict[Defect, str] = {
+    "silent": f"silent (peak below {SILENCE_DBFS:g} dBFS): no score of them means anything",
+    "constant": f"constant, an offset without sound (below {SILENCE_DBFS:g} dBFS around it): no score means anything",
+    "noise": f"steady white noise (spectral flatness above {NOISE_FLATNESS:g}): not sounds of anything",
+}
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What is wrong with the generations at `items`, of `count`, and the sentence that says so."""
+
+    name: str
+    items: tuple[int, ...]
+    count: int
+    sentence: str
+
+
+def waveform_defect(waveform: npt.ArrayLike) -> Defect | None:
+    """Whether a waveform (samples,) in [-1, 1] is silent, constant or steady white noise; None if it is neither.
+
+    silent: no sample reaches −60 dBFS. constant: none does once the mean is taken off. noise: the mean power spectrum
+    is flat (geometric over arithmetic mean above 0.95) and the level steady; shorter than about 8,200 samples it is
+    never called noise.
+    """
+    samples = np.asarray(waveform, dtype=np.float64)
+    limit = 10 ** (SILENCE_DBFS / 20)
+    if np.abs(samples).max(initial=0.0) < limit:
+        return "silent"
+    samples = samples - samples.mean()
+    if np.abs(samples).max() < limit:
+        return "constant"
+    return "noise" if _is_white_noise(samples) else None
+
+
+def spectral_flatness(waveform: npt.ArrayLike) -> float:
+    """Geometric over arithmetic mean of the mean power spectrum of (samples,), 0 (a tone) to 1 (white noise).
+
+    Of the lower two thirds of the spectrum: what lies above is missing from many files.
+    """
+    samples = np.asarray(waveform, dtype=np.float64)
+    frames = len(samples) // _FRAME
+    if not frames:
+        return 0.0
+    table = samples[: frames * _FRAME].reshape(frames, _FRAME) * np.hanning(_FRAME)
+    spectrum = np.square(np.abs(np.fft.rfft(table))).mean(0)
+    power = spectrum[2 : 2 * len(spectrum) // 3]  # without the offset, and without what codecs and resamplers cut off
+    floor = np.finfo(np.float64).tiny
+    return float(np.exp(np.log(np.maximum(power, floor)).mean()) / max(power.mean(), floor))
+
+
+def waveform_floors(defects: Sequence[Defect | None]) -> list[Floor]:
+    """A floor for each defect that some generation has; `defects` are those of `waveform_defect`, in order."""
+    floors = []
+    for defect, reason in _SENTENCES.items():
+        items = tuple(index for index, found in enumerate(defects) if found == defect)
+        if items:
+            floors.append(_floor(defect, items, len(defects), reason))
+    return floors
+
+
+def embedding_floors(
+    generated: Embeddings, reference: Embeddings | None = None, *, threshold: float = COPY_COSINE
+) -> list[Floor]:
+    """Generations that are (nearly) what half of the others are, or (nearly) a reference, by cosine.
+
+    Half of them, since a few twins are no fault: of real recordings many have one, cut from the same recording.
+
+    Args:
+        generated: embeddings (n, dim).
+        reference: embeddings (m, dim); without them nothing is looked up.
+        threshold: cosine from which two sounds are the same, −1 to 1.
+
+    Raises:
+        ClapgenError: no items, different widths, NaN, an embedding of zeros.
+    """
+    made = unit_length(generated, "generated embeddings")
+    floors = []
+    alike = np.flatnonzero(_share_alike(made, threshold) >= 0.5)
+    if len(alike):
+        reason = f"nearly the same as half of the others or more (cosine of at least {threshold:g}): no variety"
+        floors.append(_floor("identical", tuple(alike.tolist()), len(made), reason))
+    if reference is not None:
+        copies = np.flatnonzero(novelty(made, reference).similarities >= threshold)
+        if len(copies):
+            reason = f"the same as a reference (cosine of at least {threshold:g}), copied, not made"
+            floors.append(_floor("copied", tuple(copies.tolist()), len(made), reason))
+    return floors
+
+
+def _is_white_noise(samples: npt.NDArray[np.float64]) -> bool:
+    frames = len(samples) // _FRAME
+    if frames < _FEWEST_FRAMES:
+        return False
+    power = np.square(samples[: frames * _FRAME].reshape(frames, _FRAME)).mean(1)
+    if power.min() <= 0 or (10 * np.log10(power)).std() > _STEADY_DB:
+        return False
+    return spectral_flatness(samples) > NOISE_FLATNESS
+
+
+def _share_alike(points: npt.NDArray[np.float64], threshold: float) -> npt.NDArray[np.float64]:
+    """Share of the other points that are at least that near to each point (n,)."""
+    if len(points) < 2:
+        return np.zeros(len(points))
+    near = np.concatenate(
+        [(points[rows] @ points.T >= threshold).sum(1) for rows in row_blocks(len(points), len(points))]
+    )
+    return (near - 1) / (len(points) - 1)  # without itself
+
+
+def _floor(name: str, items: tuple[int, ...], count: int, reason: str) -> Floor:
+    subject = f"{len(items)} of {count} generations " + ("is" if len(items) == 1 else "are")
+    return Floor(name, items, count, f"{subject} {reason}.")

@@ -1,0 +1,212 @@
+"""Audio entailment: does a sentence follow from a sound, contradict it, or neither (Deshmukh et al. 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from clapgen.errors import ClapgenError, nearest
+from clapgen.metrics.embeddings.base import Array, row_blocks
+from clapgen.metrics.embeddings.clap_score import bootstrap_interval
+
+Indices = npt.NDArray[np.int64]
+Objective = Literal["macro_f1", "accuracy"]
+
+LABELS = ("contradiction", "neutral", "entailment")  # by rising cosine
+
+
+@dataclass(frozen=True)
+class EntailmentThresholds:
+    """Contradiction below `low`, entailment from `high` on, neutral between.
+
+    `score` is what `objective` reached on the n pairs they were fitted to: too good to report, fitted as it is.
+    """
+
+    low: float
+    high: float
+    objective: Objective
+    score: float
+    n: int
+
+    def labels(self, cosines: npt.ArrayLike) -> list[str]:
+        """The label of each cosine (n,)."""
+        return [LABELS[index] for index in self._indices(_cosines(cosines))]
+
+    def _indices(self, cosines: Array) -> Indices:
+        return (cosines >= self.low).astype(np.int64) + (cosines >= self.high)
+
+
+@dataclass(frozen=True)
+class Entailment:
+    """How well thresholds label n pairs of a sound and a sentence.
+
+    accuracy, macro_f1: 0..1, higher is better. interval: 95% bootstrap interval of the accuracy.
+    majority: accuracy of always saying the most frequent label. f1: label → its own.
+    confusion (3, 3): pairs of a row's label taken for a column's, in the order of `LABELS`.
+    """
+
+    accuracy: float
+    macro_f1: float
+    interval: tuple[float, float]
+    majority: float
+    n: int
+    f1: dict[str, float]
+    confusion: Indices = field(repr=False)
+    predicted: list[str] = field(repr=False)
+
+
+class EntailmentAccumulator:
+    """`audio_entailment` over batches; processes with the same thresholds merge theirs. Holds two numbers a pair."""
+
+    def __init__(self, thresholds: EntailmentThresholds) -> None:
+        self._thresholds = thresholds
+        self._truth: Indices = np.zeros(0, dtype=np.int64)
+        self._predicted: Indices = np.zeros(0, dtype=np.int64)
+
+    def update(self, cosines: npt.ArrayLike, labels: Sequence[str]) -> None:
+        """Add pairs: cosines (n,) and the n true labels."""
+        values = _cosines(cosines)
+        self._add(_truth(labels, len(values)), self._thresholds._indices(values))
+
+    def merge(self, other: EntailmentAccumulator) -> None:
+        """Add the pairs another accumulator saw, after those seen here."""
+        if self._thresholds != other._thresholds:
+            raise ClapgenError("Entailment can only be merged for the same thresholds.")
+        self._add(other._truth, other._predicted)
+
+    def compute(self, *, seed: int = 0) -> Entailment:
+        """Figures of all pairs so far; `seed` is that of the interval."""
+        truth, predicted = self._truth, self._predicted
+        _every_label(truth, "test")
+        confusion = np.zeros((3, 3), dtype=np.int64)
+        np.add.at(confusion, (truth, predicted), 1)
+        f1 = 2 * np.diag(confusion) / (confusion.sum(0) + confusion.sum(1))
+        right = (truth == predicted).astype(np.float64)
+        return Entailment(
+            accuracy=float(right.mean()),
+            macro_f1=float(f1.mean()),
+            interval=bootstrap_interval(right, seed=seed),
+            majority=float(confusion.sum(1).max() / len(truth)),
+            n=len(truth),
+            f1=dict(zip(LABELS, f1.tolist(), strict=True)),
+            confusion=confusion,
+            predicted=[LABELS[index] for index in predicted],
+        )
+
+    def _add(self, truth: Indices, predicted: Indices) -> None:
+        self._truth = np.concatenate([self._truth, truth])
+        self._predicted = np.concatenate([self._predicted, predicted])
+
+
+def fit_thresholds(
+    cosines: npt.ArrayLike, labels: Sequence[str], objective: Objective = "macro_f1"
+) -> EntailmentThresholds:
+    """The two thresholds that are best on a development set: of all there are, not of a grid.
+
+    Only cuts between neighbouring cosines differ. Accuracy parts into a term of each cut, and takes one pass over the
+    sorted cosines; macro F1 does not, for the neutral class's hangs on both, and takes all pairs of cuts: n² time,
+    bounded memory. A threshold lies in the middle between its neighbours. Of equally good ones the lowest win.
+
+    Args:
+        cosines: (n,) of sound and sentence.
+        labels: n of `LABELS`, each at least once.
+        objective: "macro_f1" or "accuracy".
+
+    Raises:
+        ClapgenError: different counts, NaN, an unknown label, a label that no pair has, another objective.
+    """
+    values = _cosines(cosines)
+    truth = _truth(labels, len(values))
+    _every_label(truth, "development")
+    if objective not in ("macro_f1", "accuracy"):
+        raise ClapgenError(f'Thresholds are fitted for "macro_f1" or "accuracy", not for {objective!r}.')
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    below = np.zeros((3, len(values) + 1), dtype=np.int64)  # pairs of each label among the k least cosines
+    below[:, 1:] = (truth[order] == np.arange(3)[:, None]).cumsum(1)
+    cuts = np.flatnonzero(np.concatenate([[True], np.diff(ordered) > 0, [True]]))  # k that part no equal cosines
+    best = _best_for_f1 if objective == "macro_f1" else _best_for_accuracy
+    score, low, high = best(below[:, cuts], cuts)
+    return EntailmentThresholds(
+        _threshold(ordered, int(cuts[low])), _threshold(ordered, int(cuts[high])), objective, score, len(values)
+    )
+
+
+def audio_entailment(
+    cosines: npt.ArrayLike, labels: Sequence[str], thresholds: EntailmentThresholds, *, seed: int = 0
+) -> Entailment:
+    """Accuracy, macro F1 and confusion on test pairs, by thresholds that `fit_thresholds` found on others.
+
+    Args:
+        cosines: (n,) of sound and sentence.
+        labels: n of `LABELS`, each at least once, or macro F1 has no meaning.
+        seed: of the interval.
+
+    Raises:
+        ClapgenError: different counts, NaN, an unknown label, a label that no pair has.
+    """
+    accumulator = EntailmentAccumulator(thresholds)
+    accumulator.update(cosines, labels)
+    return accumulator.compute(seed=seed)
+
+
+def _best_for_accuracy(below: Indices, cuts: Indices) -> tuple[float, int, int]:
+    """Score, and the indices low ≤ high of the best two cuts; `below` (3, cuts) counts labels below each."""
+    contradiction, neutral, entailment = below
+    of_low, of_high = contradiction - neutral, neutral + entailment[-1] - entailment
+    so_far = np.maximum.accumulate(of_low)
+    high = int((so_far + of_high).argmax())
+    low = int(of_low[: high + 1].argmax())
+    return float((of_low[low] + of_high[high]) / cuts[-1]), low, high
+
+
+def _best_for_f1(below: Indices, cuts: Indices) -> tuple[float, int, int]:
+    contradiction, neutral, entailment = below
+    of_low = 2 * contradiction / (cuts + contradiction[-1])
+    of_high = 2 * (entailment[-1] - entailment) / (cuts[-1] - cuts + entailment[-1])
+    best = (-1.0, 0, 0)
+    for rows in row_blocks(len(cuts), len(cuts)):
+        found = neutral - neutral[rows, None]
+        between = np.maximum(cuts - cuts[rows, None], 0)
+        total = of_low[rows, None] + of_high + 2 * found / (between + neutral[-1])
+        total[cuts < cuts[rows, None]] = -1.0  # high below low
+        low, high = np.unravel_index(total.argmax(), total.shape)
+        if total[low, high] > best[0]:
+            best = (float(total[low, high]), rows.start + int(low), int(high))
+    return best[0] / 3, best[1], best[2]
+
+
+def _threshold(ordered: Array, cut: int) -> float:
+    """What parts the `cut` least values from the others."""
+    if cut == 0:
+        return float(ordered[0])
+    if cut == len(ordered):
+        return float(np.nextafter(ordered[-1], np.inf))
+    middle = (ordered[cut - 1] + ordered[cut]) / 2
+    return float(middle if middle > ordered[cut - 1] else ordered[cut])
+
+
+def _cosines(values: npt.ArrayLike) -> Array:
+    cosines = np.asarray(values, dtype=np.float64)
+    if cosines.ndim != 1 or not np.isfinite(cosines).all():
+        raise ClapgenError(f"The cosines must be finite numbers, one a pair, not of shape {cosines.shape} or with NaN.")
+    return cosines
+
+
+def _truth(labels: Sequence[str], count: int) -> Indices:
+    if len(labels) != count:
+        raise ClapgenError(f"{count} cosines and {len(labels)} labels do not pair; give as many.")
+    for label in labels:
+        if label not in LABELS:
+            raise ClapgenError(f"{label!r} is none of {', '.join(LABELS)}.{nearest(str(label), LABELS)}")
+    return np.array([LABELS.index(label) for label in labels], dtype=np.int64)
+
+
+def _every_label(truth: Indices, which: str) -> None:
+    absent = [label for index, label in enumerate(LABELS) if not (truth == index).any()]
+    if absent:
+        raise ClapgenError(f"No {which} pair is labelled {absent[0]}; all of {', '.join(LABELS)} are needed.")

@@ -1,0 +1,209 @@
+"""Fréchet audio distance between sets of embeddings, extrapolated to endless sets, and item by item."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from clapgen.errors import ClapgenError
+from clapgen.metrics.embeddings.base import Array, Embeddings, as_embeddings
+from clapgen.metrics.embeddings.decompositions import eigen_decomposition, singular_values
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Mean (dim,) and covariance (dim, dim, n − 1 in the denominator) of `count` embeddings."""
+
+    mean: Array = field(repr=False)
+    covariance: Array = field(repr=False)
+    count: int
+
+
+class GaussianAccumulator:
+    """Mean and covariance over batches, after Chan, Golub and LeVeque 1979; processes merge theirs.
+
+    A clip of one frame is a batch of one row: it adds its row, and can spoil nothing.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._mean: Array = np.zeros(0)
+        self._scatter: Array = np.zeros((0, 0))
+
+    def update(self, batch: Embeddings) -> None:
+        """Add embeddings (n, dim), n ≥ 1."""
+        points = as_embeddings(batch, "embeddings", width=len(self._mean) or None)
+        mean = points.mean(0)
+        centred = points - mean
+        self._add(len(points), mean, centred.T @ centred)
+
+    def merge(self, other: GaussianAccumulator) -> None:
+        """Add what another accumulator saw."""
+        if not other._count:
+            return
+        if self._count and len(self._mean) != len(other._mean):
+            raise ClapgenError(
+                f"Embeddings of {len(self._mean)} and of {len(other._mean)} dimensions cannot be joined: "
+                "were they made by different models?"
+            )
+        self._add(other._count, other._mean, other._scatter)
+
+    def compute(self) -> Gaussian:
+        """Mean and covariance of all embeddings so far.
+
+        Raises:
+            ClapgenError: fewer than 2 of them.
+        """
+        if self._count < 2:
+            raise ClapgenError(f"A covariance needs at least 2 embeddings; there are {self._count}.")
+        return Gaussian(self._mean.copy(), self._scatter / (self._count - 1), self._count)
+
+    def _add(self, count: int, mean: Array, scatter: Array) -> None:
+        if not self._count:
+            self._count, self._mean, self._scatter = count, mean.copy(), scatter.copy()
+            return
+        total = self._count + count
+        step = mean - self._mean
+        self._scatter = self._scatter + scatter + np.outer(step, step) * (self._count * count / total)
+        self._mean = self._mean + step * (count / total)
+        self._count = total
+
+
+@dataclass(frozen=True)
+class FrechetInfinity:
+    """FAD at endlessly many generated items: where the line through FAD over 1/size meets 0.
+
+    `value` is not clamped: it may fall a little below 0. `r_squared` says how much of a line it was (1 is one).
+    """
+
+    value: float
+    r_squared: float
+    sizes: tuple[int, ...]
+    distances: tuple[float, ...]
+
+
+def gaussian(embeddings: Embeddings, name: str = "embeddings") -> Gaussian:
+    """Mean and covariance of embeddings (n, dim), n ≥ 2."""
+    accumulator = GaussianAccumulator()
+    accumulator.update(as_embeddings(embeddings, name, at_least=2))
+    return accumulator.compute()
+
+
+def frechet_distance(first: Gaussian, second: Gaussian) -> float:
+    """Squared Fréchet distance of two Gaussians (Dowson and Landau 1982), 0 or more: |μ₁−μ₂|² + Tr(C₁ + C₂ − 2√(C₁C₂)).
+
+    Tr √(C₁C₂) is that of √(√C₁ C₂ √C₁), which is symmetric: real, whatever the ranks. Its eigenvalues are read as
+    singular values of √C₁ √C₂, since roots of eigenvalues near 0 would turn a rounding of 1e-16 into one of 1e-8.
+
+    Raises:
+        ClapgenError: different widths.
+    """
+    _same_width(len(first.mean), len(second.mean))
+    shift = np.square(first.mean - second.mean).sum()
+    spread = np.trace(first.covariance) + np.trace(second.covariance)
+    return max(0.0, float(shift + spread) - 2 * _nuclear_norm(_root(first.covariance).T @ _root(second.covariance)))
+
+
+def frechet_audio_distance(generated: Embeddings, reference: Embeddings) -> float:
+    """FAD (Kilgour et al. 2019) in float64, 0 or more, lower is better; biased upwards for few items.
+
+    Args:
+        generated: embeddings (n, dim), n ≥ 2.
+        reference: embeddings (m, dim), m ≥ 2.
+
+    Raises:
+        ClapgenError: too few items, different widths, NaN.
+    """
+    return frechet_distance(gaussian(generated, "generated embeddings"), gaussian(reference, "reference embeddings"))
+
+
+def frechet_audio_distance_infinity(
+    generated: Embeddings, reference: Embeddings, *, smallest: int | None = None, num_sizes: int = 25, seed: int = 0
+) -> FrechetInfinity:
+    """FAD∞ (Gui et al. 2024, after Chong and Forsyth 2020): FAD without the bias of few generated items.
+
+    FAD is measured on subsets without replacement of evenly spaced sizes up to all, and a line is fitted over 1/size.
+    The bias of a small reference remains, the same for every system measured against it. The items' order is nothing to
+    it: subsets are drawn from them sorted.
+
+    Args:
+        generated: embeddings (n, dim).
+        reference: embeddings (m, dim), m ≥ 2; all of them, always.
+        smallest: size of the smallest subset, 2 or more and below n; a fifth of n when not given.
+        num_sizes: how many subsets, 3 or more.
+        seed: of the subsets.
+
+    Raises:
+        ClapgenError: n too small for 3 different sizes, different widths, NaN.
+    """
+    points = as_embeddings(generated, "generated embeddings", at_least=4)
+    target = gaussian(reference, "reference embeddings")
+    _same_width(points.shape[1], len(target.mean))
+    lowest = max(2, len(points) // 5) if smallest is None else smallest
+    if num_sizes < 3 or not 2 <= lowest <= len(points) - 2:
+        raise ClapgenError(
+            f"FAD-inf needs 3 or more subsets of different sizes: not {num_sizes} of {lowest} to {len(points)} items."
+        )
+    sizes = np.unique(np.linspace(lowest, len(points), num_sizes).round().astype(int))
+    rng = np.random.default_rng(seed)
+    points = points[np.lexsort(points.T)]
+    subsets = (points[rng.choice(len(points), size, replace=False)] for size in sizes)
+    root = _root(target.covariance)
+    distances = np.array([_distance_of_points(subset, target, root) for subset in subsets])
+    value, r_squared = _line_at_zero(1 / sizes, distances)
+    return FrechetInfinity(value, r_squared, tuple(sizes.tolist()), tuple(distances.tolist()))
+
+
+def frechet_audio_distance_per_item(items: Sequence[Embeddings], reference: Embeddings) -> Array:
+    """FAD (n,) of each item's own frames to the reference: which sounds lie far out (Gui et al. 2024).
+
+    An item of one frame has no spread: its distance is that of a point, |μ₁−μ₂|² + Tr C₂.
+
+    Args:
+        items: n items, each embeddings (frames, dim), frames ≥ 1.
+        reference: embeddings (m, dim), m ≥ 2.
+
+    Raises:
+        ClapgenError: too few items or frames, different widths, NaN; the item is named.
+    """
+    target = gaussian(reference, "reference embeddings")
+    root = _root(target.covariance)
+    frames = (as_embeddings(item, f"frames of item {i}", width=len(target.mean)) for i, item in enumerate(items))
+    return np.array([_distance_of_points(each, target, root) for each in frames])
+
+
+def _distance_of_points(points: Array, target: Gaussian, target_root: Array) -> float:
+    """Without the covariance C₁ of (n, dim), which is BᵀB of the centred points B: |√C₁ √C₂|₁ is |B √C₂|₁."""
+    mean = points.mean(0)
+    centred = (points - mean) / np.sqrt(max(len(points) - 1, 1))
+    shift = np.square(mean - target.mean).sum() + np.square(centred).sum() + np.trace(target.covariance)
+    return max(0.0, float(shift) - 2 * _nuclear_norm(centred @ target_root))
+
+
+def _root(covariance: Array) -> Array:
+    """R (dim, rank) with R Rᵀ = C."""
+    values, vectors = eigen_decomposition(covariance)
+    rounding = len(values) * np.finfo(np.float64).eps * values[-1]  # below it the sign itself is chance
+    kept = values > rounding
+    return vectors[:, kept] * np.sqrt(values[kept])
+
+
+def _nuclear_norm(matrix: Array) -> float:
+    return float(singular_values(matrix).sum()) if matrix.size else 0.0
+
+
+def _line_at_zero(x: Array, y: Array) -> tuple[float, float]:
+    slope, intercept = np.polyfit(x, y, 1)
+    unexplained = np.square(y - (slope * x + intercept)).sum()
+    variance = np.square(y - y.mean()).sum()
+    return float(intercept), float(1 - unexplained / variance) if variance > 0 else 1.0
+
+
+def _same_width(first: int, second: int) -> None:
+    if first != second:
+        raise ClapgenError(
+            f"The generated embeddings have {first} dimensions, the reference {second}: "
+            "were they made by different models?"
+        )

@@ -1,0 +1,1 @@
+"""Metrics computed by other packages in environments of their own."""

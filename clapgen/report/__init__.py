@@ -1,0 +1,1 @@
+"""Evaluation reports: their model, and their HTML, CSV and terminal forms."""

@@ -1,0 +1,94 @@
+"""The worst and the best clips of a report, to listen to: player, spectrogram and the row of each."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from clapgen.audio import AUDIO_SUFFIXES, duration_of, read_audio, write_audio
+from clapgen.errors import ClapgenError
+from clapgen.plot import spectrogram_strip
+from clapgen.report.format import number
+from clapgen.report.markup import Html, data_uri, element, joined
+from clapgen.report.model import Row
+
+MOST = 5  # clips of each end
+SECONDS = 10.0  # of each clip
+_MOST_COMPANIONS = 2  # sounds beside the clip's own, such as its reference and the nearest training clip
+
+
+def ends(ranked: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """At most `MOST` worst and best of clips that are sorted worst first; none is in both, and the extremes lead."""
+    worst = list(ranked[: min(MOST, (len(ranked) + 1) // 2)])
+    return worst, list(reversed(ranked[max(len(worst), len(ranked) - MOST) :]))
+
+
+def clip_card(row: Row, column: str, audio: bool) -> Html:
+    """One clip: the number it is ranked by, its name, its sound and the rest of its row.
+
+    Cells that name other sound files (a reference, the nearest training clip) can be heard too, to compare.
+    """
+    path = Path(str(row.get("path", "")))
+    heading = element("h4", element("b", number(row[column])), " ", element("span", path.name, title=str(path)))
+    rest = [(name, value) for name, value in row.items() if name not in ("path", column) and value not in (None, "")]
+    companions = list(dict.fromkeys(str(value) for _, value in rest if _is_sound(value)))[:_MOST_COMPANIONS]
+    facts = []
+    for name, value in rest:
+        playable = audio and value in companions
+        companions = [other for other in companions if other != value]  # a file in two cells plays in the first
+        facts.append(joined(element("dt", name), element("dd", *_cell(value, playable))))
+    return element(
+        "article",
+        heading,
+        _sound(path) if audio else None,
+        element("dl", *facts) if facts else None,
+        class_="clip",
+    )
+
+
+def _cell(value: object, playable: bool) -> list[Html | str]:
+    if not _is_sound(value):
+        return [number(value)]
+    path = Path(str(value))
+    name = element("span", path.name, title=str(path))
+    try:
+        return [name, _player(*read_audio(path, duration=SECONDS), path)] if playable else [name]
+    except ClapgenError:
+        return [name]
+
+
+def _is_sound(value: object) -> bool:
+    return isinstance(value, str) and Path(value).suffix.lower() in AUDIO_SUFFIXES and os.path.isfile(value)
+
+
+def _sound(path: Path) -> Html | None:
+    """Player and spectrogram; a remark if the file is damaged; nothing if there is none of that name."""
+    if not os.path.isfile(path):  # False for names that no system takes, where Path.is_file raises
+        return None
+    try:
+        waveform, sample_rate = read_audio(path, duration=SECONDS)
+        length = duration_of(path)
+        with tempfile.TemporaryDirectory() as folder:
+            picture = Path(folder, "clip.png")
+            spectrogram_strip(waveform, sample_rate, picture)
+            source = data_uri(picture, "image/png")
+        player = _player(waveform, sample_rate, path)
+    except ClapgenError as error:
+        return element("p", f"Cannot be played: {error}", class_="remark")
+    shown = f"{length:.1f} s" if length <= SECONDS else f"the first {SECONDS:.0f} s of {length:.1f} s"
+    reach = f"{shown}, 40 Hz to {sample_rate / 2000:g} kHz"
+    return joined(
+        element("img", src=source, alt=f"Spectrogram: {reach}", width=480, height=140),
+        player,
+        element("p", reach, class_="remark"),
+    )
+
+
+def _player(waveform: np.ndarray, sample_rate: int, path: Path) -> Html:
+    with tempfile.TemporaryDirectory() as folder:
+        opus = Path(folder, "clip.opus")
+        write_audio(opus, waveform, sample_rate)
+        source = data_uri(opus, "audio/ogg")
+    return element("audio", src=source, controls=True, preload="metadata", aria_label=f"Play {path.name}")

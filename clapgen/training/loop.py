@@ -1,0 +1,337 @@
+"""The one training loop: every network of the suite is a `Task` that this loop drives on a CPU, a GPU or many.
+
+Everything random in step k is drawn from (seed, k, rank) alone, so a run that was killed and resumed gives the same
+losses as one that never stopped. Devices, mixed precision and processes come from `accelerate`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clapgen.errors import ClapgenError
+from clapgen.interrupts import interrupts_wait
+from clapgen.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
+from clapgen.training.log import TrainingLog, record_recipe
+from clapgen.training.seeds import step_seed
+
+
+@dataclass
+class TrainingConfig:
+    """How to train, for every task alike.
+
+    `learning_rate` rises linearly over `warmup_steps`, then falls as a cosine to `final_learning_rate` times itself at
+    `steps`. `batch_size` is per process; `accumulate` micro-batches make one step. `precision` is "bf16" or "no".
+    """
+
+    output: str = "runs/new"
+    steps: int = 10_000
+    batch_size: int = 64
+    accumulate: int = 1
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 0.0
+    warmup_steps: int = 200
+    weight_decay: float = 0.05
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.99])
+    clip_norm: float = 1.0
+    ema_decay: float = 0.999
+    precision: str = "bf16"
+    seed: int = 0
+    log_every: int = 20
+    evaluate_every: int = 1_000
+    save_every: int = 500
+    keep: int = 2
+
+
+class Task(ABC):
+    """What the loop needs to know of a model in training. `batch` must be a pure function of its arguments."""
+
+    @abstractmethod
+    def networks(self) -> dict[str, nn.Module]:
+        """Every module that is trained or has state worth a checkpoint, by name."""
+
+    def ema_networks(self) -> list[str]:
+        """Names of the networks an exponential moving average is kept of: all, unless a task says otherwise."""
+        return list(self.networks())
+
+    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+        """One optimizer a name, stepped in this order; each value is a list of torch optimizer groups.
+
+        A group may carry `learning_rate_scale`, which multiplies the schedule.
+        """
+        return {"model": weight_decay_groups(self.networks().values())}
+
+    @abstractmethod
+    def batch(self, index: int, generator: torch.Generator) -> Any:
+        """The micro-batch of this index, on the CPU. Made ahead of time in a thread: `generator` is all its chance."""
+
+    @abstractmethod
+    def loss(self, batch: Any, group: str, step: int) -> tuple[Tensor | None, dict[str, Any]]:
+        """Scalar loss of `group`'s optimizer on a batch, and figures to log. A loss of None leaves that group out."""
+
+    def evaluate(self) -> dict[str, float]:
+        """Validation figures; the moving averages are in place and the networks in eval mode."""
+        return {}
+
+    def export(self, directory: Path) -> None:
+        """Write the model, as users will load it, under `directory`; the moving averages are in place."""
+        return None
+
+
+def weight_decay_groups(networks: Iterable[nn.Module]) -> list[dict[str, Any]]:
+    """Decay matrices and kernels only: biases, norms and scalars are left alone, as is custom since GPT-2."""
+    parameters = [p for network in networks for p in network.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim >= 2]},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def learning_rate_at(step: int, config: TrainingConfig) -> float:
+    """Linear warm-up, then a cosine from `learning_rate` to `final_learning_rate * learning_rate`."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    progress = min(1.0, (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps))
+    cosine = 0.5 * (1 + math.cos(math.pi * progress))
+    return config.learning_rate * (config.final_learning_rate + (1 - config.final_learning_rate) * cosine)
+
+
+def train(task: Task, config: TrainingConfig, resume: bool = True, recipe: Any = None) -> dict[str, float]:
+    """Train `task` to `config.steps`, going on from the newest checkpoint in `config.output` if there is one.
+
+    Writes `log.jsonl`, `tensorboard/`, `checkpoints/step-*`, the `recipe` (a dataclass) as `config.yaml` and, at every
+    evaluation and at the end, what the task exports to `model/`. Returns the last evaluation. A run that is resumed by
+    another recipe says what has changed. Under `accelerate launch` each process draws its own batches and gradients
+    are averaged over processes.
+    """
+    loop = _Loop(task, config, resume)
+    if recipe is not None and loop.accelerator.is_main_process:
+        record_recipe(recipe, loop.output / "config.yaml", resumed=loop.step > 0)
+    return loop.run()
+
+
+class _Loop:
+    def __init__(self, task: Task, config: TrainingConfig, resume: bool) -> None:
+        try:
+            from accelerate import Accelerator
+        except ImportError as error:
+            raise ClapgenError('training needs accelerate: pip install "clapgen[train]"') from error
+        if config.precision not in ("bf16", "no"):
+            raise ClapgenError(f'unknown precision "{config.precision}": choose bf16 or no')
+        self.accelerator = Accelerator()  # precision stays ours: accelerate's is fixed for the life of a process
+        self.task, self.config = task, config
+        self.output = Path(config.output)
+        self.step, self.seconds = 0, 0.0
+        self.networks = {name: network.to(self.accelerator.device) for name, network in task.networks().items()}
+        self.optimizers = {
+            name: torch.optim.AdamW(
+                groups,
+                lr=config.learning_rate,
+                betas=(config.betas[0], config.betas[1]),
+                weight_decay=config.weight_decay,
+            )
+            for name, groups in task.parameter_groups().items()
+        }
+        self.ema = {
+            name: {k: v.detach().clone() for k, v in self.networks[name].state_dict().items()}
+            for name in task.ema_networks()
+        }
+        self.output.mkdir(parents=True, exist_ok=True)
+        if resume:
+            self._resume()
+        self._broadcast_weights()
+
+    def run(self) -> dict[str, float]:
+        for network in self.networks.values():
+            network.train()
+        figures: dict[str, float] = {}
+        main = self.accelerator.is_main_process
+        self.log = TrainingLog(self.output, self.step, self.config.steps) if main else None
+        if self.step >= self.config.steps and not (self.output / "model").exists():
+            figures = self._evaluate()
+        batches = self._batches()
+        started, logged_at = time.monotonic(), self.step
+        clock_base = self.seconds
+        try:
+            while self.step < self.config.steps:
+                with interrupts_wait(self.accelerator.num_processes == 1):
+                    sums = self._train_step(batches)
+                    self.step += 1
+                self.seconds = clock_base + time.monotonic() - started
+                if self.log and (self.step % self.config.log_every == 0 or self.step == self.config.steps):
+                    rate = (self.step - logged_at) / max(1e-9, self.seconds - clock_base)
+                    self.log.write(self.step, {**sums, "steps_per_second": rate, "hours": self.seconds / 3600})
+                last = self.step == self.config.steps
+                if self.step % self.config.evaluate_every == 0 or last:
+                    figures = self._evaluate()
+                if self.step % self.config.save_every == 0 or last:
+                    self._save()
+        except KeyboardInterrupt:
+            if self.accelerator.num_processes == 1:  # others may be in another step: their last checkpoint counts
+                self._save()
+            raise
+        finally:
+            batches.close()
+            if self.log:
+                self.log.close()
+        if self.log:
+            self.log.say(f"trained to step {self.step}: {self.output / 'model'}")
+        return figures
+
+    def _train_step(self, batches: Iterator[Any]) -> dict[str, float]:
+        config, accelerator = self.config, self.accelerator
+        micro_batches = [to_device(next(batches), accelerator.device) for _ in range(config.accumulate)]
+        torch.manual_seed(step_seed(config.seed + 1, self.step, accelerator.process_index))
+        rate = learning_rate_at(self.step, config)
+        figures: dict[str, float] = {"learning_rate": rate}
+        for name, optimizer in self.optimizers.items():
+            optimizer.zero_grad(set_to_none=True)
+            trained = False
+            for batch in micro_batches:
+                with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+                    loss, details = self.task.loss(batch, name, self.step)
+                if loss is None:
+                    continue
+                trained = True
+                (loss / config.accumulate).backward()
+                for key, value in {f"loss_{name}" if name != "model" else "loss": loss, **details}.items():
+                    figures[key] = figures.get(key, 0.0) + float(torch.as_tensor(value).detach()) / config.accumulate
+            if trained:
+                figures[f"grad_norm_{name}" if name != "model" else "grad_norm"] = self._update(optimizer, rate)
+        if not all(math.isfinite(value) for value in figures.values()):
+            raise ClapgenError(f"training diverged at step {self.step}: {figures}; lower the learning rate")
+        self._update_ema()
+        return figures
+
+    def _update(self, optimizer: torch.optim.Optimizer, rate: float) -> float:
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        self._average_gradients(parameters)
+        norm = nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group.get("learning_rate_scale", 1.0)
+        optimizer.step()
+        return float(norm)
+
+    def _average_gradients(self, parameters: list[nn.Parameter]) -> None:
+        """Mean over processes, in one flat buffer. Own code rather than DDP: tasks call networks in any order.
+
+        Only parameters with a gradient, the same ones in every process: a gradient of zero would let AdamW go on
+        moving a network that is frozen.
+        """
+        if self.accelerator.num_processes == 1:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        flat = self.accelerator.reduce(torch.cat([g.flatten() for g in gradients]), reduction="mean")
+        for parameter, piece in zip(parameters, flat.split([g.numel() for g in gradients]), strict=True):
+            parameter.grad = piece.view_as(parameter)
+
+    def _broadcast_weights(self) -> None:
+        if self.accelerator.num_processes > 1:
+            for network in self.networks.values():
+                for tensor in itertools.chain(network.parameters(), network.buffers()):
+                    torch.distributed.broadcast(tensor.data, 0)
+
+    @torch.no_grad()
+    def _update_ema(self) -> None:
+        decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
+        for name, average in self.ema.items():
+            state = self.networks[name].state_dict()
+            floats = [k for k, v in average.items() if v.is_floating_point()]
+            if floats:
+                torch._foreach_lerp_([average[k] for k in floats], [state[k] for k in floats], 1 - decay)
+            for key in average.keys() - set(floats):
+                average[key].copy_(state[key])
+
+    @contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        """The moving averages in the networks' place, in eval mode; the weights in training come back after."""
+        kept = {n: {k: v.detach().clone() for k, v in self.networks[n].state_dict().items()} for n in self.ema}
+        try:
+            for name, average in self.ema.items():
+                self.networks[name].load_state_dict(average)
+            for network in self.networks.values():
+                network.eval()
+            yield
+        finally:
+            for name, state in kept.items():
+                self.networks[name].load_state_dict(state)
+            for network in self.networks.values():
+                network.train()
+
+    def _evaluate(self) -> dict[str, float]:
+        figures: dict[str, float] = {}
+        if self.accelerator.is_main_process:
+            with torch.no_grad(), self._averaged_weights():
+                figures = self.task.evaluate()
+                self.task.export(self.output / "model")
+            if self.log and figures:
+                self.log.write(self.step, {f"val/{k}": v for k, v in figures.items()})
+        self.accelerator.wait_for_everyone()
+        return figures
+
+    def _batches(self) -> Generator[Any, None, None]:
+        """Micro-batches from the current step on, the next one made in a thread while the network works."""
+        config, rank = self.config, self.accelerator.process_index
+
+        def make(index: int) -> Any:
+            generator = torch.Generator().manual_seed(step_seed(config.seed, index, rank))
+            return self.task.batch(index, generator)
+
+        with ThreadPoolExecutor(1) as pool:
+            ahead: Future[Any] = pool.submit(make, self.step * config.accumulate)
+            for index in itertools.count(self.step * config.accumulate + 1):
+                current, ahead = ahead, pool.submit(make, index)
+                yield current.result()
+
+    def _save(self) -> None:
+        if self.accelerator.is_main_process:
+            save_checkpoint(
+                self.output / "checkpoints",
+                self.step,
+                {f"network.{n}": network.state_dict() for n, network in self.networks.items()}
+                | {f"ema.{n}": state for n, state in self.ema.items()},
+                {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+                {"step": self.step, "seconds": self.seconds},
+                self.config.keep,
+            )
+        self.accelerator.wait_for_everyone()
+
+    def _resume(self) -> None:
+        found = newest_checkpoint(self.output / "checkpoints")
+        if found is None:
+            return
+        tensors, optimizers, meta = load_checkpoint(found)
+        try:
+            for name, network in self.networks.items():
+                network.load_state_dict(tensors.get(f"network.{name}", {}))  # a network may have no state
+            for name, average in self.ema.items():
+                for key, value in average.items():
+                    value.copy_(tensors[f"ema.{name}"][key])
+            for name, optimizer in self.optimizers.items():
+                optimizer.load_state_dict(optimizers[name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ClapgenError(
+                f"checkpoint {found} does not fit this recipe ({str(error).splitlines()[-1].strip()}); "
+                "choose another output folder to start afresh"
+            ) from error
+        self.step, self.seconds = int(meta["step"]), float(meta["seconds"])
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """A batch of tensors and dicts of them on `device`."""
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {key: to_device(value, device) for key, value in batch.items()}
+    return batch

@@ -1,0 +1,270 @@
+"""How an autoencoder is trained: `clapgen train autoencoder --config configs/autoencoder/default.yaml`.
+
+One run, two stages. First encoder and decoder learn spectra and a light KL; from step `adversarial_start` the encoder
+and the latent scale stay as they are, so that latents made from then on keep their meaning, and the decoder goes on
+against discriminators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clapgen.audio.mel import LogMel
+from clapgen.clap import Clap
+from clapgen.configuration import Source, load_config
+from clapgen.data.audio_cache import AudioCache
+from clapgen.data.manifest import held_out_clips, training_clips
+from clapgen.errors import ClapgenError
+from clapgen.model_store import save_part
+from clapgen.training.loop import Task, TrainingConfig, train, weight_decay_groups
+from generation.autoencoder.config import AutoencoderConfig
+from generation.autoencoder.model import Autoencoder
+from generation.autoencoder.training.discriminator import Discriminators
+from generation.autoencoder.training.losses import (
+    MultiResolutionLoss,
+    discriminator_loss,
+    feature_matching,
+    generator_loss,
+    kl_divergence,
+)
+from generation.autoencoder.training.perceptual import ClapPerceptualLoss
+
+PART = "autoencoder"
+
+
+@dataclass
+class CropConfig:
+    """How the training clips are cut and made louder or softer, and how much of which held-out clips is measured on."""
+
+    seconds: float = 1.28
+    gain_db: list[float] = field(default_factory=lambda: [-12.0, 6.0])
+    validation_clips: int = 32
+    validation_seconds: float = 4.0
+
+
+@dataclass
+class LossConfig:
+    """Weights of the losses; `windows` are those of the spectral distances, in samples.
+
+    `clap` weighs the perceptual loss by the CLAP of `clap_model` (a model's name or folder), in the adversarial stage.
+    """
+
+    windows: list[int] = field(default_factory=lambda: [2048, 1024, 512, 256, 128])
+    log_magnitude: float = 1.0
+    magnitude: float = 1.0
+    log_mel: float = 1.0
+    kl: float = 3e-3
+    adversarial: float = 0.2
+    feature_matching: float = 1.0
+    clap: float = 0.0
+    clap_model: str = "runs/clap/model"
+
+
+@dataclass
+class AdversaryConfig:
+    """`batch_size` of a batch's crops are judged: discriminators cost more than all else."""
+
+    start: int = 8_000
+    windows: list[int] = field(default_factory=lambda: [2048, 1024, 512])
+    channels: int = 16
+    batch_size: int = 4
+    learning_rate_scale: float = 2.0
+
+
+@dataclass
+class AutoencoderRecipe:
+    """The whole recipe; `free_only` leaves out clips whose licence does not allow commercial use."""
+
+    manifest: str = ""
+    cache: str = "runs/cache"
+    free_only: bool = False
+    train_split: str = "train"
+    validation_split: str = "val"
+    model: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    crops: CropConfig = field(default_factory=CropConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
+    linear_learning_rate_scale: float = 0.1
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+class AutoencoderTask(Task):
+    """Autoencoder training over cached clips: `clips` to learn from, `validation` (may be None) to measure on."""
+
+    def __init__(self, recipe: AutoencoderRecipe, clips: AudioCache, validation: AudioCache | None = None) -> None:
+        self.recipe, self.clips, self.validation = recipe, clips, validation
+        config = recipe.model
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.training.seed)
+            self.autoencoder = Autoencoder(config)
+            self.discriminators = Discriminators(recipe.adversary.windows, recipe.adversary.channels)
+        self.spectral = MultiResolutionLoss(config.sample_rate, recipe.loss.windows)
+        self.perceptual = self._perceptual_loss()
+        self.crop = -(-round(recipe.crops.seconds * config.sample_rate) // config.samples_per_latent)
+        self.weights = np.cumsum(clips.lengths / clips.lengths.sum())
+        self.step = 0
+
+    def _perceptual_loss(self) -> ClapPerceptualLoss | None:
+        if not self.recipe.loss.clap:
+            return None
+        clap = Clap.from_pretrained(self.recipe.loss.clap_model)
+        if clap.sample_rate != self.recipe.model.sample_rate:
+            raise ClapgenError(
+                f"loss.clap_model hears {clap.sample_rate} Hz, but the autoencoder makes "
+                f"{self.recipe.model.sample_rate} Hz; choose another model or set loss.clap=0."
+            )
+        return ClapPerceptualLoss(clap)
+
+    def networks(self) -> dict[str, nn.Module]:
+        model = self.autoencoder
+        return {
+            "encoder": model.encoder,
+            "decoder": model.decoder,
+            "latent_scale": model.latent_scale,
+            "discriminators": self.discriminators,
+        }
+
+    def ema_networks(self) -> list[str]:
+        """The decoder alone: an average of the encoder would go on moving after `adversary.start`."""
+        return ["decoder"]
+
+    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
+        judges = weight_decay_groups([self.discriminators])
+        for group in judges:
+            group["learning_rate_scale"] = self.recipe.adversary.learning_rate_scale
+        model = self.autoencoder
+        linear = weight_decay_groups([model.encoder.project, model.decoder.unproject])
+        for group in linear:  # right from the start: to be refined, not learned anew
+            group |= {"learning_rate_scale": self.recipe.linear_learning_rate_scale, "weight_decay": 0.0}
+        taken = {id(p) for group in linear for p in group["params"]}
+        networks = weight_decay_groups([model.encoder, model.decoder])
+        for group in networks:
+            group["params"] = [p for p in group["params"] if id(p) not in taken]
+        return {"generator": networks + linear, "discriminator": judges}
+
+    def batch(self, index: int, generator: torch.Generator) -> dict[str, Tensor]:
+        config, size = self.recipe.model, self.recipe.training.batch_size
+        samples = self.crop * config.samples_per_latent
+        return {
+            "waveform": torch.stack([self._random_crop(samples, generator) for _ in range(size)]),
+            "posterior_noise": torch.randn(size, self.crop, config.latent_dim, generator=generator),
+            "noise": torch.randn(2, size, samples + config.n_fft - config.hop_length, generator=generator),
+        }
+
+    def _random_crop(self, samples: int, generator: torch.Generator) -> Tensor:
+        """A crop at a random gain: every second of the corpus is as likely, near silence less so."""
+        for _ in range(3):
+            draws = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
+            clip = min(int(np.searchsorted(self.weights, draws[0])), len(self.clips) - 1)
+            start = int(draws[1] * max(1, int(self.clips.lengths[clip]) - samples + 1))
+            crop = self.clips.crop(clip, start, samples)
+            if len(crop) and np.sqrt(np.mean(crop**2)) > 1e-3:
+                break
+        low, high = self.recipe.crops.gain_db
+        gain = min(10 ** ((low + draws[2] * (high - low)) / 20), 1 / max(1e-3, float(np.abs(crop).max(initial=0))))
+        return torch.from_numpy(np.pad(crop * np.float32(gain), (0, samples - len(crop))))
+
+    def loss(self, batch: dict[str, Tensor], group: str, step: int) -> tuple[Tensor | None, dict[str, Any]]:
+        self.step = step
+        adversarial = step >= self.recipe.adversary.start
+        if group == "discriminator":
+            return self._discriminator_loss(batch) if adversarial else (None, {})
+        if step == 0:  # here, not when made: the start is of the first step, not of every resumed run
+            with torch.autocast(batch["waveform"].device.type, enabled=False):
+                self.autoencoder.start_from_principal_components(self._fixed_crops(512))
+        if step == self.recipe.adversary.start or (adversarial and not self.autoencoder.latent_scale.is_measured):
+            self._measure_latents()
+        return self._generator_loss(batch, adversarial)
+
+    def _generator_loss(self, batch: dict[str, Tensor], adversarial: bool) -> tuple[Tensor, dict[str, Any]]:
+        weights = self.recipe.loss
+        with torch.set_grad_enabled(not adversarial):
+            mean, log_variance = self.autoencoder.encoder(batch["waveform"])
+            latents = mean + (0.5 * log_variance).exp() * batch["posterior_noise"]
+        draws = self.autoencoder.decoder(latents, batch["noise"])
+        with torch.autocast(draws.device.type, enabled=False):
+            figures = self.spectral.to(draws.device)(batch["waveform"], draws)
+        total = sum(getattr(weights, name) * value for name, value in figures.items())
+        figures["kl"] = kl_divergence(mean, log_variance)
+        if not adversarial:
+            return total + weights.kl * figures["kl"], figures
+        if self.perceptual is not None:
+            figures["clap"] = self.perceptual.to(draws.device)(batch["waveform"], draws[0])
+            total = total + weights.clap * figures["clap"]
+        judged = self.recipe.adversary.batch_size
+        fake = draws[0, :judged]
+        batch["fake"] = fake.detach()
+        fake_scores, fake_layers = self.discriminators(fake)
+        with torch.no_grad():
+            _, real_layers = self.discriminators(batch["waveform"][:judged])
+        figures["adversarial"] = generator_loss(fake_scores)
+        figures["feature_matching"] = feature_matching(real_layers, fake_layers)
+        total = total + weights.adversarial * figures["adversarial"]
+        return total + weights.feature_matching * figures["feature_matching"], figures
+
+    def _discriminator_loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Any]]:
+        """Of what the generator's optimizer, which steps first, left in this batch."""
+        real, _ = self.discriminators(batch["waveform"][: self.recipe.adversary.batch_size])
+        fake, _ = self.discriminators(batch["fake"])
+        return discriminator_loss(real, fake), {}
+
+    @torch.no_grad()
+    def _measure_latents(self) -> None:
+        """Set the latent scale from a fixed draw of training crops."""
+        waveforms = self._fixed_crops(256)
+        with torch.autocast(waveforms.device.type, enabled=False):
+            means = torch.cat([self.autoencoder.encoder(part)[0] for part in waveforms.split(16)])
+        self.autoencoder.latent_scale.measure(means)
+
+    def _fixed_crops(self, count: int) -> Tensor:
+        generator = torch.Generator().manual_seed(self.recipe.training.seed)
+        samples = self.crop * self.recipe.model.samples_per_latent
+        crops = torch.stack([self._random_crop(samples, generator) for _ in range(count)])
+        return crops.to(self.autoencoder.latent_scale.mean.device)
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """Reconstruction of the validation clips: mean log-mel error in dB, spectral distances, size of the latents."""
+        if self.validation is None:
+            return {}
+        config, crops = self.recipe.model, self.recipe.crops
+        device = self.autoencoder.latent_scale.mean.device
+        log_mel = LogMel(config.sample_rate, 2048, 512, 128, amin=1e-7).to(device)
+        picks = np.linspace(0, len(self.validation) - 1, min(crops.validation_clips, len(self.validation))).astype(int)
+        rows: list[dict[str, float]] = []
+        for pick in np.unique(picks):
+            crop = self.validation.crop(int(pick), 0, round(crops.validation_seconds * config.sample_rate))
+            waveform = torch.from_numpy(crop)[None].to(device)
+            if waveform.shape[1] <= config.samples_per_latent:
+                continue
+            rebuilt = self.autoencoder.reconstruct(waveform)
+            distances = self.spectral.to(device)(waveform, rebuilt.expand(2, -1, -1))
+            error = (log_mel(rebuilt) - log_mel(waveform)).abs().mean()
+            rows.append({"mel_l1_db": float(error)} | {name: float(value) for name, value in distances.items()})
+        return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]} if rows else {}
+
+    def export(self, directory: Path) -> None:
+        if self.step < self.recipe.adversary.start:
+            self._measure_latents()
+        save_part(directory, PART, self.recipe.model, self.autoencoder)
+
+
+def open_clips(recipe: AutoencoderRecipe) -> tuple[AudioCache, AudioCache | None]:
+    """The recipe's clips to train on and to measure on, decoded; None if no clip is held out."""
+    rate = recipe.model.sample_rate
+    clips = AudioCache.build(training_clips(recipe.manifest, recipe.train_split, recipe.free_only), rate, recipe.cache)
+    held_out = held_out_clips(recipe.manifest, recipe.validation_split)
+    return clips, AudioCache.build(held_out, rate, recipe.cache) if held_out else None
+
+
+def run(config: Source = None, overrides: Sequence[str] = ()) -> dict[str, float]:
+    """Train an autoencoder by a recipe: `clapgen train autoencoder manifest=…`."""
+    recipe = load_config(AutoencoderRecipe, config, overrides)
+    return train(AutoencoderTask(recipe, *open_clips(recipe)), recipe.training, recipe=recipe)

@@ -1,0 +1,183 @@
+"""Training the diffusion transformer by flow matching on cached latents and CLAP embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clapgen.clap import Clap
+from clapgen.configuration import load_config
+from clapgen.data.audio_cache import AudioCache
+from clapgen.data.manifest import Clip, held_out_clips, training_clips
+from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
+from clapgen.model_store import copy_part, is_same_part, resolve_model, save_part, weights_hash
+from clapgen.training.loop import Task, TrainingConfig, to_device, train
+from clapgen.training.seeds import seeded
+from generation.autoencoder.model import Autoencoder
+from generation.diffusion.config import DiffusionConfig
+from generation.diffusion.model import DiffusionTransformer
+from generation.diffusion.training.latents import LatentCache, frames_of
+from generation.pipeline import TextToAudio
+
+
+@dataclass
+class DiffusionRecipe:
+    """Data, condition and sizes of a diffusion transformer.
+
+    The condition of a clip is its CLAP text embedding with probability `text_share`, a point between text and audio
+    embedding with `blend_share`, else its audio embedding; it is dropped with `condition_dropout`, so that guidance has
+    something to push away from. `noise_scale` is the length of Gaussian noise added to the embedding (length 1).
+    The error of each latent channel counts with its importance to the decoder to the power `importance_power` (0: all
+    alike): most channels are fine detail that no condition foretells, the first few carry what the sound is.
+    Each batch holds crops of one of `crop_seconds`: `training.batch_size` of the shortest, fewer of longer ones, so
+    that every batch costs about the same.
+    """
+
+    manifest: str = ""
+    cache: str = "runs/cache"
+    latents: str = "runs/latents"
+    free_only: bool = False
+    train_split: str = "train"
+    validation_split: str = "val"
+    class_field: str = "esc50_class"
+    autoencoder: str = "default"
+    clap: str = "default"
+    crop_seconds: list[float] = field(default_factory=lambda: [2.5, 5.0, 5.0, 10.0])
+    text_share: float = 0.5
+    blend_share: float = 0.2
+    noise_scale: float = 0.1
+    importance_power: float = 0.5
+    condition_dropout: float = 0.1
+    evaluation_steps: int = 12
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+class DiffusionTask(Task):
+    """Noisy crops of latents, and the velocity that would clean them."""
+
+    def __init__(self, recipe: DiffusionRecipe) -> None:
+        self.recipe = recipe
+        self.clap = Clap.from_pretrained(recipe.clap)
+        self.autoencoder = Autoencoder.from_pretrained(recipe.autoencoder)
+        recipe.diffusion.latent_dim = self.autoencoder.latent_dim
+        recipe.diffusion.condition_dim = self.clap.dim
+        recipe.diffusion.window_seconds = max(recipe.crop_seconds)
+        recipe.diffusion.clap_hash = self.clap.hash
+        recipe.diffusion.autoencoder_hash = weights_hash(resolve_model(recipe.autoencoder), "autoencoder")
+        self.frame_rate = self.autoencoder.sample_rate / self.autoencoder.hop_length
+        clips = training_clips(recipe.manifest, recipe.train_split, recipe.free_only)
+        self.class_names = sorted({name for clip in clips if (name := clip.extra.get(recipe.class_field))})
+        self.training_set = self._latents(clips)
+        held_out = held_out_clips(recipe.manifest, recipe.validation_split)
+        self.validation_set = self._latents(held_out) if held_out else None
+        with seeded(recipe.training.seed):
+            self.network = DiffusionTransformer(recipe.diffusion)
+        weights = self.autoencoder.latent_importance() ** recipe.importance_power
+        self.channel_weights = (weights / weights.mean())[:, None]  # (latent_dim, 1)
+
+    def _latents(self, clips: list[Clip]) -> LatentCache:
+        recipe = self.recipe
+        audio = AudioCache.build(clips, self.autoencoder.sample_rate, recipe.cache)
+        weights = [recipe.diffusion.autoencoder_hash, recipe.diffusion.clap_hash]
+        longest = max(recipe.crop_seconds)
+        return LatentCache.build(
+            audio, self.autoencoder, self.clap, weights, recipe.latents, longest, recipe.class_field
+        )
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"network": self.network}
+
+    def batch(self, index: int, generator: torch.Generator) -> dict[str, Tensor]:
+        return self._crops(self.training_set, self.recipe.training.batch_size, generator)
+
+    def _crops(self, data: LatentCache, size: int, generator: torch.Generator) -> dict[str, Tensor]:
+        choice = int(torch.randint(len(self.recipe.crop_seconds), (), generator=generator))
+        frames = frames_of(self.recipe.crop_seconds[choice], self.frame_rate)
+        size = max(1, round(size * min(self.recipe.crop_seconds) / self.recipe.crop_seconds[choice]))
+        clips = torch.randint(len(data.audio), (size,), generator=generator)
+        sounds = self._sounds_of(data, clips, generator)
+        room = (data.lengths[sounds] - frames).clamp(min=0)
+        offset = (torch.rand(size, generator=generator) * (room + 1)).long()
+        valid = data.lengths[sounds].clamp(max=frames)
+        position = torch.arange(frames).expand(size, -1)
+        mask = position < valid[:, None]
+        rows = data.starts[sounds, None] + offset[:, None] + torch.minimum(position, valid[:, None] - 1)
+        latents = data.latents[rows].float().transpose(1, 2) * mask[:, None]
+        return {
+            "latents": latents,
+            "noise": torch.randn(latents.shape, generator=generator),
+            # logit-normal times: most of the work lies in the middle (Esser et al. 2024)
+            "time": torch.sigmoid(torch.randn(size, generator=generator)),
+            "mask": mask,
+            "seconds": valid / self.frame_rate,
+            "condition": self._condition(data, clips, generator),
+            "dropped": torch.rand(size, generator=generator) < self.recipe.condition_dropout,
+        }
+
+    def _sounds_of(self, data: LatentCache, clips: Tensor, generator: torch.Generator) -> Tensor:
+        """One of each clip's sounds: as it is, or extended; they lie next to each other."""
+        first = torch.searchsorted(data.clip_of, clips)
+        count = torch.searchsorted(data.clip_of, clips, right=True) - first
+        return first + (torch.rand(len(clips), generator=generator) * count).long()
+
+    def _condition(self, data: LatentCache, clips: Tensor, generator: torch.Generator) -> Tensor:
+        recipe, size = self.recipe, len(clips)
+        audio = data.audio[clips]
+        count = data.text_starts[clips + 1] - data.text_starts[clips]
+        pick = data.text_starts[clips] + (torch.rand(size, generator=generator) * count).long()
+        text = audio  # of a clip that nobody described
+        if len(data.text):
+            text = torch.where(count[:, None] > 0, data.text[pick.clamp(max=len(data.text) - 1)], audio)
+        which = torch.rand(size, 1, generator=generator)
+        blend = torch.rand(size, 1, generator=generator)
+        share = torch.where(which < recipe.text_share, 1.0, torch.where(which < 1 - recipe.blend_share, 0.0, blend))
+        noise = torch.randn(audio.shape, generator=generator) * recipe.noise_scale / audio.shape[1] ** 0.5
+        return F.normalize(share * text + (1 - share) * audio + noise, dim=-1)
+
+    def loss(self, batch: dict[str, Tensor], group: str, step: int) -> tuple[Tensor, dict[str, Any]]:
+        time, noise, latents, mask = batch["time"], batch["noise"], batch["latents"], batch["mask"]
+        noisy = torch.lerp(latents, noise, time[:, None, None])
+        condition = torch.where(batch["dropped"][:, None], self.network.null_condition, batch["condition"])
+        velocity = self.network(noisy, time, condition, batch["seconds"], None if bool(mask.all()) else mask)
+        error = (self.channel_weights.to(velocity.device) * (velocity.float() - (noise - latents)).square()).mean(1)
+        return (error * mask).sum() / mask.sum(), {}
+
+    def evaluate(self) -> dict[str, float]:
+        """Flow-matching loss on held-out crops, and how many class prompts come out as sounds of their class."""
+        figures: dict[str, float] = {}
+        if self.validation_set is not None:
+            size, device = self.recipe.training.batch_size, self.network.null_condition.device
+            batches = (self._crops(self.validation_set, size, torch.Generator().manual_seed(i)) for i in range(8))
+            losses = [self.loss(to_device(batch, device), "model", 0)[0] for batch in batches]
+            figures["loss"] = float(torch.stack(losses).mean())
+        if self.class_names:
+            figures["prompt_accuracy"] = self._prompt_accuracy()
+        return figures
+
+    def _prompt_accuracy(self) -> float:
+        prompts = class_prompts(self.class_names)
+        device = self.network.null_condition.device
+        pipeline = TextToAudio(self.network, self.autoencoder.to(device), self.clap.to(device), name="training")
+        sounds = pipeline.generate(prompts, seconds=5.0, num_steps=self.recipe.evaluation_steps, seed=0)
+        audio = self.clap.embed_audio([s.waveform for s in sounds], self.autoencoder.sample_rate)
+        return zero_shot_accuracy(audio, self.clap.embed_text(prompts), torch.arange(len(prompts)))
+
+    def export(self, directory: Path) -> None:
+        """The whole model, ready for `clapgen generate --model`: the parts it was trained on go with it."""
+        save_part(directory, "diffusion", self.recipe.diffusion, self.network)
+        for part, source in (("clap", self.recipe.clap), ("autoencoder", self.recipe.autoencoder)):
+            if not is_same_part(resolve_model(source), directory, part):
+                copy_part(resolve_model(source), directory, part)
+
+
+def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:
+    """Train a diffusion transformer by a recipe: `clapgen train diffusion manifest=…`."""
+    recipe = load_config(DiffusionRecipe, config, overrides)
+    return train(DiffusionTask(recipe), recipe.training, recipe=recipe)

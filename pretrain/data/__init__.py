@@ -1,0 +1,1 @@
+"""Corpora, shards, captions and augmentation for CLAP training."""

@@ -1,0 +1,94 @@
+"""Augmentation of waveforms and log-mels: crops and pads, gain, shifts, mixtures, SpecAugment.
+
+Every function takes a `torch.Generator` on the CPU and draws from nothing else, so that a training step can be repeated
+exactly. Batched ones draw one value a row and loop over no samples.
+"""
+
+import torch
+from torch import Generator, Tensor
+
+from clapgen.clap.model import repeat_pad
+from clapgen.data.audio_cache import AudioCache
+
+
+def crop_start(length: int, window: int, generator: Generator | None) -> int:
+    """Where a window of `window` samples starts in a clip of `length`: anywhere, or in the middle without generator."""
+    spare = max(0, length - window)
+    if generator is None:
+        return spare // 2
+    return int(torch.randint(spare + 1, (), generator=generator))
+
+
+def batch_of_crops(cache: AudioCache, indices: list[int], length: int, generator: Generator | None = None) -> Tensor:
+    """Clips of a cache as `(batch, length)` float32: long ones cropped, short ones repeated and zero-padded.
+
+    Crops are random with a generator and centred without one, as evaluation needs it. Only the crop is read from disk.
+    """
+    rows = []
+    for index in indices:
+        start = crop_start(int(cache.lengths[index]), length, generator)
+        rows.append(repeat_pad(torch.from_numpy(cache.crop(index, start, length)), length))
+    return torch.stack(rows)
+
+
+def random_gain(waveforms: Tensor, generator: Generator, low_db: float = -6.0, high_db: float = 6.0) -> Tensor:
+    """Scale each row of `(batch, samples)` by its own gain, uniform in dB; nothing is clipped."""
+    gain_db = _uniform(waveforms, low_db, high_db, generator)
+    return waveforms * 10 ** (gain_db / 20)
+
+
+def random_roll(signals: Tensor, generator: Generator) -> Tensor:
+    """Shift each row of `(batch, …, time)` by its own random amount; what leaves at the end comes in at the start.
+
+    Waveforms or log-mels; log-mels cost a hundredth.
+    """
+    batch, time = signals.shape[0], signals.shape[-1]
+    shift = torch.randint(time, (batch, *[1] * (signals.ndim - 1)), generator=generator)
+    index = (torch.arange(time) - shift) % time
+    return signals.gather(-1, index.expand_as(signals).to(signals.device))
+
+
+def mix_at_snr(
+    first: Tensor, second: Tensor, generator: Generator, low_db: float = -5.0, high_db: float = 5.0
+) -> Tensor:
+    """Add `second` to `first`, both `(batch, samples)`, each pair at a random power ratio (dB of first to second).
+
+    A row that is silent in either adds as it is. Mixtures that would leave [-1, 1] are scaled down to it.
+    """
+    ratio_db = _uniform(first, low_db, high_db, generator)
+    power_first, power_second = (x.square().mean(-1, keepdim=True) for x in (first, second))
+    scale = (power_first / power_second.clamp_min(1e-12)).sqrt() * 10 ** (-ratio_db / 20)
+    silent = (power_first < 1e-12) | (power_second < 1e-12)
+    mixture = first + second * scale.masked_fill(silent, 1.0)
+    return mixture / mixture.abs().amax(-1, keepdim=True).clamp_min(1.0)
+
+
+def spec_augment(
+    log_mel: Tensor,
+    generator: Generator,
+    time_masks: int = 2,
+    time_width: int = 64,
+    frequency_masks: int = 2,
+    frequency_width: int = 16,
+) -> Tensor:
+    """Hide random stripes of `(batch, n_mels, frames)` dB behind the row's mean (SpecAugment, arXiv 1904.08779).
+
+    Every mask is 0 to `*_width` bins wide and lies anywhere; widths are held to half of the axis.
+    """
+    batch, n_mels, frames = log_mel.shape
+    hidden = _stripes(batch, frames, time_masks, time_width, generator)[:, None, :]
+    hidden = hidden | _stripes(batch, n_mels, frequency_masks, frequency_width, generator)[:, :, None]
+    return torch.where(hidden.to(log_mel.device), log_mel.mean((1, 2), keepdim=True), log_mel)
+
+
+def _stripes(batch: int, size: int, count: int, max_width: int, generator: Generator) -> Tensor:
+    """`(batch, size)`, true inside any of `count` random stripes."""
+    width = torch.randint(min(max_width, size // 2) + 1, (batch, count, 1), generator=generator)
+    start = (torch.rand((batch, count, 1), generator=generator) * (size - width + 1)).long()
+    position = torch.arange(size)
+    return ((position >= start) & (position < start + width)).any(1)
+
+
+def _uniform(like: Tensor, low: float, high: float, generator: Generator) -> Tensor:
+    """One value a row: `(batch, 1)` on the device of `like`."""
+    return (low + (high - low) * torch.rand((like.shape[0], 1), generator=generator)).to(like)

@@ -1,0 +1,126 @@
+"""Sentences for clips: made from labels where nobody wrote any, chosen among several, joined where clips are mixed."""
+
+import re
+from collections.abc import Sequence
+
+import torch
+from torch import Generator
+
+from clapgen.data.manifest import Clip
+from clapgen.errors import ClapgenError
+
+# The first is the prompt of zero-shot evaluation (LAION-CLAP); the others keep the text tower from leaning on it.
+TEMPLATES = (
+    "This is a sound of {label}.",
+    "The sound of {label}.",
+    "{label}",
+    "{label} can be heard.",
+    "A recording of {label}.",
+    "{a_label} sound.",
+    "The sound of {label} can be heard.",
+    "In the background there is the sound of {label}.",
+)
+CONNECTIVES = ("and", "while", "as")
+
+# Ordinary spelling cannot tell these; acronyms (TV, DJ) and names of two words (Big Ben) are seen by their letters.
+_PROPER_WORDS = """
+    african american arabic asian australian british caribbean celtic chinese christmas dutch easter english european
+    french german halloween hawaiian hindi indian irish italian japanese korean latin london mexican paris portuguese
+    russian scottish spanish swedish swiss tibetan turkish monday tuesday wednesday thursday friday saturday sunday
+    january february april june july august september october november december morse doppler tesla god
+"""
+_PROPER = frozenset(_PROPER_WORDS.split())
+_AN_DESPITE_CONSONANT = re.compile(r"(hour|honest|honou?r|heir)", re.IGNORECASE)
+_A_DESPITE_VOWEL = re.compile(r"(uni(?![dmn])|us[aeiu]|ut[ei]|eu|ew|one\b|once\b|ukulele|urin)", re.IGNORECASE)
+_LETTERS_SAID_WITH_VOWEL = "AEFHILMNORSX"
+
+
+def clean_label(label: str) -> str:
+    """A label as words: `"Door_wood_knock"` -> `"door wood knock"`; acronyms and proper names keep their capitals."""
+    words = label.replace("_", " ").split()
+    return " ".join(word if _keeps_capital(word) else word[0].lower() + word[1:] for word in words)
+
+
+def join_labels(labels: Sequence[str]) -> str:
+    """`["rain", "wind", "thunder"]` -> `"rain, wind and thunder"`, each cleaned, repetitions left out."""
+    words = list(dict.fromkeys(clean for label in labels if (clean := clean_label(label))))
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def with_article(phrase: str) -> str:
+    """`"engine"` -> `"an engine"`, `"uniform"` -> `"a uniform"`, `"FM radio"` -> `"an FM radio"`."""
+    first = phrase.split(maxsplit=1)[0] if phrase.strip() else ""
+    if len(first) > 1 and first.isupper():
+        vowel = first[0] in _LETTERS_SAID_WITH_VOWEL
+    elif _AN_DESPITE_CONSONANT.match(first):
+        vowel = True
+    else:
+        vowel = first[:1].lower() in tuple("aeiou") and not _A_DESPITE_VOWEL.match(first)
+    return f"{'an' if vowel else 'a'} {phrase}"
+
+
+def caption_from_labels(labels: Sequence[str], generator: Generator | None = None) -> str:
+    """A sentence about what is labelled, by a random template, or the first of `TEMPLATES` without generator.
+
+    Raises:
+        ClapgenError: there is no label with a letter in it.
+    """
+    label = join_labels(labels)
+    if not label:
+        raise ClapgenError("a clip without captions needs at least one label to make a sentence from")
+    template = TEMPLATES[0] if generator is None else TEMPLATES[_pick(len(TEMPLATES), generator)]
+    sentence = template.format(label=label, a_label=with_article(label))
+    return sentence[0].upper() + sentence[1:]
+
+
+def choose_caption(clip: Clip, generator: Generator | None = None) -> str:
+    """One of the clip's captions at random (the first without generator); a sentence from its labels if it has none.
+
+    Raises:
+        ClapgenError: the clip has neither captions nor labels (it is named).
+    """
+    captions = [caption for caption in clip.captions if caption.strip()]
+    if captions:
+        return captions[0 if generator is None else _pick(len(captions), generator)].strip()
+    try:
+        return caption_from_labels(clip.labels, generator)
+    except ClapgenError as error:
+        raise ClapgenError(f"{clip.path} has neither captions nor labels; give it one in the manifest") from error
+
+
+def join_captions(first: str, second: str, generator: Generator | None = None) -> str:
+    """The caption of a mixture: "A dog barks." with "Rain falls." -> "A dog barks while rain falls."
+
+    The connective is random, "and" without generator.
+    """
+    connective = CONNECTIVES[0 if generator is None else _pick(len(CONNECTIVES), generator)]
+    return f"{first.strip().rstrip('.!?;, ')} {connective} {lower_first(second.strip())}"
+
+
+def lower_first(sentence: str) -> str:
+    """Lower-case the first letter, unless the sentence starts with an acronym, a proper name or "I"."""
+    words = sentence.split(maxsplit=2)
+    if not words or _keeps_capital(words[0]):
+        return sentence
+    name_of_two_words = (
+        len(words) > 1 and words[1][0].isupper() and not _is_acronym(words[1]) and words[0] not in _OPENERS
+    )
+    return sentence if name_of_two_words else sentence[0].lower() + sentence[1:]
+
+
+_OPENERS = frozenset({"A", "An", "The", "Some", "Several", "Many", "Two", "Three", "Someone", "In", "On", "At", "This"})
+
+
+def _keeps_capital(word: str) -> bool:
+    bare = re.split(r"['’-]", word.strip('.,;:!?"()'), maxsplit=1)[0]
+    return bare == "I" or _is_acronym(bare) or bare.lower() in _PROPER
+
+
+def _is_acronym(word: str) -> bool:
+    return sum(letter.isupper() for letter in word) > 1
+
+
+def _pick(count: int, generator: Generator) -> int:
+    return int(torch.randint(count, (), generator=generator))

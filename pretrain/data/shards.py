@@ -1,0 +1,215 @@
+"""WebDataset shards: tar files in which an audio file and a json (or txt) of one name make one clip.
+
+Shards of LAION's audio dataset (`text`, `tag`, `original_data`) and our own are read alike. Nothing is ever unpickled,
+and the names in a tar are used to group its members only: what is unpacked gets a name of ours, so that no member can
+be written outside the folder it is meant for.
+"""
+
+import io
+import json
+import logging
+import lzma
+import shutil
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from clapgen.audio import AUDIO_SUFFIXES
+from clapgen.data.manifest import Clip, save_manifest
+from clapgen.errors import ClapgenError
+from clapgen.files import atomic_path
+
+logger = logging.getLogger(__name__)
+
+MAX_TEXT_BYTES = 1 << 20
+_KNOWN = {"captions": ("captions", "caption", "text", "txt"), "labels": ("labels", "tag", "tags")}
+_PLAIN: dict[str, type] = {"recording": str, "licence": str, "split": str, "free": bool}
+
+
+@dataclass
+class Sample:
+    """What a shard says of one clip; `key` is its name in the tar without suffix."""
+
+    key: str
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    def clip(self, path: Path) -> Clip:
+        """The sample as a clip; fields of a type that a manifest could not hold are dropped."""
+        captions, labels = (_merged(self.fields.get(key, []) for key in keys) for keys in _KNOWN.values())
+        plain: dict[str, Any] = {
+            key: self.fields[key] for key in _PLAIN if isinstance(self.fields.get(key), _PLAIN[key])
+        }
+        taken = {"path", *_PLAIN, *(key for keys in _KNOWN.values() for key in keys)}
+        rest = {key: value for key, value in self.fields.items() if key not in taken}
+        return Clip(path, captions, labels, **plain, extra=rest)
+
+
+def _merged(lists: Iterable[list[str]]) -> list[str]:
+    return list(dict.fromkeys(text for texts in lists for text in texts if text))
+
+
+def unpack_shards(shards: Sequence[str | Path], folder: str | Path, overwrite: bool = False) -> tuple[Path, int]:
+    """Write the audio of shards to `folder` and a `manifest.jsonl` of it; give back its path and the number of clips.
+
+    Samples without audio are counted in a warning. The manifest is written last, so that an interrupted run can be
+    repeated.
+
+    Raises:
+        ClapgenError: a shard is missing, truncated or holds a text that cannot be read (shard and member are named),
+            the folder holds a manifest already, or no shard holds any audio.
+    """
+    folder = Path(folder)
+    manifest = folder / "manifest.jsonl"
+    if manifest.exists() and not overwrite:
+        raise ClapgenError(f"{manifest} exists already; choose another folder, or pass --force to replace it.")
+    clips = []
+    silent = 0
+    for number, shard in enumerate(shards):
+        for sample, audio in _unpacked(Path(shard), folder / f"{number:06d}"):
+            if audio is None:
+                silent += 1
+            else:
+                clips.append(sample.clip(audio))
+    if silent:
+        logger.warning("%d samples without audio are left out", silent)
+    if not clips:
+        raise ClapgenError(f"no audio in {', '.join(map(str, shards)) or 'no shard at all'}; nothing to unpack")
+    save_manifest(clips, manifest, overwrite=overwrite)
+    return manifest, len(clips)
+
+
+def write_shards(
+    clips: Iterable[Clip], folder: str | Path, clips_per_shard: int = 512, overwrite: bool = False
+) -> tuple[list[Path], list[Path]]:
+    """Pack clips, audio as it is on disk, into `folder/000000.tar` and so on, with the `sizes.json` that LAION reads.
+
+    Returns:
+        The shards, and the audio files that are missing, whose clips are left out.
+
+    Raises:
+        ClapgenError: a shard exists and `overwrite` is false, the folder cannot be written, or every file is missing.
+    """
+    folder = Path(folder)
+    present: list[Clip] = []
+    missing: list[Path] = []
+    for clip in clips:
+        if clip.path.is_file():
+            present.append(clip)
+        else:
+            missing.append(clip.path)
+    if not present:
+        raise ClapgenError(f"none of the {len(missing)} clips' files exist; nothing to pack into {folder}")
+    sizes: dict[str, int] = {}
+    for start in range(0, len(present), clips_per_shard):
+        part = present[start : start + clips_per_shard]
+        name = f"{len(sizes):06d}.tar"
+        with atomic_path(folder / name, overwrite=overwrite) as temporary, tarfile.open(temporary, "w") as tar:
+            for index, clip in enumerate(part, start):
+                _add_clip(tar, f"{index:09d}", clip)
+        sizes[name] = len(part)
+    with atomic_path(folder / "sizes.json", overwrite=overwrite) as temporary:
+        temporary.write_text(json.dumps(sizes, indent=1))
+    return [folder / name for name in sizes], missing
+
+
+def _add_clip(tar: tarfile.TarFile, key: str, clip: Clip) -> None:
+    fields: dict[str, Any] = {"text": clip.captions, "tag": clip.labels}
+    for name in _PLAIN:
+        if getattr(clip, name) is not None:
+            fields[name] = getattr(clip, name)
+    text = json.dumps(fields | clip.extra, ensure_ascii=False).encode()
+    with open(clip.path, "rb") as audio:
+        _add_member(tar, key + clip.path.suffix.lower(), clip.path.stat().st_size, audio)
+    _add_member(tar, f"{key}.json", len(text), io.BytesIO(text))
+
+
+def _add_member(tar: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None:
+    member = tarfile.TarInfo(name)  # no owner and no time: the same clips make the same shard, bit for bit
+    member.size = size
+    tar.addfile(member, content)
+
+
+def _unpacked(shard: Path, folder: Path) -> Iterator[tuple[Sample, Path | None]]:
+    """Each sample of a shard, with the file that its audio was written to."""
+    sample: Sample | None = None
+    audio: Path | None = None
+    for index, (where, name, content) in enumerate(_members(shard)):
+        key, suffix = _split(name)
+        if sample is None or sample.key != key:
+            if sample is not None:
+                yield sample, audio
+            sample, audio = Sample(key), None
+        if suffix in AUDIO_SUFFIXES and audio is None:
+            audio = folder / f"{index:09d}{suffix}"
+            with _named_errors(where):
+                folder.mkdir(parents=True, exist_ok=True)
+                with open(audio, "wb") as file:
+                    shutil.copyfileobj(content, file)
+        elif suffix in (".json", ".txt"):
+            with _named_errors(where):
+                text = content.read(MAX_TEXT_BYTES + 1)
+            sample.fields |= _parse(text, suffix, where)
+    if sample is not None:
+        yield sample, audio
+
+
+def _members(shard: Path) -> Iterator[tuple[str, str, IO[bytes]]]:
+    """(shard and member in words, member's name, content) of the regular files of a tar, in their order.
+
+    Links, devices and folders are passed over, and so are sparse files, whose size is only a claim.
+    """
+    with _named_errors(str(shard)), tarfile.open(shard, "r:*") as tar:
+        for member in tar:
+            content = tar.extractfile(member) if member.isfile() and not member.issparse() else None
+            if content is not None:
+                yield f"{shard}, member {member.name!r}", member.name, content
+        _check_end(tar)
+
+
+def _check_end(tar: tarfile.TarFile) -> None:
+    """tarfile takes a damaged header for the end of the archive; a true end is a block of zeros."""
+    assert tar.fileobj is not None
+    tar.fileobj.seek(tar.offset)
+    block = tar.fileobj.read(tarfile.BLOCKSIZE)
+    if not block or block.strip(b"\0"):
+        raise tarfile.ReadError("no end of archive where its last readable member ends")
+
+
+def _split(name: str) -> tuple[str, str]:
+    """WebDataset's rule, the key ends at the first dot of the file name: `"a.b/1.x.flac"` -> `("a.b/1", ".flac")`."""
+    folder, slash, file = name.rpartition("/")
+    stem, _, extensions = file.partition(".")
+    return f"{folder}{slash}{stem}", f".{extensions.rpartition('.')[2].lower()}"
+
+
+def _parse(text: bytes, suffix: str, where: str) -> dict[str, Any]:
+    if len(text) > MAX_TEXT_BYTES:
+        raise ClapgenError(f"{where}: a text of more than {MAX_TEXT_BYTES >> 20} MiB cannot describe a clip")
+    try:
+        if suffix == ".txt":
+            return {"txt": [text.decode().strip()]}
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ClapgenError(f"{where}: cannot be read as {suffix[1:]} ({error})") from error
+    if not isinstance(fields, dict):
+        raise ClapgenError(f"{where}: must be a JSON object")
+    for key in (key for keys in _KNOWN.values() for key in keys if key in fields):
+        texts = [fields[key]] if isinstance(fields[key], str) else fields[key] or []
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise ClapgenError(f'{where}: "{key}" must be a string or a list of strings')
+        fields[key] = texts
+    return fields
+
+
+@contextmanager
+def _named_errors(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError) as error:
+        raise ClapgenError(f"{where}: the tar is damaged or truncated ({error}); fetch or pack it again") from error
+    except OSError as error:
+        raise ClapgenError(f"{where}: cannot be unpacked: {error.strerror or error}") from error

@@ -1,0 +1,207 @@
+"""Public checkpoints as embedders: on tiny random networks saved as the published ones are."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_laion import laion
+from tiny_model import SAMPLE_RATE, build_tiny_model
+
+from clapgen.clap import Clap
+from clapgen.embedders import Embedder, TextEmbedder, known_embedders, load_embedder, register_embedder
+from clapgen.embedders.cache import embed_files
+from clapgen.errors import ClapgenError
+
+
+def noise(seconds: float, rate: int = 48_000, seed: int = 0) -> np.ndarray:
+    samples = np.random.default_rng(seed).standard_normal(round(seconds * rate))
+    return (0.1 * samples).astype(np.float32)
+
+
+def encodec(folder: Path, stereo: bool = False) -> Path:
+    from transformers import EncodecConfig, EncodecFeatureExtractor, EncodecModel
+
+    torch.manual_seed(0)
+    config = EncodecConfig(
+        sampling_rate=8000,
+        audio_channels=2 if stereo else 1,
+        normalize=stereo,
+        hidden_size=12,
+        num_filters=4,
+        num_lstm_layers=1,
+        upsampling_ratios=[5, 4],
+        codebook_size=16,
+        target_bandwidths=[6.4],
+    )
+    EncodecModel(config).eval().save_pretrained(folder)
+    EncodecFeatureExtractor(feature_size=config.audio_channels, sampling_rate=8000).save_pretrained(folder)
+    return folder
+
+
+def ast(folder: Path) -> Path:
+    from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
+
+    torch.manual_seed(0)
+    config = ASTConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_length=128,
+        num_mel_bins=32,
+        patch_size=16,
+        frequency_stride=16,
+        time_stride=16,
+    )
+    ASTForAudioClassification(config).eval().save_pretrained(folder)
+    ASTFeatureExtractor(max_length=128, num_mel_bins=32).save_pretrained(folder)
+    return folder
+
+
+BUILDERS = {"laion": laion, "encodec": encodec, "ast": ast}
+
+
+@pytest.fixture(scope="module", params=sorted(BUILDERS))
+def public(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = BUILDERS[request.param](tmp_path_factory.mktemp("models") / request.param)
+    return load_embedder(f"{request.param}:{folder}")
+
+
+def test_the_same_vector_at_every_call_alone_and_in_company(public: Embedder) -> None:
+    clips = [noise(0.4), noise(13.7, seed=1), noise(1.0, seed=2)]
+    together = public.embed_audio(clips, 48_000)
+    assert together.shape == (3, public.dim)
+    assert together.dtype == torch.float32
+    np.testing.assert_array_equal(public.embed_audio(clips, 48_000), together)
+    alone = torch.cat([public.embed_audio([clip], 48_000) for clip in clips])
+    np.testing.assert_allclose(alone, together, atol=1e-5)
+    assert public.embed_audio([], 48_000).shape == (0, public.dim)
+    assert public.embed_frames(clips[1], 48_000).shape[1] == public.dim
+
+
+def test_every_part_of_a_long_clip_counts(public: Embedder) -> None:
+    clip = noise(25.0)
+    before = public.embed_audio([clip], 48_000)
+    for start in (0, 12, 24):
+        other = clip.copy()
+        other[start * 48_000 : (start + 1) * 48_000] = 0
+        assert not torch.allclose(public.embed_audio([other], 48_000), before, atol=1e-6)
+
+
+def test_it_says_what_it_is_and_embeds_files(public: Embedder, recordings: list[Path]) -> None:
+    assert len(public.hash) == 12
+    assert "windows of" in public.window_policy
+    embedded = embed_files(recordings[:2], public)
+    assert embedded.embeddings.shape == (2, public.dim)
+
+
+def test_laion_clap_is_transformers_own_on_clips_of_its_length(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
+
+    folder = laion(tmp_path)
+    embedder = load_embedder(f"laion:{folder}")
+    assert isinstance(embedder, TextEmbedder)
+    model, extractor = ClapModel.from_pretrained(folder).eval(), ClapFeatureExtractor.from_pretrained(folder)
+    clips = [noise(1.0), noise(0.3, seed=1)]
+    features = extractor(clips, sampling_rate=48_000, return_tensors="pt")
+    tokens = AutoTokenizer.from_pretrained(folder)(["a dog", "rain"], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        audio = model.get_audio_features(input_features=features["input_features"]).pooler_output
+        text = model.get_text_features(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"])
+    np.testing.assert_allclose(embedder.embed_audio(clips, 48_000), audio, atol=1e-5)
+    expected = torch.nn.functional.normalize(text.pooler_output, dim=-1)
+    np.testing.assert_allclose(embedder.embed_text(["a dog", "rain"]), expected, atol=1e-5)
+    assert embedder.logit_scale.item() > 1
+
+
+def test_fusion_is_left_to_no_chance(tmp_path: Path) -> None:
+    embedder = load_embedder(f"laion:{laion(tmp_path, fusion=True)}")
+    clips = [noise(3.3), noise(0.5, seed=1)]
+    first = embedder.embed_audio(clips, 48_000)
+    for _ in range(3):
+        np.testing.assert_array_equal(embedder.embed_audio(clips, 48_000), first)
+
+
+@pytest.mark.parametrize("stereo", [False, True])
+def test_encodec_latents_are_those_its_codes_are_made_of(tmp_path: Path, stereo: bool) -> None:
+    from transformers import EncodecModel
+
+    folder = encodec(tmp_path, stereo)
+    embedder, model = load_embedder(f"encodec:{folder}"), EncodecModel.from_pretrained(folder).eval()
+    clip = noise(0.5, 8000)
+    frames = embedder.embed_frames(clip, 8000)
+    np.testing.assert_allclose(embedder.embed_audio([clip], 8000)[0], frames.mean(0), atol=1e-6)
+    values = torch.from_numpy(clip).expand(1, 2 if stereo else 1, -1)
+    with torch.no_grad():
+        encoded = model.encode(values, torch.ones(1, 1, values.shape[-1]).bool(), bandwidth=6.4)
+        codes = model.quantizer.encode(frames.T[None], 6.4)
+    np.testing.assert_array_equal(encoded.audio_codes[0, 0], codes[:, 0])
+
+
+def test_ast_is_its_pooled_output(tmp_path: Path) -> None:
+    from transformers import ASTFeatureExtractor, AutoModel
+
+    folder = ast(tmp_path)
+    embedder = load_embedder(f"ast:{folder}")
+    clip = noise(0.9, 16_000)
+    features = ASTFeatureExtractor.from_pretrained(folder)(clip, sampling_rate=16_000, return_tensors="pt")
+    with torch.no_grad():
+        expected = AutoModel.from_pretrained(folder).eval()(**features).pooler_output
+    np.testing.assert_allclose(embedder.embed_audio([clip], 16_000), expected, atol=1e-5)
+
+
+def test_the_hash_is_of_weights_and_configuration(tmp_path: Path) -> None:
+    folder = ast(tmp_path)
+    first = load_embedder(f"ast:{folder}").hash
+    preprocessor = folder / "preprocessor_config.json"
+    preprocessor.write_text(json.dumps(json.loads(preprocessor.read_text()) | {"mean": -4.0}))
+    assert load_embedder(f"ast:{folder}").hash != first
+
+
+def test_clapgen_models_by_name_and_folder(tmp_path: Path) -> None:
+    folder = build_tiny_model(tmp_path / "tiny")
+    embedder = load_embedder(str(folder))
+    assert isinstance(embedder, Clap)
+    assert isinstance(embedder, TextEmbedder)
+    assert embedder.sample_rate == SAMPLE_RATE
+    assert "1 s" in embedder.window_policy
+
+
+class Loudness:
+    name, hash, dim, sample_rate, window_policy = "loudness", "1", 1, 8000, "whole clips"
+
+    def embed_audio(self, waveforms: list[np.ndarray], sample_rate: int) -> torch.Tensor:
+        assert sample_rate == self.sample_rate
+        return torch.tensor([[float(np.abs(waveform).max())] for waveform in waveforms])
+
+
+def test_others_come_in_by_registration(recordings: list[Path]) -> None:
+    asked: list[tuple[str, str]] = []
+    register_embedder("loudness", lambda which, device: asked.append((which, device.type)) or Loudness())
+    assert "loudness" in known_embedders()
+    embedder = load_embedder("loudness:peak")
+    load_embedder("loudness")
+    assert asked == [("peak", "cpu"), ("", "cpu")]
+    assert embed_files(recordings[:2], embedder).embeddings.shape == (2, 1)
+    assert not isinstance(embedder, TextEmbedder)
+    for taken in ("loudness", "laion", "", "a:b"):
+        with pytest.raises(ClapgenError, match="registered"):
+            register_embedder(taken, lambda which, device: Loudness())
+
+
+def test_what_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ClapgenError, match="laion"):
+        load_embedder("layon:x")
+    with pytest.raises(ClapgenError, match="no folder"):
+        load_embedder(f"laion:{tmp_path}/missing")
+    with pytest.raises(ClapgenError, match="safetensors"):
+        load_embedder(f"ast:{tmp_path}")
+    with pytest.raises(ClapgenError, match="lacks"):
+        load_embedder("encodec:")
+    folder = encodec(tmp_path / "encodec")
+    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:1000])
+    with pytest.raises(ClapgenError, match="cannot be loaded as 'encodec'"):
+        load_embedder(f"encodec:{folder}")

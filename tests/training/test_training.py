@@ -1,0 +1,253 @@
+"""The training loop: exact resume after a kill, schedule, averages, two processes like one."""
+
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from clapgen.errors import ClapgenError
+from clapgen.training.loop import Task, TrainingConfig, learning_rate_at, newest_checkpoint, train
+
+
+class Regression(Task):
+    """A small network with dropout: its losses show at once when chance or state differ."""
+
+    delay = 0.0
+
+    def __init__(self, delay: float = 0.0) -> None:
+        torch.manual_seed(0)
+        self.network = nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.Dropout(0.3), nn.Linear(16, 1))
+        self.delay = delay
+
+    def networks(self):
+        return {"network": self.network}
+
+    def batch(self, index, generator):
+        return torch.randn(8, 4, generator=generator)
+
+    def loss(self, batch, group, step):
+        time.sleep(self.delay)
+        return (self.network(batch)[:, 0] - batch.sum(1)).square().mean(), {}
+
+    def evaluate(self):
+        return {"output": float(self.network(torch.ones(1, 4)).sum())}
+
+    def export(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        torch.save(self.network.state_dict(), directory / "network.pt")
+
+
+def config(output: Path, **changes) -> TrainingConfig:
+    values = {"steps": 12, "batch_size": 8, "warmup_steps": 3, "log_every": 1, "evaluate_every": 6, "save_every": 4}
+    return TrainingConfig(output=str(output), precision="no", **{**values, **changes})
+
+
+def losses(output: Path) -> dict[int, float]:
+    rows = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+    return {row["step"]: row["loss"] for row in rows if "loss" in row}
+
+
+SCRIPT = """
+import sys
+sys.path[:0] = {path!r}
+from test_training import Regression, config
+from clapgen.training.loop import train
+from pathlib import Path
+train(Regression(delay={delay}), config(Path({output!r})))
+"""
+
+
+def test_a_run_killed_and_resumed_has_the_losses_and_weights_of_one_that_was_not(tmp_path):
+    train(Regression(), config(tmp_path / "whole"))
+    script = SCRIPT.format(path=[str(Path(__file__).parent), *sys.path], delay=0.25, output=str(tmp_path / "killed"))
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL)
+    log = tmp_path / "killed" / "log.jsonl"
+    while not (log.exists() and len(log.read_text().splitlines()) >= 6):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert newest_checkpoint(tmp_path / "killed" / "checkpoints").name in ("step-00000004", "step-00000008")
+    train(Regression(), config(tmp_path / "killed"))
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+    states = [torch.load(tmp_path / n / "model" / "network.pt", weights_only=True) for n in ("whole", "killed")]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_ctrl_c_waits_for_the_end_of_a_step_and_loses_none(tmp_path):
+    class Interrupted(Regression):
+        def loss(self, batch, group, step):
+            if step == 6:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().loss(batch, group, step)
+
+    train(Regression(), config(tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        train(Interrupted(), config(tmp_path / "stopped"))
+    assert newest_checkpoint(tmp_path / "stopped" / "checkpoints").name == "step-00000007"
+    train(Regression(), config(tmp_path / "stopped"))
+    left, right = losses(tmp_path / "whole"), losses(tmp_path / "stopped")
+    assert {step: loss for step, loss in left.items() if step != 7} == {s: loss for s, loss in right.items() if s != 7}
+
+
+def test_precision_is_chosen_run_by_run(tmp_path):
+    plain, half = config(tmp_path / "plain"), config(tmp_path / "half")
+    half.precision = "bf16"
+    for options in (plain, half, plain):
+        train(Regression(), options)
+    assert losses(tmp_path / "plain") != losses(tmp_path / "half")
+    assert losses(tmp_path / "plain")[12] == pytest.approx(losses(tmp_path / "half")[12], rel=0.1)
+
+
+def test_accumulated_micro_batches_give_the_gradient_of_their_mean(tmp_path):
+    class Linear(Regression):
+        def __init__(self, joined: bool) -> None:
+            torch.manual_seed(0)
+            self.network, self.joined = nn.Linear(4, 1), joined
+
+        def batch(self, index, generator):
+            indices = (2 * index, 2 * index + 1) if self.joined else (index,)
+            return torch.cat([torch.randn(8, 4, generator=torch.Generator().manual_seed(i)) for i in indices])
+
+    split, joined = Linear(joined=False), Linear(joined=True)
+    train(split, config(tmp_path / "a", accumulate=2, steps=5))
+    train(joined, config(tmp_path / "b", steps=5))
+    assert torch.allclose(split.network.weight, joined.network.weight, atol=1e-6)
+
+
+def test_the_learning_rate_warms_up_and_falls_to_its_final_share():
+    options = TrainingConfig(steps=100, warmup_steps=10, learning_rate=1.0, final_learning_rate=0.1)
+    rates = [learning_rate_at(step, options) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1) and max(rates) == pytest.approx(1.0) and rates[100] == pytest.approx(0.1)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_a_run_that_goes_on_by_another_recipe_says_what_changed(tmp_path, capsys):
+    train(Regression(), first := config(tmp_path), recipe=first)
+    assert "other settings" not in capsys.readouterr().err
+    train(Regression(), second := config(tmp_path, steps=14, learning_rate=5e-4), recipe=second)
+    printed = capsys.readouterr().err
+    assert "steps 12 -> 14" in printed and "learning_rate 0.001 -> 0.0005" in printed and "seed" not in printed
+    assert f"trained to step 14: {tmp_path / 'model'}" in printed.replace("\n", "")
+
+
+def test_a_finished_run_makes_its_model_again_if_it_is_gone(tmp_path):
+    train(Regression(), config(tmp_path))
+    (tmp_path / "model" / "network.pt").unlink()
+    (tmp_path / "model").rmdir()
+    assert train(Regression(), config(tmp_path)) and (tmp_path / "model" / "network.pt").exists()
+
+
+def test_a_checkpoint_of_another_network_is_refused_by_name(tmp_path):
+    train(Regression(), config(tmp_path))
+
+    class Wider(Regression):
+        def __init__(self) -> None:
+            self.network = nn.Linear(4, 2)
+
+    with pytest.raises(ClapgenError, match=r"step-00000012 does not fit this recipe \(Unexpected key.*weight"):
+        train(Wider(), config(tmp_path))
+
+
+def test_a_damaged_checkpoint_is_named_and_a_full_disk_leaves_the_last_one(tmp_path):
+    train(Regression(), config(tmp_path, steps=4))
+    checkpoint = newest_checkpoint(tmp_path / "checkpoints")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, limit[1]))
+        with pytest.raises(ClapgenError, match=r"cannot write the checkpoint .*step-00000008"):
+            train(Regression(), config(tmp_path, evaluate_every=100))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [checkpoint.name]
+    for name in ("weights.safetensors", "optimizers.pt", "meta.json"):
+        content = (checkpoint / name).read_bytes()
+        (checkpoint / name).write_bytes(content[:-9])
+        with pytest.raises(ClapgenError, match="step-00000004 is damaged"):
+            train(Regression(), config(tmp_path))
+        (checkpoint / name).write_bytes(content)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    class Broken(Regression):
+        def loss(self, batch, group, step):
+            return super().loss(batch, group, step)[0] * float("nan"), {}
+
+    with pytest.raises(ClapgenError, match="diverged at step 0"):
+        train(Broken(), config(tmp_path))
+
+
+TWO_PROCESSES = """
+import os
+import sys
+sys.path[:0] = {path!r}
+import torch
+from torch import nn
+from torch.nn import functional as F
+from clapgen.training.loop import Task, TrainingConfig, train
+from pretrain.objectives.base import make_objective
+
+class Pairs(Task):
+    def __init__(self, objective, rank, world):
+        torch.manual_seed(0)
+        self.towers = nn.ModuleList([nn.Linear(6, 5), nn.Linear(7, 5), nn.Linear(5, 5)])  # the last is frozen early
+        self.objective, self.rank, self.world = make_objective(objective), rank, world
+    def networks(self):
+        return {{"towers": self.towers, "objective": self.objective}}
+    def batch(self, index, generator):
+        own = torch.Generator().manual_seed(index)
+        audio, text = torch.randn(8, 6, generator=own), torch.randn(8, 7, generator=own)
+        groups = torch.tensor([0, 1, 1, 2, 3, 0, 4, 5])
+        part = slice(self.rank * 8 // self.world, (self.rank + 1) * 8 // self.world)
+        return {{"audio": audio[part], "text": text[part], "groups": groups[part]}}
+    def loss(self, batch, group, step):
+        audio, text = (F.normalize(t(batch[k]), dim=-1) for t, k in zip(self.towers, ("audio", "text")))
+        if step == 0:
+            audio = F.normalize(audio + self.towers[2](audio), dim=-1)
+        return self.objective(audio, text, torch.tensor(10.0), batch["groups"]), {{}}
+
+rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+for objective in ("infonce", "soft-infonce", "sigmoid"):
+    task, output = Pairs(objective, rank, world), f"{output}/{{objective}}-{{world}}"
+    train(task, TrainingConfig(output=output, steps=3, precision="no", warmup_steps=1))
+    if rank == 0:
+        torch.save(task.towers.state_dict(), output + ".pt")
+"""
+
+
+def test_two_processes_train_like_one_on_the_joined_batch(tmp_path):
+    script = tmp_path / "pairs.py"
+    script.write_text(textwrap.dedent(TWO_PROCESSES).format(path=sys.path, output=tmp_path))
+    for world in (1, 2):
+        run_processes([sys.executable, str(script)], world)
+    for objective in ("infonce", "soft-infonce", "sigmoid"):
+        one, two = (torch.load(tmp_path / f"{objective}-{n}.pt", weights_only=True) for n in (1, 2))
+        assert all(torch.allclose(one[key], two[key], atol=1e-5) for key in one), objective
+
+
+def run_processes(command: list[str], world: int) -> None:
+    """What `accelerate launch --cpu --num_processes WORLD` does, without its seconds of start-up."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"}
+    if world > 1:
+        common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
+    ranks = [{"RANK": str(r), "LOCAL_RANK": str(r)} if world > 1 else {} for r in range(world)]
+    processes = [
+        subprocess.Popen(command, env={**common, **rank}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for rank in ranks
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=90)
+        assert process.returncode == 0, errors.decode()[-2000:]
