@@ -1,1 +1,19 @@
-"""Text from sound: captioners that are trained on sentences and run on audio."""
+"""Captions of sounds: decoders trained on text alone, and the bridges that let them read audio embeddings."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from captioning.captioner import Caption, Captioner
+
+__all__ = ["Caption", "Captioner"]
+
+_MODULES = {"Caption": "captioning.captioner", "Captioner": "captioning.captioner"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'captioning' has no attribute '{name}'")
+    return getattr(importlib.import_module(_MODULES[name]), name)

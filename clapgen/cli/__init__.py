@@ -9,7 +9,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 
-from clapgen.errors import ClapgenError
+from clapgen.errors import SIBLINGS, ClapgenError, refuse_shadowing
 
 USER_ERROR = 2
 BUG = 1
@@ -47,6 +47,7 @@ def run(arguments: Sequence[str]) -> int:
             command.invoke(context)
         sys.stdout.flush()
     except BaseException as error:
+        error = _of_shadowing(error)
         if debug and not isinstance(error, SystemExit) and not hasattr(error, "exit_code"):
             traceback.print_exc()
         code, message = _exit_code_and_message(error)
@@ -62,6 +63,17 @@ def _without_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     kept = [argument for argument in arguments[:end] if argument != "--debug"]
     return kept + arguments[end:], len(kept) < end
+
+
+def _of_shadowing(error: BaseException) -> BaseException:
+    """An import that failed because a file of the user has the name of one of our packages: say so instead."""
+    if isinstance(error, (ImportError, AttributeError)):
+        try:
+            for package in SIBLINGS:
+                refuse_shadowing(package)
+        except ClapgenError as found:
+            return found
+    return error
 
 
 def _exit_code_and_message(error: BaseException) -> tuple[int, str]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from clapgen.cli import clips
 from clapgen.cli.console import progress, remark, say, say_json, working
-from clapgen.cli.options import choose_device
 from clapgen.cli.prompts import ClipRequest
+from clapgen.devices import choose_device
 
 if TYPE_CHECKING:
     from generation.pipeline import Generation, TextToAudio

@@ -11,16 +11,9 @@ import typer
 
 from clapgen.cli.caption_output import Output, clock
 from clapgen.cli.console import progress, working
-from clapgen.cli.options import (
-    DeviceOption,
-    ForceOption,
-    JsonOption,
-    ModelOption,
-    StrictOption,
-    check_device,
-    choose_device,
-)
+from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, ModelOption, StrictOption
 from clapgen.cli.sound_files import SoundFiles, sound_files
+from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError, nearest
 from clapgen.interrupts import interrupts_wait
 

@@ -9,18 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clapgen.cli.console import progress, say, say_json, working
-from clapgen.cli.options import (
-    DeviceOption,
-    ForceOption,
-    JsonOption,
-    ModelOption,
-    StrictOption,
-    check_device,
-    check_new_file,
-    choose_device,
-)
+from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, ModelOption, StrictOption, check_new_file
 from clapgen.cli.prompts import clean_prompt
 from clapgen.cli.sound_files import SoundFiles, sound_files
+from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError
 
 if TYPE_CHECKING:

@@ -10,14 +10,7 @@ import typer
 from clapgen.cli import clips
 from clapgen.cli.batch import Plan, run
 from clapgen.cli.console import remark
-from clapgen.cli.options import (
-    DeviceOption,
-    ForceOption,
-    JsonOption,
-    check_device,
-    check_new_file,
-    make_writable_folder,
-)
+from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, check_new_file, make_writable_folder
 from clapgen.cli.prompts import (
     DEFAULTS,
     ClipRequest,
@@ -25,6 +18,7 @@ from clapgen.cli.prompts import (
     requests_from_arguments,
     requests_from_file,
 )
+from clapgen.devices import check_device
 from clapgen.errors import ClapgenError
 
 GENERATION_PARTS = ("autoencoder", "clap", "diffusion")

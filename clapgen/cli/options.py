@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from clapgen.errors import ClapgenError
-
-if TYPE_CHECKING:
-    import torch
-
-DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", help="Name of a bundled model (see `clapgen models`) or path of a model folder.")
@@ -29,29 +23,6 @@ StrictOption = Annotated[
     bool, typer.Option("--strict", help="Stop at the first file that cannot be read, instead of leaving it out.")
 ]
 ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist already.")]
-
-
-def check_device(name: str) -> None:
-    """Refuse a device name that cannot exist, before anything slow is imported."""
-    if not DEVICES.fullmatch(name):
-        raise ClapgenError(f"--device must be auto, cpu, mps, cuda or cuda:N, not '{name}'.")
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" takes a CUDA GPU, else Apple's, else the CPU. ClapgenError if it is absent."""
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(name)
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ClapgenError("--device mps: this torch sees no Apple GPU; use --device cpu.")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ClapgenError(
-            f"--device {name}: this torch sees {torch.cuda.device_count()} CUDA GPUs; use --device cpu, "
-            "or see `clapgen doctor`."
-        )
-    return device
 
 
 def allow_hub_for(name: str) -> None:

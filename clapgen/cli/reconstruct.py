@@ -8,15 +8,8 @@ from typing import Annotated
 import typer
 
 from clapgen.cli.console import progress, say, working
-from clapgen.cli.options import (
-    DeviceOption,
-    ForceOption,
-    ModelOption,
-    check_device,
-    check_new_file,
-    choose_device,
-    make_writable_folder,
-)
+from clapgen.cli.options import DeviceOption, ForceOption, ModelOption, check_new_file, make_writable_folder
+from clapgen.devices import check_device, choose_device
 
 EPILOG = """
 [bold]Examples[/bold]

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from clapgen.cli.console import progress, say_json, say_table, working
-from clapgen.cli.options import DeviceOption, JsonOption, ModelOption, StrictOption, check_device, choose_device
+from clapgen.cli.options import DeviceOption, JsonOption, ModelOption, StrictOption
 from clapgen.cli.prompts import clean_prompt
 from clapgen.cli.sound_files import sound_files
+from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError
 
 EPILOG = """

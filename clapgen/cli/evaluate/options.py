@@ -14,15 +14,8 @@ import typer
 
 from clapgen.cli.cache import CacheOption, NoCacheOption, open_cache
 from clapgen.cli.console import progress, remark, say_json, working
-from clapgen.cli.options import (
-    DeviceOption,
-    ForceOption,
-    JsonOption,
-    allow_hub_for,
-    check_device,
-    check_new_file,
-    choose_device,
-)
+from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, allow_hub_for, check_new_file
+from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError
 
 if TYPE_CHECKING:

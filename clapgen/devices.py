@@ -1,0 +1,40 @@
+"""Devices by name: `auto`, `cpu`, `mps`, `cuda`, `cuda:1`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from clapgen.errors import ClapgenError
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICES = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def check_device(name: str) -> None:
+    """Refuse a device name that cannot exist, without importing torch. Raises `ClapgenError`."""
+    if not DEVICES.fullmatch(name):
+        raise ClapgenError(f"--device must be auto, cpu, mps, cuda or cuda:N, not '{name}'.")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device with this name; "auto" prefers a CUDA GPU, then Apple's GPU, then the CPU.
+
+    Raises:
+        ClapgenError: this machine, or this build of torch, has no such device.
+    """
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ClapgenError("--device mps: this torch sees no Apple GPU; use --device cpu.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ClapgenError(
+            f"--device {name}: this torch sees {torch.cuda.device_count()} CUDA GPUs; use --device cpu, "
+            "or see `clapgen doctor`."
+        )
+    return device
