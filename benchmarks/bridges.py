@@ -76,16 +76,16 @@ def main() -> None:
     kept, audio = embed_clips(clips, clap, arguments.cache)
     text = clap.embed_text([clip.captions[0] for clip in kept])
     before = modality_gap(audio, text)
-    figures = [{"row": "CLAP itself", "gap": vars(before)}]
+    metrics = [{"row": "CLAP itself", "gap": vars(before)}]
     for row in ROWS:
         model = train(row, arguments)
-        figures.append(measure(row, model, arguments.clap, kept, audio, text, arguments.candidates))
-    supervised = max(figure["CIDEr-D"] for figure in figures if str(figure["row"]).startswith("paired"))
-    for figure in figures[1:]:
-        figure["of_supervised"] = figure["CIDEr-D"] / supervised
-    show(figures, len(kept), before)
+        metrics.append(measure(row, model, arguments.clap, kept, audio, text, arguments.candidates))
+    supervised = max(metric["CIDEr-D"] for metric in metrics if str(metric["row"]).startswith("paired"))
+    for metric in metrics[1:]:
+        metric["of_supervised"] = metric["CIDEr-D"] / supervised
+    show(metrics, len(kept), before)
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+        arguments.json.write_text(json.dumps(metrics, indent=2) + "\n")
 
 
 def train(row: Row, arguments: argparse.Namespace) -> Path:
@@ -127,7 +127,7 @@ def measure(
     return {"row": row.name, **scores, **named, "gap": vars(gap), "captions": captions[:20]}
 
 
-def show(figures: list[dict], count: int, before: ModalityGap) -> None:
+def show(metrics: list[dict], count: int, before: ModalityGap) -> None:
     """The table, as Markdown that README takes."""
     print(
         f"\n{count} clips. Before any bridge: centroid distance {before.centroid_distance:.3f}, paired cosine "
@@ -136,7 +136,7 @@ def show(figures: list[dict], count: int, before: ModalityGap) -> None:
     columns = ("bridge", "CIDEr-D", "of supervised", "keyword accuracy", "distinct", "vocabulary", "words")
     gaps = ("centroid distance", "paired cosine", "1-NN crossing")
     print("| " + " | ".join((*columns, *gaps)) + " |\n|" + "---|" * (len(columns) + len(gaps)))
-    for row in figures[1:]:
+    for row in metrics[1:]:
         gap = row["gap"]
         cells = (
             row["row"],

@@ -53,7 +53,7 @@ def measure(clap: Clap, clips: int, sentences: int, repeats: int) -> dict[str, d
     generator = np.random.default_rng(0)
     waveforms = [generator.normal(0, 0.1, 10 * CLAP_SAMPLE_RATE).astype(np.float32) for _ in range(clips)]
     texts = [SENTENCE.format(n) for n in range(sentences)]
-    figures: dict[str, dict[str, float]] = {}
+    metrics: dict[str, dict[str, float]] = {}
     for precision, dtype in PRECISIONS.items():
         peer = PeerClap(dtype)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
@@ -61,9 +61,9 @@ def measure(clap: Clap, clips: int, sentences: int, repeats: int) -> dict[str, d
             sentences_ours = per_second(lambda: clap.embed_text(texts), sentences, repeats)
         clips_theirs = per_second(lambda peer=peer: peer.embed_audio(waveforms), clips, repeats)
         sentences_theirs = per_second(lambda peer=peer: peer.embed_text(sentences), sentences, repeats)
-        figures[f"clips/s {precision}"] = {"clapgen": clips_ours, "transformers": clips_theirs}
-        figures[f"sentences/s {precision}"] = {"clapgen": sentences_ours, "transformers": sentences_theirs}
-    return figures
+        metrics[f"clips/s {precision}"] = {"clapgen": clips_ours, "transformers": clips_theirs}
+        metrics[f"sentences/s {precision}"] = {"clapgen": sentences_ours, "transformers": sentences_theirs}
+    return metrics
 
 
 def main() -> None:
@@ -77,13 +77,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     clap = load_clap(options.model)
-    figures = measure(clap, options.clips, options.sentences, options.repeats)
+    metrics = measure(clap, options.clips, options.sentences, options.repeats)
     if options.json:
-        print(json.dumps({"model": clap.name, "hash": clap.hash, "threads": options.threads, **figures}))
+        print(json.dumps({"model": clap.name, "hash": clap.hash, "threads": options.threads, **metrics}))
         return
     print(f"clapgen CLAP: {clap.name} {clap.hash}, {options.threads} threads, torch {torch.__version__}\n")
     print("| | clapgen | transformers ClapModel | ratio |\n|---|---|---|---|")
-    for what, both in figures.items():
+    for what, both in metrics.items():
         ratio = both["clapgen"] / both["transformers"]
         print(f"| {what} | {both['clapgen']:.1f} | {both['transformers']:.1f} | {ratio:.1f}× |")
 

@@ -51,16 +51,16 @@ def main() -> None:
     audio = embed(clap, clips, "embedding")
     classes = Classes.of(clips, arguments.class_field, clap)
     of_class = torch.tensor([i for i, clip in enumerate(clips) if clip.extra.get(arguments.class_field)])
-    figures: dict[str, object] = {"model": model.describe(), "clips": len(clips), "classified": len(classes.clips)}
-    figures["zero_shot_accuracy"] = zero_shot_accuracy(audio[of_class], classes.prompts, classes.truth)
-    figures |= retrieval_figures(clap, audio, clips)
-    figures["zero_shot_accuracy_reconstructed"] = zero_shot_accuracy(
+    metrics: dict[str, object] = {"model": model.describe(), "clips": len(clips), "classified": len(classes.clips)}
+    metrics["zero_shot_accuracy"] = zero_shot_accuracy(audio[of_class], classes.prompts, classes.truth)
+    metrics |= retrieval_figures(clap, audio, clips)
+    metrics["zero_shot_accuracy_reconstructed"] = zero_shot_accuracy(
         embed_reconstructions(model, classes.clips), classes.prompts, classes.truth
     )
-    figures |= generation_figures(model, classes, audio[of_class], arguments.seeds, arguments.seconds)
+    metrics |= generation_figures(model, classes, audio[of_class], arguments.seeds, arguments.seconds)
     size = sum(file.stat().st_size for file in resolve_model(arguments.model).rglob("*") if file.is_file())
-    figures["megabytes"] = size / 1e6
-    print(json.dumps(figures, indent=2))
+    metrics["megabytes"] = size / 1e6
+    print(json.dumps(metrics, indent=2))
 
 
 def generation_figures(

@@ -91,7 +91,7 @@ def main() -> None:
             runs.append(report.seconds)
         some = find_audio([generated])[: options.peer_clips]
         theirs = clips * peer_seconds_per_clip([read_audio(path, CLAP_SAMPLE_RATE)[0] for path in some])
-    figures = {
+    metrics = {
         "clips": clips,
         "threads": options.threads,
         "first_run_s": runs[0],
@@ -101,7 +101,7 @@ def main() -> None:
         "ratio": theirs / runs[0],
     }
     if options.json:
-        print(json.dumps(figures))
+        print(json.dumps(metrics))
         return
     print(f"{clips} clips of {SECONDS} s, {options.threads} threads, torch {torch.__version__}, model {clap.hash}\n")
     print("| | seconds |\n|---|---|")

@@ -86,17 +86,17 @@ def measure(options: argparse.Namespace) -> dict[str, dict[str, float]]:
         arguments = ["--seconds", f"{options.seconds:g}", "--steps", str(options.steps), "--model", options.model]
         command = [sys.executable, "-m", "clapgen.cli", "generate", PROMPT, "-o", clip, *arguments]
         _, wall, peak = measure_process(command)
-    figures = {"command": {"wall": wall, "peak GB": peak}}
+    metrics = {"command": {"wall": wall, "peak GB": peak}}
     again = [sys.executable, __file__, "--seconds", str(options.seconds), "--steps", str(options.steps)]
     again += ["--model", options.model, "--peer-steps", str(options.peer_steps), "--only"]
     for name in ["clapgen", *(f"audioldm-{precision}" for precision in options.precisions)]:
         output, wall, peak = measure_process([*again, name])
-        figures[name] = {**json.loads(output.splitlines()[-1]), "process": wall, "peak GB": peak}
-    return figures
+        metrics[name] = {**json.loads(output.splitlines()[-1]), "process": wall, "peak GB": peak}
+    return metrics
 
 
-def report(figures: dict[str, dict[str, float]], options: argparse.Namespace) -> None:
-    ours, command = figures["clapgen"], figures["command"]
+def report(metrics: dict[str, dict[str, float]], options: argparse.Namespace) -> None:
+    ours, command = metrics["clapgen"], metrics["command"]
     print(f"{options.seconds:g} s of sound, {os.cpu_count()} CPU cores\n")
     print(f"`clapgen generate`, cold start to file: {command['wall']:.1f} s, peak {command['peak GB']:.2f} GB")
     print(f"import {ours['import']:.1f} s, load {ours['load']:.1f} s, then a clip {ours['clip']:.2f} s ", end="")
@@ -105,16 +105,16 @@ def report(figures: dict[str, dict[str, float]], options: argparse.Namespace) ->
     print("|---|---|---|---|---|---|---|---|")
     _row("clapgen", options.steps, ours, ours["clip"], ours["clip"], options.seconds)
     long = f"clip of {AUTHORS_STEPS} steps"
-    for name, theirs in figures.items():
+    for name, theirs in metrics.items():
         if name.startswith("audioldm"):
             _row(name, options.peer_steps, theirs, theirs["clip"], ours["clip"], options.seconds)
             computed = {**theirs, "sample": theirs[long] - theirs["decode"]}
             _row(f"{name}, computed", AUTHORS_STEPS, computed, theirs[long], ours["clip"], options.seconds)
 
 
-def _row(name: str, steps: int, figures: dict[str, float], clip: float, ours: float, seconds: float) -> None:
-    cells = [f"{figures['sample']:.2f}", f"{figures['decode']:.2f}", f"{clip:.2f}", f"{clip / seconds:.3f}"]
-    print(f"| {name} | {steps} | {' | '.join(cells)} | {figures['peak GB']:.2f} | {clip / ours:.1f}× |")
+def _row(name: str, steps: int, metrics: dict[str, float], clip: float, ours: float, seconds: float) -> None:
+    cells = [f"{metrics['sample']:.2f}", f"{metrics['decode']:.2f}", f"{clip:.2f}", f"{clip / seconds:.3f}"]
+    print(f"| {name} | {steps} | {' | '.join(cells)} | {metrics['peak GB']:.2f} | {clip / ours:.1f}× |")
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def interrupts_wait(wanted: bool = True) -> Iterator[None]:
+def defer_keyboard_interrupt(wanted: bool = True) -> Iterator[None]:
     """Hold Ctrl-C back until the block is done, then raise KeyboardInterrupt; nothing unless `wanted`."""
     if not wanted or threading.current_thread() is not threading.main_thread():
         yield

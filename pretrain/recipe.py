@@ -194,8 +194,8 @@ class ClapTask(Task):
         clips = self.validation.clips
         waveforms = [self.validation.waveform(i) for i in range(len(clips))]
         audio = self.clap.embed_audio(waveforms, self.validation.sample_rate)
-        figures = retrieval_figures(self.clap, audio, clips)
-        return {**figures, **zero_shot_figures(self.clap, audio, clips, self.recipe.class_field)}
+        metrics = retrieval_figures(self.clap, audio, clips)
+        return {**metrics, **zero_shot_figures(self.clap, audio, clips, self.recipe.class_field)}
 
     def export(self, directory: Path) -> None:
         self.clap.save_pretrained(directory)

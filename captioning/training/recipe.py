@@ -173,8 +173,8 @@ class CaptionerTask(Task):
         for name, bridge in self.bridges.items():
             if name not in self.chain.names:
                 bridge.fit(behind)
-            for figure, value in bridge.describe().items():
-                logger.warning("%s: %s %s", name, figure, f"{value:.4g}" if isinstance(value, float) else value)
+            for metric, value in bridge.describe().items():
+                logger.warning("%s: %s %s", name, metric, f"{value:.4g}" if isinstance(value, float) else value)
 
     def _memory_rows(self) -> Tensor | None:
         """Rows of the text files that a memory is made of."""
@@ -232,15 +232,15 @@ class CaptionerTask(Task):
         device = next(self.decoder.parameters()).device
         embeddings, chance = self.rows.embeddings[held_out].to(device), torch.Generator().manual_seed(0)
         bridged, hints = self.chain.train_text(embeddings, held_out, chance)
-        figures = {"loss": float(self.decoder(bridged, captions, hints))} if captions else {}
+        metrics = {"loss": float(self.decoder(bridged, captions, hints))} if captions else {}
         if self.recipe.validation:
             clips = [clip for clip in held_out_clips(self.recipe.validation) if clip.captions]
             kept, audio = embed_clips(clips, self.clap, self.recipe.cache)
             captioner = Captioner(self.clap, self.decoder, self.bridges, self.config)
             texts = [caption.text for caption in captioner.caption_embeddings(audio, Decoding(method="greedy"))]
             scores = caption_scores(texts, [clip.captions for clip in kept]).corpus
-            figures |= {name: scores[name] for name in ("CIDEr-D", "ROUGE-L", "distinct_captions") if name in scores}
-        return figures
+            metrics |= {name: scores[name] for name in ("CIDEr-D", "ROUGE-L", "distinct_captions") if name in scores}
+        return metrics
 
     def export(self, directory: Path) -> None:
         """Captioner and CLAP, ready for `clapgen caption --model`; a public CLAP stays where it is."""

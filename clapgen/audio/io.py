@@ -15,7 +15,7 @@ import soxr
 from clapgen.audio.ogg import fix_serial_number
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
-from clapgen.interrupts import interrupts_wait
+from clapgen.interrupts import defer_keyboard_interrupt
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"})
 OUTPUT_SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
@@ -260,7 +260,7 @@ def _encode(
     memory = io.BytesIO()
     try:
         with (
-            interrupts_wait(),  # libsndfile calls back to write, and what is raised in there is lost
+            defer_keyboard_interrupt(),  # libsndfile calls back to write, and what is raised in there is lost
             soundfile.SoundFile(memory, "w", sample_rate, frames.shape[1], subtype, format=container) as file,
         ):
             for start in range(0, len(frames), _BLOCK):

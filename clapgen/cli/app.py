@@ -21,7 +21,7 @@ from clapgen.cli import (
     score,
     train,
 )
-from clapgen.cli.console import say
+from clapgen.cli.console import print_result
 
 EPILOG = """
 [bold]Start here[/bold]
@@ -46,7 +46,7 @@ app = typer.Typer(
 
 def _show_version(asked: bool) -> None:
     if asked:
-        say(f"clapgen {__version__}")
+        print_result(f"clapgen {__version__}")
         raise typer.Exit
 
 

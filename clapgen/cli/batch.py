@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clapgen.cli import clips
-from clapgen.cli.console import progress, remark, say, say_json, working
+from clapgen.cli.console import print_json, print_result, print_warning, progress, spinner
 from clapgen.cli.prompts import ClipRequest
 from clapgen.devices import choose_device
 
@@ -44,7 +44,7 @@ def run(plan: Plan) -> None:
     remaining = _unfinished(plan)
     if not remaining:
         return
-    with working("Loading the model"):
+    with spinner("Loading the model"):
         pipeline = _load(plan)
     _warn_of_cut_prompts(pipeline, remaining)
     made = 0
@@ -74,9 +74,9 @@ def _unfinished(plan: Plan) -> list[ClipRequest]:
         if plan.plot and not finished.with_suffix(".png").exists():
             _draw(finished, request.prompt)
         if plan.as_json:
-            say_json({**clips.read_sidecar(finished), "path": str(finished), "skipped": True})
+            print_json({**clips.read_sidecar(finished), "path": str(finished), "skipped": True})
         else:
-            remark(f"{finished} is finished already, with the same settings (--force makes it again).")
+            print_warning(f"{finished} is finished already, with the same settings (--force makes it again).")
     return list(remaining)
 
 
@@ -98,7 +98,7 @@ def _warn_of_cut_prompts(pipeline: TextToAudio, requests: list[ClipRequest]) -> 
     for request in requests:
         tokens = len(pipeline.clap.tokenizer.encode(request.prompt).ids)
         if tokens > limit:
-            remark(f"'{request.prompt[:40]}…' has {tokens} tokens; the model reads the first {limit}.")
+            print_warning(f"'{request.prompt[:40]}…' has {tokens} tokens; the model reads the first {limit}.")
 
 
 def _batches(requests: list[ClipRequest], batch_size: int) -> Iterator[list[ClipRequest]]:
@@ -164,18 +164,18 @@ def _sidecar(plan: Plan, pipeline: TextToAudio, request: ClipRequest, generation
 
 def _report(plan: Plan, path: Path, sidecar: dict[str, Any], took: float) -> None:
     if plan.as_json:
-        say_json({**sidecar, "path": str(path), "skipped": False})
+        print_json({**sidecar, "path": str(path), "skipped": False})
     else:
         score = sidecar["score"]
         heard = "" if score is None else f", CLAP score {score:.2f}"
-        say(f"{path}  ({sidecar['seconds']:g} s, seed {sidecar['seed']}{heard}, made in {took:.1f} s)")
+        print_result(f"{path}  ({sidecar['seconds']:g} s, seed {sidecar['seed']}{heard}, made in {took:.1f} s)")
     original = plan.original
     if original is None or clips.settings_of_sidecar(dict(original)) != clips.settings_of_sidecar(sidecar):
         return
     if original["sha256"] == sidecar["sha256"]:
-        remark("the same file as the original, bit for bit.")
+        print_warning("the same file as the original, bit for bit.")
     else:
-        remark(
+        print_warning(
             "the same settings and weights, but not the same bits as the original: "
             f"it was made on {original.get('device')} with {original.get('versions')}."
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clapgen.cli.console import say, say_json, say_table
+from clapgen.cli.console import print_json, print_result, print_table
 from clapgen.cli.options import JsonOption
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ NoCacheOption = Annotated[bool, typer.Option("--no-cache", help="Neither look em
 
 def open_cache(folder: Path | None, off: bool = False) -> EmbeddingCache | None:
     """The cache of a command; None with --no-cache, or where the usual folder cannot be made."""
-    from clapgen.cli.console import remark
+    from clapgen.cli.console import print_warning
     from clapgen.embedders.cache import EmbeddingCache
     from clapgen.errors import ClapgenError
 
@@ -52,7 +52,7 @@ def open_cache(folder: Path | None, off: bool = False) -> EmbeddingCache | None:
     except ClapgenError as error:
         if folder is not None:
             raise
-        remark(f"nothing is kept for the next run: {error}")
+        print_warning(f"nothing is kept for the next run: {error}")
         return None
 
 
@@ -68,7 +68,7 @@ def info(cache: CacheOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         oldest, newest = (None if at is None else at.isoformat(timespec="seconds") for at in used)
         sizes = {"bytes": found.bytes, "limit_bytes": found.limit_bytes}
-        say_json({"folder": str(found.folder), "entries": found.entries, **sizes, "oldest": oldest, "newest": newest})
+        print_json({"folder": str(found.folder), "entries": found.entries, **sizes, "oldest": oldest, "newest": newest})
         return
     rows = [
         ("folder", str(found.folder)),
@@ -80,7 +80,7 @@ def info(cache: CacheOption = None, as_json: JsonOption = False) -> None:
         for age, at in zip(("oldest", "newest"), used, strict=True)
         if at
     ]
-    say_table(("embedding cache", ""), rows)
+    print_table(("embedding cache", ""), rows)
 
 
 @app.command()
@@ -98,6 +98,6 @@ def clear(
     kept = EmbeddingCache(cache)
     removed = kept.clear(older_than)
     if as_json:
-        say_json({"folder": str(kept.folder), "removed": removed, "entries": kept.info().entries})
+        print_json({"folder": str(kept.folder), "removed": removed, "entries": kept.info().entries})
     else:
-        say(f"{removed:,} entries removed from {kept.folder}, {kept.info().entries:,} left")
+        print_result(f"{removed:,} entries removed from {kept.folder}, {kept.info().entries:,} left")

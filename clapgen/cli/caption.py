@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clapgen.cli.caption_output import Output, clock
-from clapgen.cli.console import progress, working
+from clapgen.cli.console import progress, spinner
 from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, ModelOption, StrictOption
 from clapgen.cli.sound_files import SoundFiles, sound_files
 from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError, nearest
-from clapgen.interrupts import interrupts_wait
+from clapgen.interrupts import defer_keyboard_interrupt
 
 if TYPE_CHECKING:
     from captioning.captioner import Captioner
@@ -104,7 +104,7 @@ def caption(
     from clapgen.model_store import resolve_model
 
     resolve_model(model)
-    with working("Loading the model"):
+    with spinner("Loading the model"):
         from captioning.captioner import Captioner
 
         captioner = Captioner.from_pretrained(model, choose_device(device), bridge)
@@ -137,7 +137,7 @@ def _caption(
                 if file.error is not None:
                     sounds.leave_out(file.path, file.error)
                 else:
-                    with interrupts_wait():  # said, in its sidecar and in the tables, or none of it
+                    with defer_keyboard_interrupt():  # said, in its sidecar and in the tables, or none of it
                         output.add(file)
                         done += 1
                 update(done + len(sounds.skipped), "Captioning")

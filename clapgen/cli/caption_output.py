@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clapgen.cli.clips import versions
-from clapgen.cli.console import remark, say, say_json
+from clapgen.cli.console import print_json, print_result, print_warning
 from clapgen.cli.options import check_new_file, make_writable_folder
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
@@ -68,9 +68,9 @@ class Output:
             _write(sidecar_of(file.path), json.dumps(record, indent=2, ensure_ascii=False) + "\n", self.force)
         for row in rows:
             if self.as_json:
-                say_json(row)
+                print_json(row)
             else:
-                say("\t".join(self._words(row, len(rows) > 1)))
+                print_result("\t".join(self._words(row, len(rows) > 1)))
         self._remarks(file.path, rows)
 
     def write_tables(self) -> list[Path]:
@@ -109,14 +109,14 @@ class Output:
     def _remarks(self, path: Path, rows: Sequence[dict[str, Any]]) -> None:
         silent = [row for row in rows if row["note"]]
         if silent and len(rows) == 1:
-            remark(f"{path}: {silent[0]['note']}; nothing was made up.")
+            print_warning(f"{path}: {silent[0]['note']}; nothing was made up.")
         elif silent:
-            remark(f"{path}: {len(silent)} of {len(rows)} windows are silent.")
+            print_warning(f"{path}: {len(silent)} of {len(rows)} windows are silent.")
         if not self.as_json:
             for row in rows:
                 if row["unsure"]:
                     where = f"{path} {_times(row)}" if len(rows) > 1 else str(path)
-                    remark(f"{where}: unsure; the CLAP score {row['score']:.2f} is below {self.min_score:g}.")
+                    print_warning(f"{where}: unsure; the CLAP score {row['score']:.2f} is below {self.min_score:g}.")
 
     def _write_csv(self, path: Path) -> None:
         with path.open("w", encoding="utf-8", newline="") as file:

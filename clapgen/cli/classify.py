@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from clapgen.cli.console import say, say_json, say_table, working
+from clapgen.cli.console import print_json, print_result, print_table, spinner
 from clapgen.cli.options import DeviceOption, JsonOption, ModelOption, StrictOption
 from clapgen.cli.prompts import clean_prompt, text_of
 from clapgen.cli.sound_files import sound_files
@@ -45,7 +45,7 @@ def classify(
     from clapgen.model_store import resolve_model
 
     resolve_model(model)
-    with working("Loading the model"):
+    with spinner("Loading the model"):
         from clapgen.clap import Clap
         from clapgen.metrics.embeddings.zero_shot import zero_shot_probabilities
 
@@ -59,11 +59,11 @@ def classify(
         ranked = [(names[index], float(probabilities[index]), float(cosines[index])) for index in order]
         if as_json:
             rows = [{"label": name, "probability": p, "cosine": cosine} for name, p, cosine in ranked]
-            say_json({"path": str(path), "label": ranked[0][0], "labels": rows, "model_hash": clap.hash})
+            print_json({"path": str(path), "label": ranked[0][0], "labels": rows, "model_hash": clap.hash})
         else:
             rows_of_text = [(name, f"{100 * p:.1f}%", f"{cosine:.3f}") for name, p, cosine in ranked]
-            say(str(path))
-            say_table(("label", "probability", "cosine"), rows_of_text)
+            print_result(str(path))
+            print_table(("label", "probability", "cosine"), rows_of_text)
     sounds.finish()
 
 

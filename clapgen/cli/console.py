@@ -12,22 +12,22 @@ from typing import Any
 PIPED_WIDTH = 200
 
 
-def say(text: str) -> None:
+def print_result(text: str) -> None:
     """Print one line of a result."""
     print(text, flush=True)
 
 
-def remark(text: str) -> None:
+def print_warning(text: str) -> None:
     """Print one line that is not a result, such as a warning."""
     print(f"clapgen: {text}", file=sys.stderr, flush=True)
 
 
-def say_json(value: Any) -> None:
+def print_json(value: Any) -> None:
     """Print one JSON value on one line, flushed, so that a reader of a long batch sees it at once."""
     print(json.dumps(value, ensure_ascii=False, allow_nan=False), flush=True)
 
 
-def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; columns of numbers are set to the right."""
     from rich.console import Console
     from rich.markup import escape
@@ -48,7 +48,7 @@ def _is_number(text: str) -> bool:
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
+def spinner(what: str) -> Iterator[None]:
     """Show a spinner with `what` while the block runs; nothing when stderr is not a terminal.
 
     Such blocks import and load. Garbage is not collected meanwhile, and what they leave is never searched for any: with

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clapgen.cli.console import say, say_json
+from clapgen.cli.console import print_json, print_result
 from clapgen.cli.options import JsonOption
 from clapgen.errors import ClapgenError
 
@@ -13,8 +13,8 @@ def doctor(as_json: JsonOption = False) -> None:
 
     report = diagnose()
     if as_json:
-        say_json(report.to_dict())
+        print_json(report.to_dict())
     else:
-        say(report.text())
+        print_result(report.text())
     if not report.healthy:
         raise ClapgenError(f"{len(report.problems)} things to mend; the report names them.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clapgen.cli.console import progress, say, say_json, working
+from clapgen.cli.console import print_json, print_result, progress, spinner
 from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, ModelOption, StrictOption, check_new_file
 from clapgen.cli.prompts import clean_prompt
 from clapgen.cli.sound_files import SoundFiles, sound_files
@@ -61,7 +61,7 @@ def embed(
     from clapgen.model_store import resolve_model
 
     resolve_model(model)
-    with working("Loading the model"):
+    with spinner("Loading the model"):
         from clapgen.clap import Clap
 
         clap = Clap.from_pretrained(model, device=choose_device(device))
@@ -76,9 +76,9 @@ def embed(
         "skipped": list(map(str, sounds.skipped)),
     }
     if as_json:
-        say_json({**summary, "dim": clap.dim, "model": model, "model_hash": clap.hash})
+        print_json({**summary, "dim": clap.dim, "model": model, "model_hash": clap.hash})
     else:
-        say(f"{output}  ({len(paths)} sounds, {len(texts)} texts, {clap.dim} dimensions)")
+        print_result(f"{output}  ({len(paths)} sounds, {len(texts)} texts, {clap.dim} dimensions)")
     sounds.finish()
 
 

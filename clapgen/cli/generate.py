@@ -9,7 +9,7 @@ import typer
 
 from clapgen.cli import clips
 from clapgen.cli.batch import Plan, run
-from clapgen.cli.console import remark
+from clapgen.cli.console import print_warning
 from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, check_new_file, make_writable_folder
 from clapgen.cli.prompts import (
     DEFAULTS,
@@ -158,7 +158,7 @@ def _hashes(model: str, original: dict[str, Any] | None, force: bool) -> dict[st
     difference = f"the sound was made with {_in_words(recorded_hashes)}, but model '{model}' has {_in_words(hashes)}"
     if not force:
         raise ClapgenError(f"{difference}; give its --model, or make a different sound anyway with --force.")
-    remark(f"{difference}; the sound will be another.")
+    print_warning(f"{difference}; the sound will be another.")
     return hashes
 
 

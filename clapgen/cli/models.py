@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from clapgen.cli.console import say, say_json, say_table
+from clapgen.cli.console import print_json, print_result, print_table
 from clapgen.cli.options import JsonOption
 from clapgen.errors import ClapgenError
 
@@ -39,12 +39,12 @@ def list_all(context: typer.Context, as_json: JsonOption = False) -> None:
     found = [_summary(name, resolve_model(name)) for name in list_models()]
     if as_json:
         for summary in found:
-            say_json(summary)
+            print_json(summary)
     elif found:
         rows = [(model["name"], f"{model['megabytes']:.1f} MB", ", ".join(model["parts"])) for model in found]
-        say_table(("model", "size", "parts"), rows)
+        print_table(("model", "size", "parts"), rows)
     else:
-        say("No model came with this installation; give --model the path of a model folder.")
+        print_result("No model came with this installation; give --model the path of a model folder.")
 
 
 def _summary(name: str, folder: Path) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def show(name: NameArgument = "default", as_json: JsonOption = False) -> None:
     card = folder / CARD_FILE
     text = card.read_text(encoding="utf-8") if card.is_file() else None
     if as_json:
-        say_json({**_summary(name, folder), "card": text})
+        print_json({**_summary(name, folder), "card": text})
     elif text is None:
         raise ClapgenError(f"{folder} has no {CARD_FILE}.")
     elif sys.stdout.isatty():
@@ -73,7 +73,7 @@ def show(name: NameArgument = "default", as_json: JsonOption = False) -> None:
 
         Console().print(Markdown(text))
     else:
-        say(text.rstrip("\n"))
+        print_result(text.rstrip("\n"))
 
 
 @app.command()
@@ -95,9 +95,9 @@ def verify(
         raise ClapgenError(f"{folder} holds no model: no folder in it has a model.safetensors.")
     if as_json:
         for check in checks:
-            say_json({"path": str(check.file), "ok": not check.problem, "problem": check.problem or None})
+            print_json({"path": str(check.file), "ok": not check.problem, "problem": check.problem or None})
     else:
-        say_table(("file", "state"), [(str(check.file), check.problem or "ok") for check in checks])
+        print_table(("file", "state"), [(str(check.file), check.problem or "ok") for check in checks])
     bad = [check for check in checks if check.problem]
     if bad:
         raise ClapgenError(f"{len(bad)} of {len(checks)} files are not as they were saved; first {bad[0].file}.")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from clapgen.cli.console import remark, say, say_json, working
+from clapgen.cli.console import print_json, print_result, print_warning, spinner
 from clapgen.cli.options import ForceOption, JsonOption
 
 LAYOUT_HELP = "How the corpus is laid out: audiocaps, clotho, wavcaps, fsd50k or esc50."
@@ -32,16 +32,16 @@ def manifest(
     """Turn a public corpus on your disk into a manifest to train on."""
     from pretrain.data.corpora import write_manifest
 
-    with working(f"reading {folder}"):
+    with spinner(f"reading {folder}"):
         found = write_manifest(layout, folder, output, overwrite=force)
     splits = Counter(clip.split or "no split" for clip in found.clips)
     if as_json:
         free = sum(clip.free is True for clip in found.clips)
         counts = {"clips": len(found.clips), "splits": splits, "free": free, "missing": len(found.missing)}
-        say_json({"manifest": str(output), **counts})
+        print_json({"manifest": str(output), **counts})
     else:
         parts = ", ".join(f"{count} {split}" for split, count in splits.items())
-        say(f"{output}: {len(found.clips)} clips ({parts})")
+        print_result(f"{output}: {len(found.clips)} clips ({parts})")
     _report_missing(found.missing)
 
 
@@ -58,12 +58,12 @@ def shards(
     from pretrain.data.shards import write_shards
 
     clips = read_manifest(manifest)
-    with working(f"packing {len(clips)} clips"):
+    with spinner(f"packing {len(clips)} clips"):
         written, missing = write_shards(clips, output, clips_per_shard, overwrite=force)
     if as_json:
-        say_json({"shards": [str(path) for path in written], "missing": len(missing)})
+        print_json({"shards": [str(path) for path in written], "missing": len(missing)})
     else:
-        say(f"{output}: {len(clips) - len(missing)} clips in {len(written)} shards")
+        print_result(f"{output}: {len(clips) - len(missing)} clips in {len(written)} shards")
     _report_missing([str(path) for path in missing])
 
 
@@ -77,12 +77,12 @@ def unpack(
     """Unpack WebDataset tar shards into audio files and a manifest of them."""
     from pretrain.data.shards import unpack_shards
 
-    with working(f"unpacking {len(shards)} shards"):
+    with spinner(f"unpacking {len(shards)} shards"):
         path, count = unpack_shards(shards, output, overwrite=force)
     if as_json:
-        say_json({"manifest": str(path), "clips": count})
+        print_json({"manifest": str(path), "clips": count})
     else:
-        say(f"{path}: {count} clips")
+        print_result(f"{path}: {count} clips")
 
 
 @app.command()
@@ -98,10 +98,12 @@ def attribution(
     from pretrain.data.attribution import write_attribution
 
     clips = training_clips(manifest, split, free_only)
-    say(f"{output}: {write_attribution(clips, output, overwrite=force)} clips")
+    print_result(f"{output}: {write_attribution(clips, output, overwrite=force)} clips")
 
 
 def _report_missing(missing: list[str]) -> None:
     if missing:
         more = ", …" if len(missing) > MISSING_SHOWN else ""
-        remark(f"{len(missing)} clips have no audio file and are left out: {', '.join(missing[:MISSING_SHOWN])}{more}")
+        print_warning(
+            f"{len(missing)} clips have no audio file and are left out: {', '.join(missing[:MISSING_SHOWN])}{more}"
+        )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from clapgen.cli.console import progress, say, working
+from clapgen.cli.console import print_result, progress, spinner
 from clapgen.cli.options import DeviceOption, ForceOption, ModelOption, check_new_file, make_writable_folder
 from clapgen.devices import check_device, choose_device
 
@@ -38,7 +38,7 @@ def reconstruct(
     chosen = [clip for clip in clips if clip.split in (None, split)]
     make_writable_folder(output)
     check_new_file(output / "manifest.jsonl", force)
-    with working("Loading the model"):
+    with spinner("Loading the model"):
         from generation.autoencoder import Autoencoder
         from generation.reconstruct import reconstruct_clips
 
@@ -53,4 +53,4 @@ def reconstruct(
 
         rebuilt = reconstruct_clips(autoencoder, chosen, output, force, after_each)
     save_manifest([*clips, *rebuilt], output / "manifest.jsonl", overwrite=force)
-    say(f"{output / 'manifest.jsonl'}: {len(clips)} clips and {len(rebuilt)} rebuilt ones")
+    print_result(f"{output / 'manifest.jsonl'}: {len(clips)} clips and {len(rebuilt)} rebuilt ones")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from clapgen.cli.console import progress, say_json, say_table, working
+from clapgen.cli.console import print_json, print_table, progress, spinner
 from clapgen.cli.options import DeviceOption, JsonOption, ModelOption, StrictOption
 from clapgen.cli.prompts import clean_prompt
 from clapgen.cli.sound_files import sound_files
@@ -41,7 +41,7 @@ def score(
     from clapgen.model_store import resolve_model
 
     resolve_model(model)
-    with working("Loading the model"):
+    with spinner("Loading the model"):
         from clapgen.clap import Clap
 
         clap = Clap.from_pretrained(model, device=choose_device(device))
@@ -54,7 +54,7 @@ def score(
             update(len(scores) + len(sounds.skipped), "Scoring")
     if as_json:
         for path, cosine in scores:
-            say_json({"path": str(path), "text": text, "score": cosine, "model": clap.name, "model_hash": clap.hash})
+            print_json({"path": str(path), "text": text, "score": cosine, "model": clap.name, "model_hash": clap.hash})
     else:
-        say_table(("file", "CLAP score"), [(str(path), f"{cosine:.3f}") for path, cosine in scores])
+        print_table(("file", "CLAP score"), [(str(path), f"{cosine:.3f}") for path, cosine in scores])
     sounds.finish()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clapgen.cli.console import remark
+from clapgen.cli.console import print_warning
 from clapgen.errors import ClapgenError
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ class SoundFiles:
                 self.leave_out(path, error)
                 continue
             if not waveform.any():
-                remark(f"{path} is digital silence; what is said of it means little.")
+                print_warning(f"{path} is digital silence; what is said of it means little.")
             yield path, waveform
 
     def leave_out(self, path: Path, error: ClapgenError) -> None:
         """Name a file that cannot be read and go on; raise the error where nothing else is to be done."""
         if self.strict or len(self.paths) == 1:
             raise error
-        remark(f"skipped: {error}")
+        print_warning(f"skipped: {error}")
         self.skipped.append(path)
 
     def finish(self) -> None:

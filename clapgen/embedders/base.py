@@ -140,6 +140,6 @@ def device_type(embedder: Any) -> str:
     return str(getattr(embedder, "device", "cpu")).partition(":")[0]
 
 
-def called(embedder: Any) -> str:
+def display_name(embedder: Any) -> str:
     """How errors name it."""
     return f"{embedder.name} ({embedder.hash or 'not saved'})"

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clapgen.audio import read_audio, resample
-from clapgen.embedders import BROKEN_MODEL, called, device_type, identity_of
+from clapgen.embedders import BROKEN_MODEL, device_type, display_name, identity_of
 from clapgen.embedders.file_identity import SoundFile, cache_key, identify_files, worker_count
 from clapgen.embedders.store import CacheFolder
 from clapgen.errors import ClapgenError
@@ -275,7 +275,8 @@ class _Work:
             values = table.float().cpu().numpy()
             if not np.isfinite(values).all():
                 raise ClapgenError(
-                    f"the model {called(self.embedder)} gives NaN or infinity for {clip.file.path}. {BROKEN_MODEL}"
+                    f"the model {display_name(self.embedder)} gives NaN or infinity for {clip.file.path}. "
+                    f"{BROKEN_MODEL}"
                 )
             results[clip.file.digest] = _Done(values, clip.facts)
         return results

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clapgen.embedders import BROKEN_MODEL, TextEmbedder, called, device_type, identity_of
+from clapgen.embedders import BROKEN_MODEL, TextEmbedder, device_type, display_name, identity_of
 from clapgen.embedders.cache import EMBEDDING_VERSION, Array, EmbeddingCache
 from clapgen.embedders.file_identity import cache_key
 from clapgen.errors import ClapgenError
@@ -31,7 +31,7 @@ def embed_texts(texts: Sequence[str], embedder: TextEmbedder, cache: EmbeddingCa
         broken = [text for text, row in zip(missing, table, strict=True) if not np.isfinite(row).all()]
         if broken:
             raise ClapgenError(
-                f"the model {called(embedder)} gives NaN or infinity for the text '{broken[0]}'. {BROKEN_MODEL}"
+                f"the model {display_name(embedder)} gives NaN or infinity for the text '{broken[0]}'. {BROKEN_MODEL}"
             )
         found |= dict(zip(missing, table, strict=True))
         if place:

@@ -17,7 +17,7 @@ from clapgen.metrics.captions.scores import CaptionScores, caption_scores, diver
 from clapgen.metrics.captions.synonyms import load_synonyms
 from clapgen.metrics.embeddings.clap_score import bootstrap_interval, clap_score, clap_score_bounds
 from clapgen.metrics.external.aac_metrics import aac_metrics_scores
-from clapgen.report.model import Figure, Report
+from clapgen.report.model import Metric, Report
 
 SCALES = {"CIDEr-D": "0 to 10", "vocabulary": "different words", "words": "words a caption"}
 NEUTRAL = ("vocabulary", "distinct_captions", "words")
@@ -62,17 +62,17 @@ def evaluate_captions(
         clip |= {"reference": row.references[0]} if referenced else {}
     if aac_metrics is not None and not referenced:
         raise ClapgenError("--aac-metrics compares captions with references; the table has none, give --reference.")
-    figures: list[Figure] = []
+    metrics: list[Metric] = []
     scores = [caption_scores(candidates, [row.references for row in rows])] if referenced else [diversity(candidates)]
     if aac_metrics is not None:
         references = [row.references for row in rows]
         scores.append(aac_metrics_scores(candidates, references, aac_metrics.metrics, aac_metrics.python))
     for each in scores:
-        figures += _figures(each, len(rows), run.seed)
+        metrics += _figures(each, len(rows), run.seed)
         _add_columns(clips, each, range(len(rows)))
     if referenced and len(rows) < 2:
-        figures.append(
-            Figure("CIDEr-D", None, 1, scale="0 to 10", higher_is_better=True, note="needs 2 clips at least")
+        metrics.append(
+            Metric("CIDEr-D", None, 1, scale="0 to 10", higher_is_better=True, note="needs 2 clips at least")
         )
     labelled = [index for index, row in enumerate(rows) if row.labels]
     if labelled:
@@ -81,7 +81,7 @@ def evaluate_captions(
             [rows[index].labels for index in labelled],
             load_synonyms(synonyms),
         )
-        figures += _figures(named, len(labelled), run.seed)
+        metrics += _figures(named, len(labelled), run.seed)
         _add_columns(clips, named, labelled)
     settings: dict[str, Any] = {
         "tokenizer": "coco-caption's rules, without Java",
@@ -90,11 +90,11 @@ def evaluate_captions(
     }
     embedded = None
     if audio is not None:
-        embedded = _heard(rows, Path(audio), run, figures, clips, settings)
+        embedded = _heard(rows, Path(audio), run, metrics, clips, settings)
     return run.report(
         "captions",
         f"Captions: {len(rows)} clips",
-        figures,
+        metrics,
         clips=clips,
         settings=settings,
         warnings=_warnings(candidates),
@@ -103,9 +103,9 @@ def evaluate_captions(
     )
 
 
-def _figures(scores: CaptionScores, n: int, seed: int) -> list[Figure]:
+def _figures(scores: CaptionScores, n: int, seed: int) -> list[Metric]:
     return [
-        Figure(
+        Metric(
             name.replace("_", " "),
             value,
             n,
@@ -151,7 +151,7 @@ def _heard(
     rows: Sequence[CaptionRow],
     folder: Path,
     run: Run,
-    figures: list[Figure],
+    metrics: list[Metric],
     clips: list[dict[str, Any]],
     settings: dict[str, Any],
 ) -> Embedded:
@@ -169,20 +169,20 @@ def _heard(
     captions = [rows[i].caption_predicted for i in kept]
     text, n, seed = run.embed_texts(captions), len(kept), run.seed
     if not kept:
-        figures.append(Figure("CLAP score of captions", None, 0, scale=COSINE, note="all captions are empty"))
+        metrics.append(Metric("CLAP score of captions", None, 0, scale=COSINE, note="all captions are empty"))
         return embedded
     score = clap_score(audio, text, seed=seed)
     _add_columns(clips, CaptionScores({}, {"CLAP score": score.cosines.tolist()}), kept)
-    figures.append(Figure("CLAP score of captions", score.mean, n, score.interval, COSINE, True))
+    metrics.append(Metric("CLAP score of captions", score.mean, n, score.interval, COSINE, True))
     floor = measured(
         "CLAP score of shuffled captions (floor)",
         n,
         lambda: clap_score_bounds(audio, text, groups=captions, seed=seed).floor.mean,
         scale=COSINE,
     )
-    figures.append(floor)
+    metrics.append(floor)
     if rows[0].references:
         first = clap_score(audio, run.embed_texts([rows[i].references[0] for i in kept]), seed=seed)
         note = "first reference of each clip"
-        figures.append(Figure("CLAP score of references (ceiling)", first.mean, n, first.interval, COSINE, None, note))
+        metrics.append(Metric("CLAP score of references (ceiling)", first.mean, n, first.interval, COSINE, None, note))
     return embedded

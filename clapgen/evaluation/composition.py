@@ -19,7 +19,7 @@ from clapgen.evaluation.setup import Setup, content_hash, rows_of, skipped
 from clapgen.evaluation.sounds import read_sounds
 from clapgen.metrics.embeddings.composition import CHANCE, CompositionScores, composition_scores, composition_similarity
 from clapgen.metrics.embeddings.composition_items import order_items, overlap_items
-from clapgen.report.model import Confusion, Figure, Report, Row, Skipped
+from clapgen.report.model import Confusion, Metric, Report, Row, Skipped
 
 NAMES = {
     "text": "text score",
@@ -34,7 +34,7 @@ PAIR_COLUMNS = {name: (name,) for name in ("audio_0", "caption_0", "audio_1", "c
 class _Parts:
     """What the parts of a composition report add to it."""
 
-    figures: list[Figure]
+    metrics: list[Metric]
     clips: list[Row]
     settings: dict[str, Any]
     skipped: list[Skipped] = field(default_factory=list)
@@ -80,7 +80,7 @@ def evaluate_composition(
         _made_items(manifest, setup, parts, label_field, split, items)
     if entailment is not None and entailment_dev is not None:
         part = evaluate_entailment(Path(entailment), Path(entailment_dev), setup)
-        parts.figures += part.figures
+        parts.metrics += part.metrics
         parts.clips += part.clips
         parts.confusion = part.confusion
         parts.warnings += part.warnings
@@ -92,7 +92,7 @@ def evaluate_composition(
     return setup.report(
         "composition",
         "Composition: order, overlap and entailment of sounds",
-        parts.figures,
+        parts.metrics,
         clips=[{column: row.get(column) for column in columns} for row in parts.clips],
         settings=parts.settings,
         warnings=parts.warnings,
@@ -115,7 +115,7 @@ def _given_pairs(path: Path, setup: Setup, parts: _Parts) -> None:
     text = setup.embed_texts([row.cells[f"caption_{side}"] for row in kept for side in (0, 1)])
     similarity = composition_similarity(audio, text)
     scores = composition_scores(similarity, seed=setup.seed)
-    parts.figures += _figures("pairs", scores)
+    parts.metrics += _figures("pairs", scores)
     sounds = [[row.path(f"audio_{side}", path.parent) for side in (0, 1)] for row in kept]
     captions = [(row.cells["caption_0"], row.cells["caption_1"]) for row in kept]
     parts.clips += _rows("pairs", sounds, captions, scores, similarity)
@@ -156,7 +156,7 @@ def _made_items(
         text = setup.embed_texts([caption for pair in captions for caption in pair])
         similarity = composition_similarity(audio, text)
         scores = composition_scores(similarity, seed=seed)
-        parts.figures += _figures(kind, scores)
+        parts.metrics += _figures(kind, scores)
         made_of = [[readable.paths[clip] for clip in item.clips] for item in items]
         parts.clips += _rows(kind, made_of, captions, scores, similarity)
     parts.settings["items"] = f"{count} of each kind from {len(loud)} clips of {len(set(labels))} classes"
@@ -171,9 +171,9 @@ def _window_seconds(setup: Setup) -> float:
     return float(window / setup.clap.sample_rate)
 
 
-def _figures(kind: str, scores: CompositionScores) -> list[Figure]:
+def _figures(kind: str, scores: CompositionScores) -> list[Metric]:
     return [
-        Figure(
+        Metric(
             f"{kind}: {name}",
             getattr(scores, key),
             scores.n,

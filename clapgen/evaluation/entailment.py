@@ -19,7 +19,7 @@ from clapgen.metrics.embeddings.entailment import (
     audio_entailment,
     fit_thresholds,
 )
-from clapgen.report.model import Confusion, Figure, Row
+from clapgen.report.model import Confusion, Metric, Row
 
 COLUMNS = {
     "path": ("path", "file_name", "file", "audio"),
@@ -52,7 +52,7 @@ class _Judged:
 class EntailmentPart:
     """What entailment adds to a report of composition."""
 
-    figures: list[Figure]
+    metrics: list[Metric]
     clips: list[Row]
     confusion: Confusion
     thresholds: str
@@ -98,13 +98,13 @@ def _judge(path: Path, setup: Setup) -> _Judged:
     return _Judged(rows, files, embedded, paired_cosines(audio, setup.embed_texts([row.cells["text"] for row in rows])))
 
 
-def _figures(found: Entailment) -> list[Figure]:
+def _figures(found: Entailment) -> list[Metric]:
     note = f"always the commonest label reaches {found.majority:.3f}"
     return [
-        Figure("entailment: accuracy", found.accuracy, found.n, found.interval, "0 to 1", True, note),
-        Figure("entailment: macro F1", found.macro_f1, found.n, None, "0 to 1", True),
+        Metric("entailment: accuracy", found.accuracy, found.n, found.interval, "0 to 1", True, note),
+        Metric("entailment: macro F1", found.macro_f1, found.n, None, "0 to 1", True),
         *(
-            Figure(f"entailment: F1 of {label}", value, found.n, None, "0 to 1", True)
+            Metric(f"entailment: F1 of {label}", value, found.n, None, "0 to 1", True)
             for label, value in found.f1.items()
         ),
     ]

@@ -16,7 +16,7 @@ from clapgen.metrics.embeddings.clap_score import bootstrap_interval
 from clapgen.metrics.embeddings.modality_gap import modality_gap
 from clapgen.metrics.embeddings.retrieval import RankFigures, Retrieval, retrieval
 from clapgen.metrics.embeddings.robustness import paraphrase_robustness
-from clapgen.report.model import Figure, Report
+from clapgen.report.model import Metric, Report
 
 WAYS = ("text to audio", "audio to text")
 SHOWN_DROPS = ("R@1", "R@5", "R@10", "median_rank", "mAP@10")
@@ -48,7 +48,7 @@ def evaluate_retrieval(
     text = setup.embed_texts(captions)
     strict = retrieval(embedded.embeddings, text, owners)
     same = retrieval(embedded.embeddings, text, owners, captions=captions)
-    figures = _figures(strict, setup.seed) + _identical(same) + [_gap(kept, embedded.embeddings, text, owners)]
+    metrics = _figures(strict, setup.seed) + _identical(same) + [_gap(kept, embedded.embeddings, text, owners)]
     warnings: list[str] = []
     settings = setup.text_model()
     settings["protocol"] = (
@@ -60,11 +60,11 @@ def evaluate_retrieval(
     settings["seed"] = setup.seed
     if paraphrases is not None:
         more, warnings = _paraphrased(paraphrases, setup, embedded.embeddings, captions, owners)
-        figures += more
+        metrics += more
     return setup.report(
         "retrieval",
         f"Retrieval: {len(captions)} captions of {len(kept)} clips",
-        figures,
+        metrics,
         clips=_clips(kept, strict, owners),
         settings=settings,
         warnings=warnings,
@@ -73,36 +73,36 @@ def evaluate_retrieval(
     )
 
 
-def _figures(found: Retrieval, seed: int) -> list[Figure]:
-    figures = []
+def _figures(found: Retrieval, seed: int) -> list[Metric]:
+    metrics = []
     for name, way in zip(WAYS, (found.text_to_audio, found.audio_to_text), strict=True):
         n, ask = way.queries, f"{way.queries} queries over {way.gallery}"
         for k in way.recalls:
             hits = (way.ranks <= k).astype(np.float64)
             interval = bootstrap_interval(hits, seed=seed) if n > 1 else None
             note = f"{ask}; chance {_chance(way, k):.4f}"
-            figures.append(Figure(f"{name} R@{k}", way.recalls[k], n, interval, "0 to 1", True, note))
-        figures.append(Figure(f"{name} median rank", way.median_rank, n, None, f"1 to {way.gallery}", False, ask))
+            metrics.append(Metric(f"{name} R@{k}", way.recalls[k], n, interval, "0 to 1", True, note))
+        metrics.append(Metric(f"{name} median rank", way.median_rank, n, None, f"1 to {way.gallery}", False, ask))
         interval = bootstrap_interval(way.average_precisions, seed=seed) if n > 1 else None
-        figures.append(Figure(f"{name} mAP@10", way.mean_average_precision, n, interval, "0 to 1", True, ask))
-    return figures
+        metrics.append(Metric(f"{name} mAP@10", way.mean_average_precision, n, interval, "0 to 1", True, ask))
+    return metrics
 
 
 def _chance(way: RankFigures, k: int) -> float:
     return min(1.0, k / way.gallery)
 
 
-def _identical(found: Retrieval) -> list[Figure]:
+def _identical(found: Retrieval) -> list[Metric]:
     """The same recalls where every clip that has a caption's words is right."""
     note = "equal captions are one: each clip that has it is right"
     return [
-        Figure(f"{name} R@{k}, identical captions", recall, way.queries, None, "0 to 1", True, note)
+        Metric(f"{name} R@{k}, identical captions", recall, way.queries, None, "0 to 1", True, note)
         for name, way in zip(WAYS, (found.text_to_audio, found.audio_to_text), strict=True)
         for k, recall in way.recalls.items()
     ]
 
 
-def _gap(sounds: list[Sound], audio: Array, text: Array, owners: np.ndarray) -> Figure:
+def _gap(sounds: list[Sound], audio: Array, text: Array, owners: np.ndarray) -> Metric:
     captioned, first = np.unique(owners, return_index=True)
     name, note = "Modality gap", "distance of the mean sound from the mean first caption"
     return measured(
@@ -117,7 +117,7 @@ def _gap(sounds: list[Sound], audio: Array, text: Array, owners: np.ndarray) -> 
 
 def _paraphrased(
     path: str | Path, setup: Setup, audio: Array, captions: list[str], owners: np.ndarray
-) -> tuple[list[Figure], list[str]]:
+) -> tuple[list[Metric], list[str]]:
     rows = read_table(path, {"caption": ("caption",), "paraphrase": ("paraphrase",)})
     others: dict[str, list[str]] = {}
     for row in rows:
@@ -135,7 +135,7 @@ def _paraphrased(
     text = setup.embed_texts([captions[index] for index in indices])
     found = paraphrase_robustness(audio, text, setup.embed_texts([other for _, other in pairs]), owners[indices])
     n = len(pairs)
-    figures = [Figure("caption–paraphrase cosine", found.cosine, n, None, "−1 to 1", True)]
+    metrics = [Metric("caption–paraphrase cosine", found.cosine, n, None, "−1 to 1", True)]
     before, after = found.original.as_dict(), found.paraphrased.as_dict()
     for way in WAYS:
         for name in SHOWN_DROPS:
@@ -143,8 +143,8 @@ def _paraphrased(
             label, rank = f"{way} {name.replace('_', ' ')}", name.endswith("rank")
             note = f"{before[key]:.4g} in the captions' own words; loses {found.drops[key] + 0.0:.4g}"
             scale = "1 or more" if rank else "0 to 1"
-            figures.append(Figure(f"{label}, paraphrased", after[key], n, None, scale, not rank, note))
-    return figures, warnings
+            metrics.append(Metric(f"{label}, paraphrased", after[key], n, None, scale, not rank, note))
+    return metrics, warnings
 
 
 def _clips(sounds: list[Sound], found: Retrieval, owners: np.ndarray) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from clapgen.embedders import ClapEmbedder, Embedder
 from clapgen.embedders.cache import Advance, Array, Embedded, EmbeddingCache, Inspect, embed_files
 from clapgen.embedders.text_cache import embed_texts
 from clapgen.errors import ClapgenError
-from clapgen.report.model import Figure, Report, Skipped
+from clapgen.report.model import Metric, Report, Skipped
 
 PACKAGES = ("torch", "numpy", "soundfile", "soxr")
 
@@ -49,12 +49,12 @@ class Run:
     command: str = ""
     started: float = field(default_factory=time.perf_counter)
 
-    def report(self, kind: str, title: str, figures: list[Figure], **rest: Any) -> Report:
+    def report(self, kind: str, title: str, metrics: list[Metric], **rest: Any) -> Report:
         """A report with the time it took, versions, date and command."""
         return Report(
             kind,
             title,
-            figures,
+            metrics,
             seconds=time.perf_counter() - self.started,
             command=self.command,
             versions=versions(),
@@ -145,13 +145,13 @@ def content_hash(embedded: Embedded) -> str:
     return f"{len(embedded.paths)} files, {digest[:12]}"
 
 
-def measured(name: str, n: int, measure: Callable[[], Figure | float], **about: Any) -> Figure:
+def measured(name: str, n: int, measure: Callable[[], Metric | float], **about: Any) -> Metric:
     """A figure, or, where it cannot be computed of these clips, one without value whose note says what it needs."""
     try:
         value = measure()
     except ClapgenError as error:
-        return Figure(name, None, n, note=str(error), **{key: about[key] for key in about if key != "note"})
-    return value if isinstance(value, Figure) else Figure(name, value, n, **about)
+        return Metric(name, None, n, note=str(error), **{key: about[key] for key in about if key != "note"})
+    return value if isinstance(value, Metric) else Metric(name, value, n, **about)
 
 
 def rows_of(embedded: Embedded) -> dict[Path, int]:

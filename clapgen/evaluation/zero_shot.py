@@ -16,7 +16,7 @@ from clapgen.evaluation.setup import Setup, content_hash, rows_of, skipped
 from clapgen.evaluation.sounds import Sound, read_sounds
 from clapgen.metrics.embeddings.multi_label import multi_label_average_precision
 from clapgen.metrics.embeddings.zero_shot import DEFAULT_TEMPLATE, prompt_embeddings, zero_shot
-from clapgen.report.model import Confusion, Figure, Report, Skipped
+from clapgen.report.model import Confusion, Metric, Report, Skipped
 
 
 def evaluate_zero_shot(
@@ -62,7 +62,7 @@ def evaluate_zero_shot(
     parts = measure(kept, embedded.embeddings, prompts, names, setup.seed)
     right = parts.pop("right", None)
     if Path(source).is_dir() and right is not None:
-        parts["figures"] += _folds(kept, right)
+        parts["metrics"] += _folds(kept, right)
     what = "tagging" if several else "classification"
     return setup.report(
         "zero-shot",
@@ -116,10 +116,10 @@ def _classified(
     truth = np.array([names.index(sound.labels[0]) for sound in sounds])
     found = zero_shot(audio, prompts, truth, names, seed=seed)
     note = f"chance {found.chance:.4f}"
-    figures = [Figure("accuracy", found.top1, found.n, found.interval, "0 to 1", True, note)]
+    metrics = [Metric("accuracy", found.top1, found.n, found.interval, "0 to 1", True, note)]
     if found.top5 is not None:
-        figures.append(Figure("accuracy among the first 5", found.top5, found.n, None, "0 to 1", True))
-    figures.append(Figure("balanced accuracy", found.balanced, found.n, None, "0 to 1", True, "mean over classes"))
+        metrics.append(Metric("accuracy among the first 5", found.top5, found.n, None, "0 to 1", True))
+    metrics.append(Metric("balanced accuracy", found.balanced, found.n, None, "0 to 1", True, "mean over classes"))
     margins = _margins(audio @ prompts.T, truth[:, None] == np.arange(len(names)))
     clips = [
         {"path": str(sound.path), "class": names[t], "heard as": names[p], "rank": int(rank), "margin": margin}
@@ -129,7 +129,7 @@ def _classified(
         {"class": each.label, "n": each.n, "accuracy": each.top1, "first 5": each.top5} for each in found.classes
     ]
     return {
-        "figures": figures,
+        "metrics": metrics,
         "right": found.ranks == 1,
         "clips": clips,
         "classes": classes,
@@ -137,7 +137,7 @@ def _classified(
     }
 
 
-def _folds(sounds: Sequence[Sound], right: np.ndarray) -> list[Figure]:
+def _folds(sounds: Sequence[Sound], right: np.ndarray) -> list[Metric]:
     """ESC-50's own figure: the mean over its folds."""
     folds = [sound.extra.get("fold") for sound in sounds]
     present = sorted({fold for fold in folds if isinstance(fold, int)})
@@ -146,9 +146,9 @@ def _folds(sounds: Sequence[Sound], right: np.ndarray) -> list[Figure]:
     shares = {fold: right[[each == fold for each in folds]] for fold in present}
     means = [float(share.mean()) for share in shares.values()]
     note = f"over folds {', '.join(map(str, present))}; std {np.std(means, ddof=1):.4f}"
-    figures = [Figure("mean accuracy of folds", float(np.mean(means)), len(sounds), None, "0 to 1", True, note)]
-    return figures + [
-        Figure(f"accuracy of fold {fold}", float(share.mean()), len(share), None, "0 to 1", True)
+    metrics = [Metric("mean accuracy of folds", float(np.mean(means)), len(sounds), None, "0 to 1", True, note)]
+    return metrics + [
+        Metric(f"accuracy of fold {fold}", float(share.mean()), len(share), None, "0 to 1", True)
         for fold, share in shares.items()
     ]
 
@@ -174,7 +174,7 @@ def _tagged(sounds: Sequence[Sound], audio: Array, prompts: np.ndarray, names: l
     ]
     note = f"mean over {len(found.average_precisions)} labels; chance {found.chance:.4f}"
     return {
-        "figures": [Figure("mAP", found.mean, found.n, None, "0 to 1", True, note)],
+        "metrics": [Metric("mAP", found.mean, found.n, None, "0 to 1", True, note)],
         "clips": clips,
         "classes": [
             {"class": name, "n": int(counts[index]), "average precision": found.average_precisions.get(name)}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
-from clapgen.report.model import Figure, Row, Skipped, is_number, numeric_columns
+from clapgen.report.model import Metric, Row, Skipped, is_number, numeric_columns
 
 MISSING = "-"
 
@@ -37,14 +37,14 @@ def cells(rows: Sequence[Row], column: str) -> list[str]:
     return [gap if row.get(column) is None else number(row[column]) for row in rows]
 
 
-def interval(figure: Figure) -> str:
+def interval(metric: Metric) -> str:
     """Both ends of the interval, or nothing."""
-    return f"{number(figure.interval[0])} to {number(figure.interval[1])}" if figure.interval else ""
+    return f"{number(metric.interval[0])} to {number(metric.interval[1])}" if metric.interval else ""
 
 
-def arrow(figure: Figure) -> str:
+def arrow(metric: Metric) -> str:
     """Where better is: up, down, or nowhere."""
-    return {True: "↑", False: "↓", None: ""}[figure.higher_is_better]
+    return {True: "↑", False: "↓", None: ""}[metric.higher_is_better]
 
 
 def setting(value: Any) -> str:

@@ -14,7 +14,7 @@ from clapgen.report.format import arrow, cells, count, interval, number, reason,
 from clapgen.report.markup import Html, data_uri, element, joined
 from clapgen.report.model import (
     Confusion,
-    Figure,
+    Metric,
     Report,
     Row,
     class_measure,
@@ -53,7 +53,7 @@ def write_html(
         body = joined(
             _head(report),
             _warnings(report),
-            _figures(report),
+            _metrics(report),
             _classes(report),
             _confusion(report.confusion),
             _distributions(report),
@@ -101,22 +101,22 @@ def _warnings(report: Report) -> Html | None:
     )
 
 
-def _figures(report: Report) -> Html:
-    rows = [_figure(figure) for figure in map(finite, report.figures)]
+def _metrics(report: Report) -> Html:
+    rows = [_metric(metric) for metric in map(finite, report.metrics)]
     head = _row("th", ("Figure", ""), ("Value", "number"), ("95% interval", "number"), ("N", "number"))
     return element(
         "section",
-        element("h2", "Figures"),
-        _scrolling(element("table", element("thead", head), element("tbody", *rows), class_="figures"), "Figures"),
+        element("h2", "Metrics"),
+        _scrolling(element("table", element("thead", head), element("tbody", *rows), class_="metrics"), "Metrics"),
     )
 
 
-def _figure(figure: Figure) -> Html:
-    better = "higher is better" if figure.higher_is_better else "lower is better"
-    sign = element("span", f" {arrow(figure)}", title=better, role="img", aria_label=better) if arrow(figure) else None
-    notes = "; ".join(filter(None, (figure.scale, figure.note)))
-    name = joined(figure.name, sign, element("small", notes) if notes else None)
-    numbers = [(number(figure.value), "number value"), (interval(figure), "number"), (figure.n, "number")]
+def _metric(metric: Metric) -> Html:
+    better = "higher is better" if metric.higher_is_better else "lower is better"
+    sign = element("span", f" {arrow(metric)}", title=better, role="img", aria_label=better) if arrow(metric) else None
+    notes = "; ".join(filter(None, (metric.scale, metric.note)))
+    name = joined(metric.name, sign, element("small", notes) if notes else None)
+    numbers = [(number(metric.value), "number value"), (interval(metric), "number"), (metric.n, "number")]
     return element(
         "tr", element("th", name, scope="row"), *(element("td", cell, class_=kind) for cell, kind in numbers)
     )

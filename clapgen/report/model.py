@@ -13,7 +13,7 @@ Row = dict[str, str | float | int | None]
 
 
 @dataclass
-class Figure:
+class Metric:
     """One number of a report.
 
     Attributes:
@@ -74,7 +74,7 @@ class Report:
 
     kind: str
     title: str
-    figures: list[Figure]
+    metrics: list[Metric]
     clips: list[Row] = field(default_factory=list)
     classes: list[Row] = field(default_factory=list)
     confusion: Confusion | None = None
@@ -108,7 +108,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON knows it: NaN and infinities become None, and the note of such a figure says so."""
-        return json_safe(dataclasses.replace(self, figures=[finite(figure) for figure in self.figures]))
+        return json_safe(dataclasses.replace(self, metrics=[finite(metric) for metric in self.metrics]))
 
 
 def numeric_columns(rows: Sequence[Row]) -> list[str]:
@@ -137,18 +137,18 @@ def is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, Real) and math.isfinite(value)
 
 
-def finite(figure: Figure) -> Figure:
+def finite(metric: Metric) -> Metric:
     """The same figure, or, if its value or interval is NaN or infinite, one without it whose note says so."""
     problems = []
-    value, interval = figure.value, figure.interval
+    value, interval = metric.value, metric.interval
     if value is not None and not math.isfinite(value):
         problems.append(f"the value is {value}, not a number that can be used")
         value = None
     if interval is not None and not all(map(math.isfinite, interval)):
         problems.append("the interval is not finite")
         interval = None
-    note = "; ".join([figure.note] * bool(figure.note) + problems)
-    return dataclasses.replace(figure, value=value, interval=interval, note=note)
+    note = "; ".join([metric.note] * bool(metric.note) + problems)
+    return dataclasses.replace(metric, value=value, interval=interval, note=note)
 
 
 def _worst_first(rows: Sequence[Row], column: str | None, lower_is_better: Sequence[str]) -> list[Row]:

@@ -46,18 +46,18 @@ class TrainingLog:
         with atomic_path(self.path, overwrite=True) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in lines if json.loads(line)["step"] <= step))
 
-    def write(self, step: int, figures: dict[str, float]) -> None:
+    def write(self, step: int, metrics: dict[str, float]) -> None:
         with self.path.open("a") as file:
-            file.write(json.dumps({"step": step, **figures}) + "\n")
+            file.write(json.dumps({"step": step, **metrics}) + "\n")
         if self.board:
-            for key, value in figures.items():
+            for key, value in metrics.items():
                 self.board.add_scalar(key, value, step)
-        shown = "  ".join(f"{k.removeprefix('val/')} {v:.4g}" for k, v in figures.items())
+        shown = "  ".join(f"{k.removeprefix('val/')} {v:.4g}" for k, v in metrics.items())
         if not self.console.is_terminal:
             print(f"step {step}  {shown}", flush=True)
-        elif any(key.startswith("val/") for key in figures):  # the bar itself has room for the loss alone
+        elif any(key.startswith("val/") for key in metrics):  # the bar itself has room for the loss alone
             self.progress.console.print(f"step {step}  {shown}", highlight=False, markup=False)
-        loss = figures.get("loss", figures.get("loss_generator"))
+        loss = metrics.get("loss", metrics.get("loss_generator"))
         description = f"training, loss {loss:.4f}" if loss is not None else None
         self.progress.update(self.task, completed=step, description=description)
 

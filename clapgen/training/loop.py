@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from clapgen.errors import ClapgenError
-from clapgen.interrupts import interrupts_wait
+from clapgen.interrupts import defer_keyboard_interrupt
 from clapgen.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from clapgen.training.log import TrainingLog, record_recipe
 from clapgen.training.seeds import step_seed
@@ -155,17 +155,17 @@ class _Loop:
     def run(self) -> dict[str, float]:
         for network in self.networks.values():
             network.train()
-        figures: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         main = self.accelerator.is_main_process
         self.log = TrainingLog(self.output, self.step, self.config.steps) if main else None
         if self.step >= self.config.steps and not (self.output / "model").exists():
-            figures = self._evaluate()
+            metrics = self._evaluate()
         batches = self._batches()
         started, logged_at = time.monotonic(), self.step
         clock_base = self.seconds
         try:
             while self.step < self.config.steps:
-                with interrupts_wait(self.accelerator.num_processes == 1):
+                with defer_keyboard_interrupt(self.accelerator.num_processes == 1):
                     sums = self._train_step(batches)
                     self.step += 1
                 self.seconds = clock_base + time.monotonic() - started
@@ -174,7 +174,7 @@ class _Loop:
                     self.log.write(self.step, {**sums, "steps_per_second": rate, "hours": self.seconds / 3600})
                 last = self.step == self.config.steps
                 if self.step % self.config.evaluate_every == 0 or last:
-                    figures = self._evaluate()
+                    metrics = self._evaluate()
                 if self.step % self.config.save_every == 0 or last:
                     self._save()
         except KeyboardInterrupt:
@@ -187,14 +187,14 @@ class _Loop:
                 self.log.close()
         if self.log:
             self.log.say(f"trained to step {self.step}: {self.output / 'model'}")
-        return figures
+        return metrics
 
     def _train_step(self, batches: Iterator[Any]) -> dict[str, float]:
         config, accelerator = self.config, self.accelerator
         micro_batches = [to_device(next(batches), accelerator.device) for _ in range(config.accumulate)]
         torch.manual_seed(step_seed(config.seed + 1, self.step, accelerator.process_index))
         rate = learning_rate_at(self.step, config)
-        figures: dict[str, float] = {"learning_rate": rate}
+        metrics: dict[str, float] = {"learning_rate": rate}
         for name, optimizer in self.optimizers.items():
             optimizer.zero_grad(set_to_none=True)
             trained = False
@@ -206,13 +206,13 @@ class _Loop:
                 trained = True
                 (loss / config.accumulate).backward()
                 for key, value in {f"loss_{name}" if name != "model" else "loss": loss, **details}.items():
-                    figures[key] = figures.get(key, 0.0) + float(torch.as_tensor(value).detach()) / config.accumulate
+                    metrics[key] = metrics.get(key, 0.0) + float(torch.as_tensor(value).detach()) / config.accumulate
             if trained:
-                figures[f"grad_norm_{name}" if name != "model" else "grad_norm"] = self._update(optimizer, rate)
-        if not all(math.isfinite(value) for value in figures.values()):
-            raise ClapgenError(f"training diverged at step {self.step}: {figures}; lower the learning rate")
+                metrics[f"grad_norm_{name}" if name != "model" else "grad_norm"] = self._update(optimizer, rate)
+        if not all(math.isfinite(value) for value in metrics.values()):
+            raise ClapgenError(f"training diverged at step {self.step}: {metrics}; lower the learning rate")
         self._update_ema()
-        return figures
+        return metrics
 
     def _update(self, optimizer: torch.optim.Optimizer, rate: float) -> float:
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -270,15 +270,15 @@ class _Loop:
                 network.train()
 
     def _evaluate(self) -> dict[str, float]:
-        figures: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         if self.accelerator.is_main_process:
             with torch.no_grad(), self._averaged_weights():
-                figures = self.task.evaluate()
+                metrics = self.task.evaluate()
                 self.task.export(self.output / "model")
-            if self.log and figures:
-                self.log.write(self.step, {f"val/{k}": v for k, v in figures.items()})
+            if self.log and metrics:
+                self.log.write(self.step, {f"val/{k}": v for k, v in metrics.items()})
         self.accelerator.wait_for_everyone()
-        return figures
+        return metrics
 
     def _batches(self) -> Generator[Any, None, None]:
         """Micro-batches from the current step on, the next one made in a thread while the network works."""

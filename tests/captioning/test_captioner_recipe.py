@@ -23,10 +23,10 @@ def test_it_learns_sentences_from_text_alone_and_opens_no_sound(
     rows = [{"path": f"nowhere/{place}.wav", "captions": [text]} for place, text in enumerate(SENTENCES)]
     (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, rows)))
     sizes = ["bridges.names=[]", "decoder.width=32", "decoder.mapper_width=32", "decoder.dropout=0.0"]
-    figures = run(None, overrides(120, *sizes, "training.batch_size=16", text="manifest.jsonl"))
+    metrics = run(None, overrides(120, *sizes, "training.batch_size=16", text="manifest.jsonl"))
     assert opened == []
     course = losses(tmp_path / "run")
-    assert course[120] < 0.3 * course[1] and figures["loss"] < 0.3 * course[1]
+    assert course[120] < 0.3 * course[1] and metrics["loss"] < 0.3 * course[1]
 
     captioner = Captioner.from_pretrained(tmp_path / "run" / "model")
     known = captioner.clap.embed_text(SENTENCES)

@@ -56,10 +56,10 @@ def evaluate(clapgen: Command, model: Path) -> Command:
     return lambda *arguments: clapgen("evaluate", *arguments, "--model", model, "--cache", "kept")
 
 
-def figures(result: Result) -> dict[str, Any]:
+def metrics(result: Result) -> dict[str, Any]:
     assert result.code == 0, result
     [report] = result.json
-    return {figure["name"]: figure for figure in report["figures"]}
+    return {metric["name"]: metric for metric in report["metrics"]}
 
 
 def heard(clap: Clap, indices: range | list[int]) -> np.ndarray:
@@ -74,7 +74,7 @@ def table(path: str, columns: list[str], rows: list[list[str]]) -> str:
 
 def test_retrieval_is_the_metric(evaluate: Command, manifest: Path, clap: Clap) -> None:
     result = evaluate("retrieval", manifest, "--split", "val", "--json")
-    found = figures(result)
+    found = metrics(result)
     captions = [text for i in range(11) for text in (f"a {LABELS[i % 6]} is heard", f"{LABELS[i % 6]} number {i}")]
     owners = np.repeat(np.arange(11), 2)
     expected = retrieval(heard(clap, range(11)), clap.embed_text(captions), owners)
@@ -87,13 +87,13 @@ def test_retrieval_is_the_metric(evaluate: Command, manifest: Path, clap: Clap) 
     assert found["text to audio R@1, identical captions"]["value"] == pytest.approx(same.text_to_audio.recalls[1])
     clips = result.json[0]["clips"]
     assert [clip["rank of its best caption"] for clip in clips] == expected.audio_to_text.ranks.tolist()
-    assert evaluate("retrieval", manifest, "--split", "val", "--json").json[0]["figures"] == result.json[0]["figures"]
+    assert evaluate("retrieval", manifest, "--split", "val", "--json").json[0]["metrics"] == result.json[0]["metrics"]
 
 
 def test_retrieval_in_other_words(evaluate: Command, manifest: Path, clap: Clap) -> None:
     rows = [[f"{label} number {i}", f"it sounds like {label}"] for i, label in enumerate(LABELS)]
     table("other.csv", ["caption", "paraphrase"], rows)
-    found = figures(evaluate("retrieval", manifest, "--paraphrases", "other.csv", "--json", "--strict"))
+    found = metrics(evaluate("retrieval", manifest, "--paraphrases", "other.csv", "--json", "--strict"))
     text, other = (clap.embed_text([row[side] for row in rows]) for side in (0, 1))
     expected = paraphrase_robustness(heard(clap, range(12)), text, other, np.arange(6))
     assert found["caption–paraphrase cosine"]["value"] == pytest.approx(expected.cosine, abs=1e-5)
@@ -123,7 +123,7 @@ def test_zero_shot_is_the_metric(evaluate: Command, manifest: Path, clap: Clap) 
     templates = ["the sound of {label}", "{label}!"]
     options = [argument for template in templates for argument in ("--template", template)]
     result = evaluate("zero-shot", manifest, "--label-field", "class", *options, "--json")
-    found = figures(result)
+    found = metrics(result)
     names = sorted(label.replace("_", " ") for label in LABELS)
     truth = [names.index(LABELS[i % 6].replace("_", " ")) for i in range(12)]
     expected = zero_shot(heard(clap, range(12)), prompt_embeddings(clap.embed_text, names, templates), truth, names)
@@ -133,7 +133,7 @@ def test_zero_shot_is_the_metric(evaluate: Command, manifest: Path, clap: Clap) 
     assert report["confusion"] == {"labels": names, "counts": expected.confusion.tolist()}
     assert [row["class"] for row in report["classes"]] == names
     assert [clip["rank"] for clip in report["clips"]] == expected.ranks.tolist()
-    by_labels = figures(evaluate("zero-shot", manifest, *options, "--json"))
+    by_labels = metrics(evaluate("zero-shot", manifest, *options, "--json"))
     assert by_labels == found
 
 
@@ -142,13 +142,13 @@ def test_zero_shot_of_several_labels_is_tagging(evaluate: Command, manifest: Pat
     lines[0]["labels"].append("wind")
     manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
     result = evaluate("zero-shot", manifest, "--json")
-    found = figures(result)
+    found = metrics(result)
     assert list(found) == ["mAP"]
     assert 0 < found["mAP"]["value"] <= 1
     counts = {row["class"]: row["n"] for row in result.json[0]["classes"]}
     assert counts == {"church bells": 2, "dog": 2, "glass": 2, "rain": 2, "rooster": 2, "wind": 3}
     drawn = evaluate("zero-shot", manifest, "--json", "--confusion", "confusion.png")
-    assert drawn.code == 2 and "have no confusion matrix" in drawn.err and drawn.json[0]["figures"]
+    assert drawn.code == 2 and "have no confusion matrix" in drawn.err and drawn.json[0]["metrics"]
 
 
 def test_the_confusion_matrix_is_drawn_and_replaces_nothing(evaluate: Command, manifest: Path) -> None:
@@ -166,7 +166,7 @@ def test_esc50_has_a_figure_a_fold(evaluate: Command, manifest: Path) -> None:
     rows = [[f"{i}.wav", str(i % 5 + 1), LABELS[i % 6], "1"] for i in range(13)]
     table("esc/meta/esc50.csv", ["filename", "fold", "category", "src_file"], rows)
     result = evaluate("zero-shot", "esc", "--json")
-    found = figures(result)
+    found = metrics(result)
     folds = [found[f"accuracy of fold {fold}"] for fold in range(1, 6)]
     assert [fold["n"] for fold in folds] == [3, 3, 2, 2, 2]
     assert found["mean accuracy of folds"]["value"] == pytest.approx(np.mean([fold["value"] for fold in folds]))
@@ -181,7 +181,7 @@ def test_zero_shot_needs_classes(evaluate: Command, manifest: Path) -> None:
     assert_one_line(evaluate("zero-shot", manifest, "--label-field", "clas"), "'class'", "--label-field")
     assert_one_line(evaluate("zero-shot", manifest, "--labels", "rain,wind"), "church bells")
     assert_one_line(evaluate("zero-shot", manifest, "--template", "a sound"), "{label}")
-    wide = figures(evaluate("zero-shot", manifest, "--labels", ",".join([*LABELS, "frog"]), "--json"))
+    wide = metrics(evaluate("zero-shot", manifest, "--labels", ",".join([*LABELS, "frog"]), "--json"))
     assert "0.1429" in wide["accuracy"]["note"]
 
 
@@ -189,14 +189,14 @@ def test_captions_are_scored_and_heard(evaluate: Command, clapgen: Command, mani
     rows = [[f"{i}.wav", "a dog is heard" if i % 2 else "rain", f"a {LABELS[i]} is heard", LABELS[i]] for i in range(6)]
     table("captions.csv", ["file_name", "caption_predicted", "caption_1", "labels"], rows)
     result = clapgen("evaluate", "captions", "captions.csv", "--json")
-    found = figures(result)
+    found = metrics(result)
     expected = caption_scores([row[1] for row in rows], [[row[2]] for row in rows])
     for name, value in expected.corpus.items():
         assert found[name.replace("_", " ")]["value"] == pytest.approx(value)
     assert found["keyword accuracy"]["value"] == pytest.approx(1 / 6)  # rain
     assert [clip["CIDEr-D"] for clip in result.json[0]["clips"]] == pytest.approx(expected.clips["CIDEr-D"])
     assert "CLAP score of captions" not in found
-    heard_too = figures(evaluate("captions", "captions.csv", "--audio", "audio", "--json"))
+    heard_too = metrics(evaluate("captions", "captions.csv", "--audio", "audio", "--json"))
     text = clap.embed_text([row[1] for row in rows]).numpy()
     expected_score = float((heard(clap, range(6)) * text).sum(1).mean())
     assert heard_too["CLAP score of captions"]["value"] == pytest.approx(expected_score, abs=1e-5)
@@ -208,7 +208,7 @@ def test_a_cache_that_cannot_be_kept_costs_a_remark(
 ) -> None:
     monkeypatch.setenv("CLAPGEN_CACHE", "manifest.jsonl")
     result = clapgen("evaluate", "retrieval", manifest, "--model", model, "--json")
-    assert figures(result)["text to audio R@1"]["n"] == 24
+    assert metrics(result)["text to audio R@1"]["n"] == 24
     assert "nothing is kept" in result.err
     assert clapgen("evaluate", "retrieval", manifest, "--model", model, "--json", "--no-cache").err == ""
     assert_one_line(clapgen("evaluate", "retrieval", manifest, "--model", model, "--cache", manifest), "cache folder")
@@ -220,7 +220,7 @@ def test_captions_that_cannot_be_scored(evaluate: Command, clapgen: Command, her
     table("captions.csv", ["file_name", "captions_predicted", "caption_1"], [["a.wav", "rain", "rain"]])
     assert_one_line(clapgen("evaluate", "captions", "captions.csv"), "caption_predicted")
     table("captions.csv", ["file_name", "caption_predicted", "caption_1"], [["a.wav", "rain", "it rains"]])
-    found = figures(clapgen("evaluate", "captions", "captions.csv", "--json"))
+    found = metrics(clapgen("evaluate", "captions", "captions.csv", "--json"))
     assert found["CIDEr-D"]["value"] is None
     assert found["BLEU-1"]["value"] > 0
     assert_one_line(clapgen("evaluate", "captions", "captions.csv", "--aac-python", "x"), "--aac-metrics")
@@ -239,7 +239,7 @@ def test_pairs_are_scored_as_compa(evaluate: Command, manifest: Path, clap: Clap
     audio = heard(clap, [index for i in range(5) for index in (i, i + 1)])
     text = clap.embed_text([row[side] for row in rows for side in (1, 3)]).numpy()
     expected = composition_scores(composition_similarity(audio, text))
-    found = figures(result)
+    found = metrics(result)
     for name in ("text", "audio", "group"):
         assert found[f"pairs: {name} score"]["value"] == pytest.approx(getattr(expected, name))
     assert [clip["text"] for clip in result.json[0]["clips"]] == expected.correct[:, 0].astype(int).tolist()
@@ -248,8 +248,8 @@ def test_pairs_are_scored_as_compa(evaluate: Command, manifest: Path, clap: Clap
 def test_tests_of_order_and_overlap_are_made_of_any_labelled_clips(evaluate: Command, manifest: Path) -> None:
     arguments = ("compose", manifest, "--items", 6, "--json")
     first, again = evaluate(*arguments), evaluate(*arguments)
-    assert first.json[0]["figures"] == again.json[0]["figures"]
-    found = figures(first)
+    assert first.json[0]["metrics"] == again.json[0]["metrics"]
+    found = metrics(first)
     for kind in ("order", "overlap, one exchanged", "overlap, one added"):
         assert found[f"{kind}: group score"]["n"] == 6
     captions = {clip["caption"] for clip in first.json[0]["clips"]}
@@ -290,7 +290,7 @@ def test_entailment_is_judged_by_thresholds_of_other_pairs(evaluate: Command, ma
         rows = [[f"audio/{start + i}.wav", f"a {LABELS[i]} is heard", labels[i % 3]] for i in range(6)]
         table(name, columns, rows)
     result = evaluate("compose", "--entailment", "test.csv", "--entailment-dev", "dev.csv", "--json")
-    found = figures(result)
+    found = metrics(result)
     assert found["entailment: accuracy"]["n"] == 6
     counts = np.array(result.json[0]["confusion"]["counts"])
     assert counts.sum() == 6

@@ -13,9 +13,9 @@ import torch
 from command_line import Result, assert_one_line, names
 from tiny_model import SAMPLE_RATE, build_tiny_model
 
-from clapgen import embedders
 from clapgen.audio import read_audio, resample
 from clapgen.clap import Clap
+from clapgen.embedders import base as embedders
 from clapgen.metrics.embeddings.clap_score import clap_score
 from clapgen.metrics.embeddings.fad import frechet_audio_distance
 from clapgen.metrics.embeddings.kad import kernel_audio_distance
@@ -54,10 +54,10 @@ def evaluate(clapgen: Command, model: Path) -> Command:
     return lambda *arguments: clapgen("evaluate", "generation", *arguments, "--model", model, "--cache", "kept")
 
 
-def figures(result: Result) -> dict[str, Any]:
+def metrics(result: Result) -> dict[str, Any]:
     assert result.code == 0, result
     [report] = result.json
-    return {figure["name"]: figure for figure in report["figures"]}
+    return {metric["name"]: metric for metric in report["metrics"]}
 
 
 def warnings(result: Result) -> str:
@@ -71,7 +71,7 @@ def embedded(clap: Clap, paths: list[Path]) -> np.ndarray:
 
 def test_figures_are_those_of_the_metrics(evaluate: Command, sounds: Path, model: Path) -> None:
     result = evaluate("made", "--reference", "real", "--prompts", "prompts.csv", "--json", "--seed", 3)
-    found = figures(result)
+    found = metrics(result)
     clap = Clap.from_pretrained(model)
     made = embedded(clap, [Path(f"made/{index}.wav") for index in range(8)])
     real = embedded(clap, [Path(f"real/{index}.flac") for index in range(8)])
@@ -85,7 +85,7 @@ def test_figures_are_those_of_the_metrics(evaluate: Command, sounds: Path, model
     kernel = kernel_audio_distance(made, real)
     assert found["KAD"]["value"] == pytest.approx(kernel.value, rel=1e-3, abs=1e-2)
     assert f"{kernel.bandwidth:.3g}"[:4] in result.json[0]["settings"]["KAD bandwidth"]
-    assert all(figure["value"] is not None for name, figure in found.items() if "training" not in name)
+    assert all(metric["value"] is not None for name, metric in found.items() if "training" not in name)
     [report] = result.json
     assert [Path(clip["path"]).stem for clip in report["clips"]] == [str(index) for index in range(8)]
     assert [clip["prompt"] for clip in report["clips"]] == [PROMPTS[index % 4] for index in range(8)]
@@ -100,7 +100,7 @@ def test_a_second_run_says_the_same(evaluate: Command, sounds: Path) -> None:
     first, second = evaluate(*arguments).json[0], evaluate(*arguments).json[0]
     fresh = evaluate(*arguments, "--no-cache", "--cache", "kept")
     assert_one_line(fresh, "--no-cache")
-    for key in ("figures", "clips", "settings", "warnings"):
+    for key in ("metrics", "clips", "settings", "warnings"):
         assert first[key] == second[key]
     assert {clip["FAD"] is not None for clip in first["clips"]} == {True}
 
@@ -131,7 +131,7 @@ def test_prompts_come_from_sidecars(evaluate: Command, generate: Command, here: 
 
 
 def test_one_clip_gives_what_one_clip_can_give(evaluate: Command, sounds: Path) -> None:
-    found = figures(evaluate("made/3.wav", "--reference", "real", "--prompts", "prompts.csv", "--json"))
+    found = metrics(evaluate("made/3.wav", "--reference", "real", "--prompts", "prompts.csv", "--json"))
     assert found["CLAP score, text–audio"]["value"] is not None
     assert found["CLAP score, text–audio"]["interval"] is None
     for name in ("FAD", "FAD-inf", "KAD", "Precision", "Coverage", "Diversity", "Inception score"):
@@ -147,7 +147,7 @@ def test_lone_files_are_named(evaluate: Command, sounds: Path) -> None:
     for lone in ("real/7.flac", "made/2.wav", "7.wav"):
         assert lone in said
     assert_one_line(evaluate(*arguments, "--strict"), "7.wav", "--strict")
-    found = figures(evaluate(*arguments, "--json"))
+    found = metrics(evaluate(*arguments, "--json"))
     assert found["CLAP score, audio–audio"]["n"] == 6
     assert found["FAD"]["n"] == 7
 
@@ -156,7 +156,7 @@ def test_references_of_other_names_are_a_set_without_pairs(evaluate: Command, so
     for path in list(Path("real").iterdir()):
         path.rename(path.with_name(f"other-{path.name}"))
     result = evaluate("made", "--reference", "real", "--json", "--strict")
-    found = figures(result)
+    found = metrics(result)
     assert "CLAP score, audio–audio" not in found
     assert found["KL(ref‖gen)"]["value"] is None
     assert found["KL(ref‖gen) of mean posteriors"]["value"] > 0
@@ -219,7 +219,7 @@ def test_corrupt_clips_are_named_and_counted(evaluate: Command, sounds: Path) ->
     result = evaluate("made", "--reference", "real", "--prompts", "prompts.csv", "--json")
     [report] = result.json
     assert {Path(item["path"]).name for item in report["skipped"]} == {"1.wav", "4.flac"}
-    assert figures(result)["CLAP score, audio–audio"]["n"] == 6
+    assert metrics(result)["CLAP score, audio–audio"]["n"] == 6
     assert "2 files could not be used" in result.err
     assert_one_line(evaluate("made", "--strict"), "1.wav")
     for path in Path("made").iterdir():
@@ -244,7 +244,7 @@ def test_copies_of_references_are_told_by_content(evaluate: Command, sounds: Pat
     shutil.rmtree("made")
     shutil.copytree("real", "made")
     result = evaluate("made", "--reference", "real", "--html", "report.html", "--json")
-    assert figures(result)["Nearest reference"]["value"] == pytest.approx(1)
+    assert metrics(result)["Nearest reference"]["value"] == pytest.approx(1)
     assert "8 of 8 generations are the same as a reference" in warnings(result)
 
 
@@ -264,13 +264,13 @@ def test_what_cheats_is_said_to_cheat(evaluate: Command, sounds: Path, kind: str
     if kind != "noise":
         assert "do not follow their prompts" in warnings(result)
     for name in ("Precision", "Recall", "Density", "Coverage"):
-        assert figures(result)[name]["value"] == 0, name
+        assert metrics(result)[name]["value"] == 0, name
 
 
 def test_silence_among_sounds_takes_its_share_of_precision(evaluate: Command, sounds: Path, model: Path) -> None:
     for index in (6, 7):
         soundfile.write(f"made/{index}.wav", np.zeros(2 * SAMPLE_RATE), SAMPLE_RATE)
-    found = figures(evaluate("made", "--reference", "real", "--nearest-k", 2, "--json"))
+    found = metrics(evaluate("made", "--reference", "real", "--nearest-k", 2, "--json"))
     clap = Clap.from_pretrained(model)
     made = embedded(clap, [Path(f"made/{index}.wav") for index in range(6)])
     real = embedded(clap, [Path(f"real/{index}.flac") for index in range(8)])
@@ -287,9 +287,9 @@ def test_nothing_hangs_on_the_order_of_files(evaluate: Command, sounds: Path) ->
     for order in (rows, rows[::-1]):
         Path("made.jsonl").write_text("".join(json.dumps(row) + "\n" for row in order))
         reports.append(evaluate("made.jsonl", "--reference", "real", "--json").json[0])
-    first, second = ({figure["name"]: figure for figure in report["figures"]} for report in reports)
-    for name, figure in first.items():
-        assert figure["value"] == (None if figure["value"] is None else pytest.approx(second[name]["value"], abs=1e-6))
+    first, second = ({metric["name"]: metric for metric in report["metrics"]} for report in reports)
+    for name, metric in first.items():
+        assert metric["value"] == (None if metric["value"] is None else pytest.approx(second[name]["value"], abs=1e-6))
     assert reports[0]["settings"]["content"] == reports[1]["settings"]["content"]
 
 
@@ -301,7 +301,7 @@ def test_novelty_is_against_the_training_clips(evaluate: Command, sounds: Path) 
     assert clip["nearest training clip"] == "training/copy.wav"
     assert clip["cosine to it (training clip)"] == pytest.approx(1)
     assert "2.wav – copy.wav" in warnings(result)
-    assert figures(result)["Nearest training clip of the references"]["value"] == pytest.approx(1)
+    assert metrics(result)["Nearest training clip of the references"]["value"] == pytest.approx(1)
     assert "8 of 8 references are byte for byte among the training clips" in warnings(result)
 
 
@@ -336,7 +336,7 @@ def test_sets_of_different_rates_are_brought_down(evaluate: Command, sounds: Pat
     low = [resample(read_audio(Path(f"made/{index}.wav"))[0], SAMPLE_RATE, 4000) for index in range(8)]
     made = np.concatenate([clap.embed_audio([samples], 4000) for samples in low])
     real = np.concatenate([clap.embed_audio([read_audio(Path(f"real/{index}.flac"))[0]], 4000) for index in range(8)])
-    assert figures(result)["FAD"]["value"] == pytest.approx(frechet_audio_distance(made, real), rel=1e-3)
+    assert metrics(result)["FAD"]["value"] == pytest.approx(frechet_audio_distance(made, real), rel=1e-3)
 
 
 def test_rates_above_the_model_do_not_matter(evaluate: Command, sounds: Path) -> None:
@@ -385,8 +385,8 @@ def test_labels_of_the_posterior(evaluate: Command, sounds: Path) -> None:
 def test_another_embedder_measures_distances(evaluate: Command, other_model: Path, model: Path, sounds: Path) -> None:
     arguments = ("made", "--reference", "real", "--prompts", "prompts.csv", "--json")
     usual, other = evaluate(*arguments), evaluate(*arguments, "--embedder", other_model)
-    assert figures(usual)["CLAP score, text–audio"] == figures(other)["CLAP score, text–audio"]
-    assert figures(usual)["FAD"]["value"] != figures(other)["FAD"]["value"]
+    assert metrics(usual)["CLAP score, text–audio"] == metrics(other)["CLAP score, text–audio"]
+    assert metrics(usual)["FAD"]["value"] != metrics(other)["FAD"]["value"]
     assert str(other_model) in other.json[0]["settings"]["distances by"]
     assert_one_line(evaluate("made", "--embedder", "encodek:x"), "encodec")
     assert_one_line(evaluate("made", "--embedder", "encodec:./missing"), "missing")

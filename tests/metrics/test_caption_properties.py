@@ -35,8 +35,8 @@ def test_order_of_clips_does_not_matter(clips, rng):
     scores = caption_scores([c for c, _ in clips], [r for _, r in clips])
     shuffled = caption_scores([clips[i][0] for i in order], [clips[i][1] for i in order])
     assert shuffled.corpus == pytest.approx(scores.corpus)
-    for name, figures in scores.clips.items():
-        assert shuffled.clips[name] == pytest.approx([figures[i] for i in order])
+    for name, metrics in scores.clips.items():
+        assert shuffled.clips[name] == pytest.approx([metrics[i] for i in order])
 
 
 @quick
@@ -69,7 +69,7 @@ def test_scores_stay_in_range(clips):
     scores = caption_scores([c for c, _ in clips], [r for _, r in clips])
     for name in ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr-D"):
         top = 10 if name == "CIDEr-D" else 1
-        assert all(0 <= figure <= top + 1e-9 for figure in [scores.corpus[name], *scores.clips[name]])
+        assert all(0 <= metric <= top + 1e-9 for metric in [scores.corpus[name], *scores.clips[name]])
     assert 0 < scores.corpus["distinct_captions"] <= 1 and scores.corpus["vocabulary"] <= len(WORDS)
 
 
@@ -81,17 +81,17 @@ def test_a_reference_given_back_scores_highest(clips):
     assert given_back.clips["ROUGE-L"] == pytest.approx([1] * len(clips))
     assert given_back.corpus["BLEU-1"] == pytest.approx(1)
     for name in ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr-D"):
-        for best, figure in zip(given_back.clips[name], scores.clips[name], strict=True):
-            assert figure <= best + 1e-9
+        for best, metric in zip(given_back.clips[name], scores.clips[name], strict=True):
+            assert metric <= best + 1e-9
 
 
 @quick
 @given(st.lists(st.permutations(WORDS[2:]), min_size=2, max_size=5, unique_by=tuple))
 def test_captions_equal_to_references_that_differ_are_maximal(sentences):
     texts = [f"{' '.join(words)} clip{i} x{i} y{i} z{i}" for i, words in enumerate(sentences)]
-    figures = caption_scores(texts, [[text] for text in texts]).corpus
-    assert figures["CIDEr-D"] == pytest.approx(10)
-    assert [figures[f"BLEU-{n}"] for n in (1, 2, 3, 4)] == pytest.approx([1] * 4)
+    metrics = caption_scores(texts, [[text] for text in texts]).corpus
+    assert metrics["CIDEr-D"] == pytest.approx(10)
+    assert [metrics[f"BLEU-{n}"] for n in (1, 2, 3, 4)] == pytest.approx([1] * 4)
 
 
 @quick

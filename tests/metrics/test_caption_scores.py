@@ -135,8 +135,8 @@ def test_cider_d_equals_cosines_of_dense_vectors(seed):
 
 
 def test_bleu_clips_repeated_words_as_in_its_paper():
-    figures = bleu(["the the the the the the the"], [["the cat is on the mat", "there is a cat on the mat"]]).corpus
-    assert figures["BLEU-1"] == pytest.approx(2 / 7)
+    metrics = bleu(["the the the the the the the"], [["the cat is on the mat", "there is a cat on the mat"]]).corpus
+    assert metrics["BLEU-1"] == pytest.approx(2 / 7)
 
 
 def test_bleu_is_cut_by_the_shortness_of_the_caption_and_of_two_references_as_close_takes_the_shorter():
@@ -187,8 +187,8 @@ def test_what_cannot_be_scored_is_named(measure, candidates, references, message
 def test_cider_d_of_one_clip_is_refused_and_left_out_of_the_set():
     with pytest.raises(ClapgenError, match="2 clips"):
         cider_d(["a dog"], [["a dog"]])
-    figures = caption_scores(["a dog"], [["a dog"]]).corpus
-    assert "CIDEr-D" not in figures and figures["ROUGE-L"] == 1
+    metrics = caption_scores(["a dog"], [["a dog"]]).corpus
+    assert "CIDEr-D" not in metrics and metrics["ROUGE-L"] == 1
 
 
 def test_a_refused_batch_leaves_no_trace():

@@ -48,10 +48,10 @@ def naive(queries: np.ndarray, gallery: np.ndarray, right: list[set[int]]) -> di
     }
 
 
-def flat(figures: RankFigures) -> dict[str, float]:
-    recalls = {f"R@{k}": recall for k, recall in figures.recalls.items()}
-    rest = {"median_rank": figures.median_rank, "mean_rank": figures.mean_rank}
-    return {**recalls, **rest, "mAP@10": figures.mean_average_precision}
+def flat(metrics: RankFigures) -> dict[str, float]:
+    recalls = {f"R@{k}": recall for k, recall in metrics.recalls.items()}
+    rest = {"median_rank": metrics.median_rank, "mean_rank": metrics.mean_rank}
+    return {**recalls, **rest, "mAP@10": metrics.mean_average_precision}
 
 
 def equal(one: Retrieval, two: Retrieval) -> bool:
@@ -110,9 +110,9 @@ def test_constant_embeddings_find_nothing(noise: float):
     rng = np.random.default_rng(1)
     audio, text = (np.ones((20, 8)) + noise * rng.normal(size=(20, 8)) for _ in range(2))
     result = retrieval(audio, text, np.arange(20))
-    for figures in (result.text_to_audio, result.audio_to_text):
-        assert figures.recalls == {1: 0, 5: 0, 10: 0} and figures.median_rank == 20
-        assert figures.mean_average_precision == 0
+    for metrics in (result.text_to_audio, result.audio_to_text):
+        assert metrics.recalls == {1: 0, 5: 0, 10: 0} and metrics.median_rank == 20
+        assert metrics.mean_average_precision == 0
 
 
 def test_equal_captions_are_wrong_answers_only_by_the_strict_protocol():
@@ -138,8 +138,8 @@ def test_a_clip_without_captions_is_found_but_asks_nothing():
 
 def test_tensors_of_perfect_pairs_score_one():
     audio = torch.randn(8, 16, generator=torch.Generator().manual_seed(6))
-    figures = retrieval_metrics(audio, 3 * audio, torch.arange(8))
-    assert len(figures) == 12 and all(value == 1.0 for value in figures.values())
+    metrics = retrieval_metrics(audio, 3 * audio, torch.arange(8))
+    assert len(metrics) == 12 and all(value == 1.0 for value in metrics.values())
 
 
 def test_errors_say_what_is_wrong():

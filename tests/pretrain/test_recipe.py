@@ -81,19 +81,19 @@ def test_a_text_tower_that_is_not_there_is_named_before_anything_is_decoded(mani
 def test_the_logit_scale_stops_at_its_limit_and_can_come_back(manifest, tmp_path):
     task = ClapTask(recipe_for(manifest, tmp_path))
     task.clap.log_logit_scale.data.fill_(9.0)
-    loss, figures = task.loss(task.batch(0, torch.Generator().manual_seed(0)), "model", 0)
+    loss, metrics = task.loss(task.batch(0, torch.Generator().manual_seed(0)), "model", 0)
     loss.backward()
-    assert figures["logit_scale"].item() == pytest.approx(100) and float(task.clap.log_logit_scale.grad.abs()) > 0
+    assert metrics["logit_scale"].item() == pytest.approx(100) and float(task.clap.log_logit_scale.grad.abs()) > 0
 
 
 def test_a_handful_of_clips_is_learned_by_heart_and_the_model_can_be_loaded(manifest, tmp_path, recordings):
-    figures = train(ClapTask(recipe_for(manifest, tmp_path)), recipe_for(manifest, tmp_path).training)
-    assert figures["text_to_audio/R@1"] == figures["audio_to_text/R@1"] == 1.0
+    metrics = train(ClapTask(recipe_for(manifest, tmp_path)), recipe_for(manifest, tmp_path).training)
+    assert metrics["text_to_audio/R@1"] == metrics["audio_to_text/R@1"] == 1.0
     clap = Clap.from_pretrained(tmp_path / "model")
     audio = clap.embed_audio([read_audio(path, SAMPLE_RATE)[0] for path in recordings], SAMPLE_RATE)
     prompts = clap.embed_text(class_prompts([path.stem for path in recordings]))
     accuracy = zero_shot_accuracy(audio, prompts, torch.arange(len(recordings)))
-    assert accuracy == pytest.approx(figures["zero_shot_accuracy"]) and accuracy > 0.8
+    assert accuracy == pytest.approx(metrics["zero_shot_accuracy"]) and accuracy > 0.8
 
 
 def test_only_free_clips_train_when_asked(manifest, tmp_path):

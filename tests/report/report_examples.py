@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clapgen.evaluation import Confusion, Figure, Report, Skipped
+from clapgen.evaluation import Confusion, Metric, Report, Skipped
 
 NASTY = "<script>alert(1)</script>\"'&amp;\x00\udcff\u202e]]>,\r\n\n;é雨"
 
@@ -17,10 +17,10 @@ def full_report(paths: list[Path], text: str = NASTY) -> Report:
     return Report(
         kind="generation",
         title=f"Title {text}",
-        figures=[
-            Figure("CLAP score", 0.3123, 200, (0.29, 0.334), "−1 to 1", True, text),
-            Figure("FAD", float("nan"), 200, (0.0, float("inf")), higher_is_better=False, note="symmetric"),
-            Figure(text, None, 1, note="needs 2 clips"),
+        metrics=[
+            Metric("CLAP score", 0.3123, 200, (0.29, 0.334), "−1 to 1", True, text),
+            Metric("FAD", float("nan"), 200, (0.0, float("inf")), higher_is_better=False, note="symmetric"),
+            Metric(text, None, 1, note="needs 2 clips"),
         ],
         clips=clips,
         classes=[

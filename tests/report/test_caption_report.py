@@ -18,12 +18,12 @@ def test_rows_have_caption_and_reference_and_means_have_intervals(tmp_path):
     report = evaluate_captions(tmp_path / "captions.csv", Run(seed=1))
     assert [row["reference"] for row in report.clips] == ["a dog barks", "rain falls", "church bells ring"]
     assert [row["words"] for row in report.clips] == [3, 5, 2]
-    figures = {figure.name: figure for figure in report.figures}
+    metrics = {metric.name: metric for metric in report.metrics}
     for name in ("ROUGE-L", "CIDEr-D"):
-        low, high = figures[name].interval
+        low, high = metrics[name].interval
         values = [row[name] for row in report.clips]
-        assert figures[name].value == pytest.approx(np.mean(values))
-        assert min(values) <= low <= figures[name].value <= high <= max(values)
-    assert figures["BLEU-4"].interval is None
-    assert figures["distinct captions"].value == 1
+        assert metrics[name].value == pytest.approx(np.mean(values))
+        assert min(values) <= low <= metrics[name].value <= high <= max(values)
+    assert metrics["BLEU-4"].interval is None
+    assert metrics["distinct captions"].value == 1
     assert report.ranked_clips("CIDEr-D")[-1]["path"] == "a.wav"

@@ -9,7 +9,7 @@ from report_examples import full_report
 
 from clapgen.cli.report import say_report
 from clapgen.errors import ClapgenError
-from clapgen.evaluation import Figure, Report, Skipped
+from clapgen.evaluation import Metric, Report, Skipped
 from clapgen.report.format import number, setting
 from clapgen.report.model import json_safe, numeric_columns
 
@@ -19,7 +19,7 @@ def test_json_has_all_fields_and_no_nan(recordings):
     read = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert read == report.to_dict()
     assert set(read) == set(vars(report))
-    assert read["figures"][0]["interval"] == [0.29, 0.334]
+    assert read["metrics"][0]["interval"] == [0.29, 0.334]
     assert read["clips"][0] == report.clips[0]
     assert read["clips"][-1]["score"] is None
     assert read["confusion"]["counts"] == [[9, 1], [3, 0]]
@@ -27,9 +27,9 @@ def test_json_has_all_fields_and_no_nan(recordings):
 
 
 def test_a_figure_that_is_no_number_becomes_null_and_says_so():
-    nan, inf = (Figure("FAD", value, 3, (0.0, value), note="symmetric") for value in (math.nan, -math.inf))
-    for figure, word in ((nan, "nan"), (inf, "-inf")):
-        [written] = Report("generation", "t", [figure]).to_dict()["figures"]
+    nan, inf = (Metric("FAD", value, 3, (0.0, value), note="symmetric") for value in (math.nan, -math.inf))
+    for metric, word in ((nan, "nan"), (inf, "-inf")):
+        [written] = Report("generation", "t", [metric]).to_dict()["metrics"]
         assert written["value"] is None
         assert written["interval"] is None
         assert written["note"].startswith("symmetric; ")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clapgen.cli.cache import CacheOption, NoCacheOption, open_cache
-from clapgen.cli.console import progress, remark, say_json, working
+from clapgen.cli.console import print_json, print_warning, progress, spinner
 from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, allow_hub_for, check_new_file
 from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError
@@ -83,17 +83,17 @@ class Outputs:
         if self.csv is not None:
             write_csv(report, self.csv, force=self.force)
         if self.html is not None:
-            with working("Writing the page"):
+            with spinner("Writing the page"):
                 ranked = rank_by if rank_by in numeric_columns(report.clips) else None
                 write_html(report, self.html, force=self.force, rank_by=ranked)
         if self.as_json:
-            say_json(report.to_dict())
+            print_json(report.to_dict())
         else:
             from clapgen.cli.report import say_report
 
             say_report(report)
         if report.skipped:
-            remark(f"{count(len(report.skipped), 'file')} could not be used; the report names them.")
+            print_warning(f"{count(len(report.skipped), 'file')} could not be used; the report names them.")
 
 
 def load_setup(
@@ -115,7 +115,7 @@ def load(name: str, device: str) -> Embedder:
     """An embedder by name; the hub is reached only where the user names something of it."""
     check_device(device)
     allow_hub_for(name)
-    with working("Loading the model"):
+    with spinner("Loading the model"):
         from clapgen.embedders import load_embedder
 
         return load_embedder(name, choose_device(device))

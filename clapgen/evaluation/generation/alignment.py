@@ -7,34 +7,34 @@ from collections.abc import Callable
 from clapgen.evaluation.generation.sound_sets import Material
 from clapgen.evaluation.setup import measured
 from clapgen.metrics.embeddings.clap_score import ClapScore, clap_score, clap_score_bounds
-from clapgen.report.model import Figure
+from clapgen.report.model import Metric
 
 SCALE = "cosine −1 to 1, × 1"
 NAME = "CLAP score"
 
 
-def alignment_figures(material: Material) -> list[Figure]:
+def alignment_figures(material: Material) -> list[Metric]:
     """Text–audio, audio–audio and text–text scores, the floor of shuffled prompts, ceiling and floor of real pairs."""
-    figures = _text_audio(material)
+    metrics = _text_audio(material)
     if material.reference is not None:
         if material.pairs:
-            figures += _paired(material)
-        figures += _bounds(material)
-    return figures
+            metrics += _paired(material)
+        metrics += _bounds(material)
+    return metrics
 
 
-def _text_audio(material: Material) -> list[Figure]:
+def _text_audio(material: Material) -> list[Metric]:
     generated, seed = material.generated, material.setup.seed
     prompted = [index for index, sound in enumerate(generated.sounds) if sound.caption]
     if not prompted:
         note = "no prompts: give --prompts FILE, or keep the .json that `clapgen generate` writes beside a sound"
-        return [Figure(f"{NAME}, text–audio", None, 0, scale=SCALE, higher_is_better=True, note=note)]
+        return [Metric(f"{NAME}, text–audio", None, 0, scale=SCALE, higher_is_better=True, note=note)]
     prompts = [str(generated.sounds[index].caption) for index in prompted]
     text, audio = material.setup.embed_texts(prompts), generated.embeddings[prompted]
     score = clap_score(audio, text, seed=seed)
     material.fill("prompt", prompted, prompts)
     material.fill(NAME, prompted, score.cosines.tolist())
-    figures = [_figure(f"{NAME}, text–audio", score)]
+    metrics = [_figure(f"{NAME}, text–audio", score)]
     floor = _measured(
         f"{NAME}, prompts shuffled (floor)",
         len(prompted),
@@ -45,10 +45,10 @@ def _text_audio(material: Material) -> list[Figure]:
             f"The CLAP score {score.mean:.3f} is not above what the same sounds reach with each other's prompts "
             f"({floor.value:.3f}): they do not follow their prompts."
         )
-    return [*figures, floor]
+    return [*metrics, floor]
 
 
-def _paired(material: Material) -> list[Figure]:
+def _paired(material: Material) -> list[Metric]:
     assert material.reference is not None
     made, real = material.pair_rows()
     score = clap_score(
@@ -56,7 +56,7 @@ def _paired(material: Material) -> list[Figure]:
     )
     material.fill("reference", made, [str(material.reference.sounds[index].path) for index in real])
     material.fill("audio–audio", made, score.cosines.tolist())
-    figures = [_figure(f"{NAME}, audio–audio", score, "generated with its own reference")]
+    metrics = [_figure(f"{NAME}, audio–audio", score, "generated with its own reference")]
     both = [
         (first.caption, second.caption)
         for first, second in ((material.generated.sounds[i], material.reference.sounds[j]) for i, j in material.pairs)
@@ -65,11 +65,11 @@ def _paired(material: Material) -> list[Figure]:
     if both:
         texts = [material.setup.embed_texts([str(pair[side]) for pair in both]) for side in (0, 1)]
         score = clap_score(*texts, seed=material.setup.seed)
-        figures.append(_figure(f"{NAME}, text–text", score, "prompt with the reference's first caption"))
-    return figures
+        metrics.append(_figure(f"{NAME}, text–text", score, "prompt with the reference's first caption"))
+    return metrics
 
 
-def _bounds(material: Material) -> list[Figure]:
+def _bounds(material: Material) -> list[Metric]:
     """Of the references with their own first caption, or the prompt of the sound they are paired with."""
     assert material.reference is not None
     captions = {index: sound.caption for index, sound in enumerate(material.reference.sounds) if sound.caption}
@@ -78,7 +78,7 @@ def _bounds(material: Material) -> list[Figure]:
     names = f"{NAME} of real pairs (ceiling)", f"{NAME} of real pairs, shuffled (floor)"
     if not captions:
         note = "the references have no captions: give a manifest that has them, or references paired with prompts"
-        return [Figure(name, None, 0, scale=SCALE, higher_is_better=None, note=note) for name in names]
+        return [Metric(name, None, 0, scale=SCALE, higher_is_better=None, note=note) for name in names]
     rows = sorted(captions)
     text = [str(captions[row]) for row in rows]
     audio = material.reference.embeddings[rows]
@@ -90,11 +90,11 @@ def _bounds(material: Material) -> list[Figure]:
     ]
 
 
-def _measured(name: str, n: int, score: Callable[[], ClapScore]) -> Figure:
+def _measured(name: str, n: int, score: Callable[[], ClapScore]) -> Metric:
     return measured(name, n, lambda: _figure(name, score(), better=None), scale=SCALE)
 
 
-def _figure(name: str, score: ClapScore, note: str = "", better: bool | None = True) -> Figure:
+def _figure(name: str, score: ClapScore, note: str = "", better: bool | None = True) -> Metric:
     spread = f"std {score.std:.3f}" if score.std is not None else "one pair: no interval"
     notes = "; ".join(filter(None, (note, spread)))
-    return Figure(name, score.mean, len(score.cosines), score.interval, SCALE, better, notes)
+    return Metric(name, score.mean, len(score.cosines), score.interval, SCALE, better, notes)

@@ -21,7 +21,7 @@ from clapgen.metrics.embeddings.fad import (
 )
 from clapgen.metrics.embeddings.kad import kernel_audio_distance
 from clapgen.metrics.embeddings.prdc import Novelty, diversity, novelty, precision_recall_density_coverage
-from clapgen.report.model import Figure
+from clapgen.report.model import Metric
 
 NEAR_DUPLICATE = 0.95
 SIMILAR = 0.90
@@ -34,7 +34,7 @@ def distance_figures(
     sounding: npt.NDArray[np.bool_],
     settings: dict[str, Any],
     nearest_k: int = 5,
-) -> list[Figure]:
+) -> list[Metric]:
     """FAD, FAD-inf, KAD, precision, recall, density and coverage of (n, dim) against (m, dim).
 
     `sounding` (n,) is false of what is silent, constant or white noise.
@@ -46,28 +46,28 @@ def distance_figures(
             "compare it only with figures of the same counts, or by FAD-inf and KAD."
         )
 
-    def infinity() -> Figure:
+    def infinity() -> Metric:
         found = frechet_audio_distance_infinity(made, real, seed=seed)
         note = f"R² {found.r_squared:.3f}, {len(found.sizes)} subsets of {found.sizes[0]} to {found.sizes[-1]} clips"
-        return Figure("FAD-inf", found.value, n, None, "may fall below 0", False, note)
+        return Metric("FAD-inf", found.value, n, None, "may fall below 0", False, note)
 
-    def kernel() -> Figure:
+    def kernel() -> Metric:
         found = kernel_audio_distance(made, real)
         settings["KAD bandwidth"] = f"σ = {found.bandwidth:.6g}, the median distance of the references"
-        return Figure("KAD", found.value, n, None, f"MMD² × {found.scale:g}", False, f"σ = {found.bandwidth:.4g}")
+        return Metric("KAD", found.value, n, None, f"MMD² × {found.scale:g}", False, f"σ = {found.bandwidth:.4g}")
 
     versus = f"against {len(real)} references"
-    figures = [
+    metrics = [
         measured(
             "FAD", n, lambda: frechet_audio_distance(made, real), scale="0 or more", higher_is_better=False, note=versus
         ),
         measured("FAD-inf", n, infinity, higher_is_better=False),
         measured("KAD", n, kernel, higher_is_better=False),
     ]
-    return figures + _manifold_figures(made, real, sounding, nearest_k)
+    return metrics + _manifold_figures(made, real, sounding, nearest_k)
 
 
-def _manifold_figures(made: Array, real: Array, sounding: npt.NDArray[np.bool_], nearest_k: int) -> list[Figure]:
+def _manifold_figures(made: Array, real: Array, sounding: npt.NDArray[np.bool_], nearest_k: int) -> list[Metric]:
     """Silence lies within the ball of any reference that has no near neighbour: it is outside of all by decree."""
     note = f"k = {nearest_k}, against {len(real)} references"
     if not sounding.all():
@@ -83,23 +83,23 @@ def _manifold_figures(made: Array, real: Array, sounding: npt.NDArray[np.bool_],
         of_generated = name in ("precision", "density")
         return shares[name] * (float(sounding.mean()) if of_generated else 1.0)
 
-    figures = []
+    metrics = []
     for name in ("precision", "recall", "density", "coverage"):
         scale = {"scale": "0 or more"} if name == "density" else {}
-        figures.append(measured(name.capitalize(), len(made), partial(share, name), **{**about, **scale}))
-    return figures
+        metrics.append(measured(name.capitalize(), len(made), partial(share, name), **{**about, **scale}))
+    return metrics
 
 
-def diversity_figures(made: Array, real: Array | None) -> list[Figure]:
+def diversity_figures(made: Array, real: Array | None) -> list[Metric]:
     """Mean distance within the generations, and within the references to compare it with."""
     about: dict[str, Any] = {"scale": "mean Euclidean distance of pairs"}
-    figures = [measured("Diversity", len(made), lambda: diversity(made), higher_is_better=True, **about)]
+    metrics = [measured("Diversity", len(made), lambda: diversity(made), higher_is_better=True, **about)]
     if real is not None:
-        figures.append(measured("Diversity of the references", len(real), lambda: diversity(real), **about))
-    return figures
+        metrics.append(measured("Diversity of the references", len(real), lambda: diversity(real), **about))
+    return metrics
 
 
-def per_clip_distance(material: Material, embedder: Embedder) -> list[Figure]:
+def per_clip_distance(material: Material, embedder: Embedder) -> list[Metric]:
     """FAD of each generation's own frames to those of all references."""
     assert material.reference is not None
     tables = []
@@ -118,12 +118,12 @@ def per_clip_distance(material: Material, embedder: Embedder) -> list[Figure]:
     values = frechet_audio_distance_per_item(made, np.concatenate(list(tables[1].values())))
     material.fill("FAD", range(len(made)), values.tolist())
     note = "of each clip's frames to the frames of all references"
-    return [Figure("FAD per clip, mean", float(values.mean()), len(made), None, "0 or more", False, note)]
+    return [Metric("FAD per clip, mean", float(values.mean()), len(made), None, "0 or more", False, note)]
 
 
-def novelty_figures(material: Material, training: SoundSet | None) -> list[Figure]:
+def novelty_figures(material: Material, training: SoundSet | None) -> list[Metric]:
     """Cosine of each generation with the nearest training clip and with the nearest reference; near-duplicates."""
-    made, figures = material.generated.embeddings, []
+    made, metrics = material.generated.embeddings, []
     others = [("training clip", training), ("reference", material.reference)]
     for name, against in others:
         if against is None:
@@ -134,15 +134,15 @@ def novelty_figures(material: Material, training: SoundSet | None) -> list[Figur
             f"{found.share_above(SIMILAR):.1%} above {SIMILAR}, {found.share_above(NEAR_DUPLICATE):.1%} above "
             f"{NEAR_DUPLICATE}; 1 is a copy"
         )
-        figures.append(Figure(f"Nearest {name}", found.mean, len(made), None, "cosine", None, note))
+        metrics.append(Metric(f"Nearest {name}", found.mean, len(made), None, "cosine", None, note))
     if training is None:
         note = "give --training MANIFEST to look for copies of what the generator learned from"
-        figures.insert(0, Figure("Nearest training clip", None, 0, scale="cosine", note=note))
+        metrics.insert(0, Metric("Nearest training clip", None, 0, scale="cosine", note=note))
     elif material.reference is not None:
         held_out = novelty(material.reference.embeddings, training.embeddings)
         note = "what recordings that were not generated reach"
-        figures.append(
-            Figure(
+        metrics.append(
+            Metric(
                 "Nearest training clip of the references",
                 held_out.mean,
                 len(material.reference),
@@ -152,7 +152,7 @@ def novelty_figures(material: Material, training: SoundSet | None) -> list[Figur
                 note,
             )
         )
-    return figures
+    return metrics
 
 
 def floor_warnings(material: Material) -> list[str]:

@@ -78,17 +78,17 @@ def evaluate_generation(
     settings = _settings(material, embedder or setup.clap, names, origin, template)
     if learned is not None:
         settings["training clips"] = learned.summary
-    figures = alignment_figures(material)
-    figures += _distribution(material, embedder, settings, nearest_k, per_clip_fad)
-    figures += posterior_figures(material, names, template)
-    figures += novelty_figures(material, learned)
+    metrics = alignment_figures(material)
+    metrics += _distribution(material, embedder, settings, nearest_k, per_clip_fad)
+    metrics += posterior_figures(material, names, template)
+    metrics += novelty_figures(material, learned)
     floors = floor_warnings(material)
     count = f"{len(material.generated)} generated sounds"
     against = f" against {len(material.reference)} references" if material.reference else ""
     return setup.report(
         "generation",
         f"Generation: {count}{against}",
-        figures,
+        metrics,
         clips=_clips(material),
         settings=settings,
         warnings=floors + material.warnings,
@@ -129,10 +129,10 @@ def _distribution(
     real = _embedded_by(embedder, material.reference, "references", material)
     defects = dict(zip(material.generated.paths, material.generated.defects, strict=True))
     sounding = np.array([defects[path] is None for path in made.paths])
-    figures = distance_figures(material, made.embeddings, real.embeddings, sounding, settings, nearest_k)
+    metrics = distance_figures(material, made.embeddings, real.embeddings, sounding, settings, nearest_k)
     if per_clip_fad:
-        figures += per_clip_distance(material, embedder or material.setup.clap)
-    return figures + diversity_figures(made.embeddings, real.embeddings)
+        metrics += per_clip_distance(material, embedder or material.setup.clap)
+    return metrics + diversity_figures(made.embeddings, real.embeddings)
 
 
 def _embedded_by(embedder: Embedder | None, sounds: SoundSet, what: str, material: Material) -> Embedded:

@@ -14,7 +14,7 @@ from clapgen.evaluation.generation.sound_sets import Material
 from clapgen.evaluation.setup import Setup, measured
 from clapgen.metrics.embeddings.kl_inception import inception_score, mean_posterior_divergence, posterior_divergence
 from clapgen.metrics.embeddings.zero_shot import DEFAULT_TEMPLATE, prompt_embeddings, zero_shot, zero_shot_probabilities
-from clapgen.report.model import Figure
+from clapgen.report.model import Metric
 
 KL = "KL(ref‖gen)"
 
@@ -29,12 +29,12 @@ _ESC50 = (
 ESC50_LABELS = [name.strip() for name in _ESC50.split(",")]
 
 
-def posterior_figures(material: Material, labels: Sequence[str], template: str = DEFAULT_TEMPLATE) -> list[Figure]:
+def posterior_figures(material: Material, labels: Sequence[str], template: str = DEFAULT_TEMPLATE) -> list[Metric]:
     """Inception score; with references KL(ref‖gen) of pairs and of the mean posteriors; accuracy where labels are."""
     generated = material.generated
     prompts = prompt_embeddings(material.setup.embed_texts, labels, [template])
     made = posteriors(material.setup, generated.embeddings, prompts)
-    figures = [
+    metrics = [
         measured(
             "Inception score",
             len(generated),
@@ -46,8 +46,8 @@ def posterior_figures(material: Material, labels: Sequence[str], template: str =
     ]
     if material.reference is not None:
         real = posteriors(material.setup, material.reference.embeddings, prompts)
-        figures += _divergences(material, real, made)
-    return figures + _accuracy(material, labels, prompts)
+        metrics += _divergences(material, real, made)
+    return metrics + _accuracy(material, labels, prompts)
 
 
 def _inception_score(posteriors: np.ndarray) -> float:
@@ -75,20 +75,20 @@ def posteriors(setup: Setup, audio: Array, prompts: np.ndarray) -> np.ndarray:
     ).numpy()
 
 
-def _divergences(material: Material, real: np.ndarray, made: np.ndarray) -> list[Figure]:
+def _divergences(material: Material, real: np.ndarray, made: np.ndarray) -> list[Metric]:
     about: dict[str, Any] = {"scale": "nats, 0 or more", "higher_is_better": False}
     rows = material.pair_rows()
     if material.pairs:
         divergence = posterior_divergence(real[rows[1]], made[rows[0]])
         material.fill(KL, rows[0], divergence.divergences.tolist())
-        pairs = Figure(KL, divergence.mean, len(material.pairs), note="mean over pairs", **about)
+        pairs = Metric(KL, divergence.mean, len(material.pairs), note="mean over pairs", **about)
     else:
-        pairs = Figure(KL, None, 0, note="no generated file has the name of a reference", **about)
+        pairs = Metric(KL, None, 0, note="no generated file has the name of a reference", **about)
     mean = mean_posterior_divergence(real, made).mean
-    return [pairs, Figure(f"{KL} of mean posteriors", mean, len(made), note="needs no pairs", **about)]
+    return [pairs, Metric(f"{KL} of mean posteriors", mean, len(made), note="needs no pairs", **about)]
 
 
-def _accuracy(material: Material, labels: Sequence[str], prompts: np.ndarray) -> list[Figure]:
+def _accuracy(material: Material, labels: Sequence[str], prompts: np.ndarray) -> list[Metric]:
     index = {label: position for position, label in enumerate(labels)}
     truth = {
         row: index[names[0]]
@@ -104,4 +104,4 @@ def _accuracy(material: Material, labels: Sequence[str], prompts: np.ndarray) ->
     material.fill("label", rows, [labels[truth[row]] for row in rows])
     material.fill("heard as", rows, [labels[position] for position in found.predicted])
     note = f"generations heard as the label of their prompt; chance {found.chance:.3f}"
-    return [Figure("Zero-shot accuracy", found.top1, found.n, found.interval, "0 to 1", True, note)]
+    return [Metric("Zero-shot accuracy", found.top1, found.n, found.interval, "0 to 1", True, note)]

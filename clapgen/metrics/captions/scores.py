@@ -113,8 +113,8 @@ def caption_scores(
         _diversity_scores([candidate for candidate, _ in clips]),
     ]
     return CaptionScores(
-        {name: figure for part in parts for name, figure in part.corpus.items()},
-        {name: figures for part in parts for name, figures in part.clips.items()},
+        {name: metric for part in parts for name, metric in part.corpus.items()},
+        {name: metrics for part in parts for name, metrics in part.clips.items()},
     )
 
 

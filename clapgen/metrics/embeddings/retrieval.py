@@ -59,12 +59,12 @@ class Retrieval:
 
     def as_dict(self) -> dict[str, float]:
         """Flat: `text_to_audio/R@1` … `audio_to_text/mAP@10`."""
-        figures: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         for name, way in (("text_to_audio", self.text_to_audio), ("audio_to_text", self.audio_to_text)):
-            figures |= {f"{name}/R@{k}": recall for k, recall in way.recalls.items()}
-            figures |= {f"{name}/median_rank": way.median_rank, f"{name}/mean_rank": way.mean_rank}
-            figures[f"{name}/mAP@10"] = way.mean_average_precision
-        return figures
+            metrics |= {f"{name}/R@{k}": recall for k, recall in way.recalls.items()}
+            metrics |= {f"{name}/median_rank": way.median_rank, f"{name}/mean_rank": way.mean_rank}
+            metrics[f"{name}/mAP@10"] = way.mean_average_precision
+        return metrics
 
 
 class RetrievalAccumulator:

@@ -190,24 +190,24 @@ class AutoencoderTask(Task):
             latents = mean + (0.5 * log_variance).exp() * batch["posterior_noise"]
         draws = self.autoencoder.decoder(latents, batch["noise"])
         with torch.autocast(draws.device.type, enabled=False):
-            figures = self.spectral.to(draws.device)(batch["waveform"], draws)
-        total = sum(getattr(weights, name) * value for name, value in figures.items())
-        figures["kl"] = kl_divergence(mean, log_variance)
+            metrics = self.spectral.to(draws.device)(batch["waveform"], draws)
+        total = sum(getattr(weights, name) * value for name, value in metrics.items())
+        metrics["kl"] = kl_divergence(mean, log_variance)
         if not adversarial:
-            return total + weights.kl * figures["kl"], figures
+            return total + weights.kl * metrics["kl"], metrics
         if self.perceptual is not None:
-            figures["clap"] = self.perceptual.to(draws.device)(batch["waveform"], draws[0])
-            total = total + weights.clap * figures["clap"]
+            metrics["clap"] = self.perceptual.to(draws.device)(batch["waveform"], draws[0])
+            total = total + weights.clap * metrics["clap"]
         judged = self.recipe.adversary.batch_size
         fake = draws[0, :judged]
         batch["fake"] = fake.detach()
         fake_scores, fake_layers = self.discriminators(fake)
         with torch.no_grad():
             _, real_layers = self.discriminators(batch["waveform"][:judged])
-        figures["adversarial"] = generator_loss(fake_scores)
-        figures["feature_matching"] = feature_matching(real_layers, fake_layers)
-        total = total + weights.adversarial * figures["adversarial"]
-        return total + weights.feature_matching * figures["feature_matching"], figures
+        metrics["adversarial"] = generator_loss(fake_scores)
+        metrics["feature_matching"] = feature_matching(real_layers, fake_layers)
+        total = total + weights.adversarial * metrics["adversarial"]
+        return total + weights.feature_matching * metrics["feature_matching"], metrics
 
     def _discriminator_loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Any]]:
         """Of what the generator's optimizer, which steps first, left in this batch."""

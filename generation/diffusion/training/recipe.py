@@ -151,15 +151,15 @@ class DiffusionTask(Task):
 
     def evaluate(self) -> dict[str, float]:
         """Flow-matching loss on held-out crops, and how many class prompts come out as sounds of their class."""
-        figures: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         if self.validation_set is not None:
             size, device = self.recipe.training.batch_size, self.network.null_condition.device
             batches = (self._crops(self.validation_set, size, torch.Generator().manual_seed(i)) for i in range(8))
             losses = [self.loss(to_device(batch, device), "model", 0)[0] for batch in batches]
-            figures["loss"] = float(torch.stack(losses).mean())
+            metrics["loss"] = float(torch.stack(losses).mean())
         if self.class_names:
-            figures["prompt_accuracy"] = self._prompt_accuracy()
-        return figures
+            metrics["prompt_accuracy"] = self._prompt_accuracy()
+        return metrics
 
     def _prompt_accuracy(self) -> float:
         prompts = class_prompts(self.class_names)
