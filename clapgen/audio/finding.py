@@ -11,10 +11,11 @@ from pathlib import Path
 
 from clapgen.errors import ClapgenError
 
-AUDIO_SUFFIXES = frozenset(
-    ".wav .flac .ogg .oga .opus .mp3 .aif .aiff .aifc .au .snd .caf .w64 .rf64 "
-    ".m4a .m4b .mp4 .m4v .mov .aac .webm .mka .mkv .wma .amr .3gp .ac3 .wv .ape .tta .mp2 .spx".split()
+_FORMATS = (
+    "wav flac ogg oga opus mp3 aif aiff aifc au snd caf w64 rf64 m4a m4b mp4 m4v mov aac webm mka mkv wma amr 3gp ac3 "
+    "wv ape tta mp2 spx"
 )
+AUDIO_SUFFIXES = frozenset(f".{name}" for name in _FORMATS.split())
 NAMED_SUFFIXES = 5
 
 
@@ -76,7 +77,7 @@ def find_audio(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
 
 def _expanded(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
-    for path in map(os.fspath, paths):
+    for path in (str(Path(path)) for path in paths):
         matches = sorted(glob.glob(path)) if glob.has_magic(path) and not os.path.lexists(path) else []
         yield from matches or [path]
 
