@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clapgen.clap.config import TextTowerConfig
-from clapgen.clap.model import load_tokenizer, save_tokenizer
-from clapgen.clap.text_tower import TextTower, tokenize, train_tokenizer
+from clapgen.clap.tokenizer import load_tokenizer, save_tokenizer, tokenize, train_tokenizer
+from clapgen.clap.towers import TextTower, create_text_tower
 from clapgen.configuration import load_config
 from clapgen.data.manifest import training_clips
 from clapgen.errors import ClapgenError
@@ -29,7 +29,7 @@ from clapgen.files import atomic_path
 from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, save_part
 from clapgen.training.loop import Task, TrainingConfig, to_device, train, weight_decay_groups
 from clapgen.training.seeds import seeded
-from pretrain.objectives.prompt_classification import true_names
+from pretrain.data.captions import true_names
 
 TEACHER_WIDTH = 384
 
@@ -125,7 +125,7 @@ class DistillationTask(Task):
         lengths = {i: len(self.tokenizer.encode(self.texts[i]).ids) for i in self.training}
         self.training.sort(key=lambda i: (lengths[i], i))
         with seeded(recipe.training.seed):
-            self.tower = TextTower(recipe.text)
+            self.tower = create_text_tower(recipe.text)
             self.head = nn.Linear(recipe.text.width, TEACHER_WIDTH)
 
     def _targets(self, teacher: SentenceTeacher) -> Tensor:
@@ -179,7 +179,7 @@ def load_text_tower(model_dir: Path) -> tuple[TextTower, TextTowerConfig, Tokeni
     if not model_dir.is_dir():
         raise ClapgenError(f"there is no text tower at {model_dir}; train it first: clapgen train text manifest=…")
     config, state = load_part(model_dir, "text", TextTowerConfig)
-    tower = TextTower(config)
+    tower = create_text_tower(config)
     fill_module(tower, state, model_dir / "text" / WEIGHTS_FILE)
     return tower, config, load_tokenizer(model_dir / "text" / "tokenizer.json")
 

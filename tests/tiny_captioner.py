@@ -9,7 +9,7 @@ from captioning.bridges import BridgesConfig, Corpus, build_bridge
 from captioning.captioner import CaptionerConfig, save_captioner
 from captioning.decoder import CaptionDecoder, DecoderConfig, Decoding, Vocabulary, train_vocabulary
 from clapgen.clap import Clap
-from clapgen.clap.text_tower import tokenize
+from clapgen.clap.tokenizer import tokenize
 
 SENTENCES = [
     *WORDS[:4],

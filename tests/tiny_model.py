@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from clapgen.clap import AudioTowerConfig, Clap, ClapConfig, TextTowerConfig
-from clapgen.clap.text_tower import train_tokenizer
+from clapgen.clap.tokenizer import train_tokenizer
 from clapgen.model_store import save_part, weights_hash
 from generation.autoencoder.config import AutoencoderConfig
 from generation.autoencoder.model import Autoencoder

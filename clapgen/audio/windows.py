@@ -1,6 +1,9 @@
-"""Windows over what is longer than a network takes at once: half-overlapping, or side by side."""
+"""Windows over long signals, half-overlapping or side by side, and padding of short ones."""
 
 import math
+
+from torch import Tensor
+from torch.nn import functional as F
 
 
 def window_starts(length: int, window: int) -> list[int]:
@@ -18,3 +21,9 @@ def side_by_side(length: float, window: float, slack: float = 0.1) -> list[tuple
     spans = [(place * window, (place + 1) * window) for place in range(count - 1)]
     last = min((count - 1) * window, max(0.0, length - window)) if window else 0.0
     return [*spans, (last, length)]
+
+
+def repeat_pad(waveform: Tensor, length: int) -> Tensor:
+    """Repeat (..., samples) as often as it fits whole into `length`, then pad with zeros (LAION-CLAP's "repeatpad")."""
+    tiled = waveform.repeat(*[1] * (waveform.ndim - 1), max(1, length // waveform.shape[-1]))
+    return F.pad(tiled, (0, length - tiled.shape[-1]))

@@ -7,7 +7,7 @@ exactly. Batched ones draw one value a row and loop over no samples.
 import torch
 from torch import Generator, Tensor
 
-from clapgen.clap.model import repeat_pad
+from clapgen.audio.windows import repeat_pad
 from clapgen.data.audio_cache import AudioCache
 
 

@@ -75,6 +75,12 @@ def caption_from_labels(labels: Sequence[str], generator: Generator | None = Non
     return sentence[0].upper() + sentence[1:]
 
 
+def true_names(clip: Clip, class_field: str = "") -> list[str]:
+    """The names that are true of a clip: its class, if `class_field` of its manifest line has one, then its labels."""
+    name = clip.extra.get(class_field)
+    return list(dict.fromkeys([*([name.replace("_", " ")] if name else []), *clip.labels]))
+
+
 def choose_caption(clip: Clip, generator: Generator | None = None) -> str:
     """One of the clip's captions at random (the first without generator); a sentence from its labels if it has none.
 

@@ -9,9 +9,9 @@ import torch
 from tiny_model import CLAP, build_tiny_model
 
 from clapgen.audio import read_audio
+from clapgen.audio.windows import repeat_pad
 from clapgen.clap import Clap
-from clapgen.clap.model import repeat_pad
-from clapgen.clap.text_tower import tokenize
+from clapgen.clap.tokenizer import tokenize
 from clapgen.errors import ClapgenError
 
 
