@@ -27,8 +27,9 @@ from clapgen.data.manifest import training_clips
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
 from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, save_part
-from clapgen.training.loop import Task, TrainingConfig, to_device, train, weight_decay_groups
+from clapgen.training.loop import to_device, train
 from clapgen.training.seeds import seeded
+from clapgen.training.task import Task, TrainingConfig, weight_decay_groups
 from pretrain.data.captions import true_names
 
 TEACHER_WIDTH = 384

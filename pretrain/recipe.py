@@ -22,8 +22,9 @@ from clapgen.data.manifest import Clip, held_out_clips, training_clips
 from clapgen.errors import ClapgenError
 from clapgen.metrics.embeddings.retrieval import retrieval_metrics
 from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
-from clapgen.training.loop import Task, TrainingConfig, train, weight_decay_groups
+from clapgen.training.loop import train
 from clapgen.training.seeds import seeded
+from clapgen.training.task import Task, TrainingConfig, weight_decay_groups
 from pretrain.data import augment, captions
 from pretrain.distillation import load_text_tower
 from pretrain.objectives import OBJECTIVES, ClapBatch, Objective
