@@ -100,6 +100,8 @@ def _exit_code_and_message(error: BaseException) -> tuple[int, str]:
 
 def _with_help_hint(error: BaseException) -> str:
     message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+    if not message:  # a group without a command, which has printed its help
+        return ""
     message += "" if message.endswith(("?", "!", ".")) else "."
     message = message.replace("?.", "?")
     context = getattr(error, "ctx", None)

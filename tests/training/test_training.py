@@ -1,4 +1,4 @@
-"""The training loop: exact resume after a kill, schedule, averages, two processes like one."""
+"""The training loop: exact resume after a kill, schedule, hooks, averages, two processes that train like one."""
 
 import copy
 import json
@@ -22,7 +22,7 @@ from clapgen.training.task import Task, TrainingConfig
 
 
 class Regression(Task):
-    """A small network with dropout: its losses show at once when chance or state differ."""
+    """A small network with dropout: its losses differ as soon as random state or weights do."""
 
     def __init__(self) -> None:
         torch.manual_seed(0)
