@@ -6,18 +6,18 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny_model import CLAP, build_tiny_model
 
 from clapgen.audio import read_audio
 from clapgen.clap import Clap
 from clapgen.clap.model import repeat_pad
 from clapgen.clap.text_tower import tokenize
 from clapgen.errors import ClapgenError
+from clapgen.testing import CLAP, tiny_model
 
 
 @pytest.fixture(scope="module")
 def clap(tmp_path_factory) -> Clap:
-    return Clap.from_pretrained(build_tiny_model(tmp_path_factory.mktemp("tiny")))
+    return Clap.from_pretrained(tiny_model(tmp_path_factory.mktemp("tiny")))
 
 
 @pytest.fixture(scope="module")

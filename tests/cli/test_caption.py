@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from command_line import Command, assert_one_line, finish, names, start, write_parts, write_tone
-from tiny_model import SAMPLE_RATE
 
 from captioning.captioner import Captioner
 from captioning.decoder import Decoding
 from clapgen.audio import read_audio
+from clapgen.testing import SAMPLE_RATE
 
 
 def said_by(captioner: Captioner, path: Path, **options: Any) -> Any:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import soundfile
 from command_line import Result, assert_one_line
-from tiny_model import SAMPLE_RATE
 
 from clapgen.audio import read_audio
 from clapgen.clap import Clap
@@ -20,6 +19,7 @@ from clapgen.metrics.embeddings.composition_items import CompositionItem
 from clapgen.metrics.embeddings.retrieval import retrieval
 from clapgen.metrics.embeddings.robustness import paraphrase_robustness
 from clapgen.metrics.embeddings.zero_shot import prompt_embeddings, zero_shot
+from clapgen.testing import SAMPLE_RATE
 
 Command = Callable[..., Result]
 LABELS = ("rain", "church_bells", "dog", "wind", "rooster", "glass")

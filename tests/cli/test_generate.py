@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 from command_line import Result, assert_one_line, names
-from tiny_model import SAMPLE_RATE
 
 from clapgen.cli.clips import sha256_of
 from clapgen.cli.generate import DTYPES, GENERATION_PARTS
 from clapgen.cli.prompts import DEFAULTS, RANGES
 from clapgen.model_store import weights_hash
+from clapgen.testing import SAMPLE_RATE
 
 Generate = Callable[..., Result]
 RAIN = "rain-on-a-tin-roof_seed0"
