@@ -55,6 +55,7 @@ def test_words_it_never_heard_a_sound_for_lie_near_those_it_did(model: TextToAud
     assert float(hound @ dog) > float(hound @ rain) + 0.2
 
 
+@pytest.mark.slow
 def test_prompts_come_out_as_what_they_say(model: TextToAudio):
     prompts = class_prompts(CLASSES)
     sounds = model.generate(prompts, seconds=5.0, num_steps=15)

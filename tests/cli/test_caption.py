@@ -178,6 +178,7 @@ def test_files_that_are_there_are_kept_unless_forced(
     assert Path(name).read_text() != "mine"
 
 
+@pytest.mark.slow
 def test_ctrl_c_writes_what_is_done(pitches: list[Path], captioner_model: Path) -> None:
     for place in range(600):
         shutil.copy(pitches[place % 4], f"tones/many-{place:03d}.wav")

@@ -20,6 +20,7 @@ def put_broken_package(folder, name: str, statement: str, version: str = "2.11.0
     (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
 
 
+@pytest.mark.slow
 def test_torchaudio_that_does_not_load(tmp_path):
     put_broken_package(
         tmp_path, "torchaudio", "raise OSError('libc10_cuda.so: cannot open shared object file:\\nno such file')"

@@ -254,6 +254,7 @@ def test_a_batch_follows_from_its_generator_alone(recipe: AutoencoderRecipe) -> 
     assert first["waveform"].abs().max() <= 1
 
 
+@pytest.mark.slow
 def test_training_learns_then_keeps_the_latents_while_the_adversary_works(recipe: AutoencoderRecipe) -> None:
     clips, _ = open_clips(recipe)
     before = AutoencoderTask(recipe, clips, clips).evaluate()
@@ -281,6 +282,7 @@ def _train(recipe: AutoencoderRecipe) -> dict[str, float]:
     return run(to_dict(recipe))
 
 
+@pytest.mark.slow
 def test_resume_is_exact_before_and_after_the_adversary_starts(recipe: AutoencoderRecipe, tmp_path: Path) -> None:
     recipe.adversary.start, recipe.training.accumulate, recipe.training.log_every = 4, 2, 1
     losses = []

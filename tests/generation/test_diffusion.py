@@ -111,6 +111,7 @@ def test_conditions_are_text_or_audio_as_the_shares_say(task):
     assert float(is_text.float().mean()) == pytest.approx(0.5, abs=0.05)
 
 
+@pytest.mark.slow
 def test_it_learns_a_handful_of_sounds_by_heart(task):
     torch.manual_seed(0)
     network, data = DiffusionTransformer(task.recipe.diffusion), task.training_set

@@ -86,6 +86,7 @@ def test_the_logit_scale_stops_at_its_limit_and_can_come_back(manifest, tmp_path
     assert metrics["logit_scale"].item() == pytest.approx(100) and float(task.clap.log_logit_scale.grad.abs()) > 0
 
 
+@pytest.mark.slow
 def test_a_handful_of_clips_is_learned_by_heart_and_the_model_can_be_loaded(manifest, tmp_path, recordings):
     metrics = train(ClapTask(recipe_for(manifest, tmp_path)), recipe_for(manifest, tmp_path).training)
     assert metrics["text_to_audio/R@1"] == metrics["audio_to_text/R@1"] == 1.0

@@ -67,6 +67,7 @@ train(Regression(delay={delay}), config(Path({output!r})))
 """
 
 
+@pytest.mark.slow
 def test_a_run_killed_and_resumed_has_the_losses_and_weights_of_one_that_was_not(tmp_path):
     train(Regression(), config(tmp_path / "whole"))
     script = SCRIPT.format(path=[str(Path(__file__).parent), *sys.path], delay=0.25, output=str(tmp_path / "killed"))
@@ -225,6 +226,7 @@ for objective in ("infonce", "soft-infonce", "sigmoid"):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_train_like_one_on_the_joined_batch(tmp_path):
     script = tmp_path / "pairs.py"
     script.write_text(textwrap.dedent(TWO_PROCESSES).format(path=sys.path, output=tmp_path))
