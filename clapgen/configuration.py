@@ -1,6 +1,7 @@
 """Recipes: YAML and `key=value` overrides fill dataclasses; an unknown key is an error that names the nearest one."""
 
 import dataclasses
+import functools
 import io
 import os
 import typing
@@ -18,6 +19,8 @@ from clapgen.files import atomic_path
 Config = TypeVar("Config")
 Source = str | os.PathLike[str] | Mapping[str, Any] | None
 
+_defaults = functools.cache(OmegaConf.structured)  # slow; merging copies it
+
 
 def load_config(cls: type[Config], source: Source = None, overrides: Sequence[str] = ()) -> Config:
     """Build the dataclass `cls` from its defaults, then `source` (YAML file or dict), then `overrides`.
@@ -30,9 +33,11 @@ def load_config(cls: type[Config], source: Source = None, overrides: Sequence[st
             without a default is not given.
     """
     origin = "the configuration" if source is None or isinstance(source, Mapping) else os.fspath(source)
-    merged = OmegaConf.structured(cls)
+    merged = _defaults(cls)  # type: ignore[arg-type]
     given, overriding = _read(source), _parse_overrides(overrides)
     for values, where in ((given, origin), (overriding, "the command line")):
+        if not values:
+            continue
         _check_keys(values, cls, where)
         try:
             merged = OmegaConf.merge(merged, values)

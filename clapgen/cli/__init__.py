@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from clapgen.errors import SIBLINGS, ClapgenError, refuse_shadowing
 
@@ -36,11 +38,7 @@ def run(arguments: Sequence[str]) -> int:
     """
     arguments, debug = _without_debug(arguments)
     try:
-        from typer.main import get_command
-
-        from clapgen.cli.app import app
-
-        command = get_command(app)
+        command = _command()
         if "_CLAPGEN_COMPLETE" in os.environ:
             command.main(prog_name="clapgen")  # answers the shell's question for completions and exits
         with command.make_context("clapgen", arguments or ["--help"]) as context:
@@ -55,6 +53,16 @@ def run(arguments: Sequence[str]) -> int:
             _print_error(message)
         return code
     return 0
+
+
+@functools.cache
+def _command() -> Any:
+    """The command with all its verbs; building it takes a while, and several command lines may run in one process."""
+    from typer.main import get_command
+
+    from clapgen.cli.app import app
+
+    return get_command(app)
 
 
 def _without_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
