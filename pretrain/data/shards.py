@@ -65,7 +65,7 @@ def unpack_shards(shards: Sequence[str | Path], folder: str | Path, overwrite: b
     folder = Path(folder)
     manifest = folder / "manifest.jsonl"
     if manifest.exists() and not overwrite:
-        raise ClapgenError(f"{manifest} exists already; choose another folder, or pass --force to replace it.")
+        raise ClapgenError(f"{manifest} already exists; choose another folder, or pass --force to replace it.")
     clips = []
     silent = 0
     for number, shard in enumerate(shards):

@@ -172,7 +172,7 @@ def test_files_that_are_there_are_kept_unless_forced(
 ) -> None:
     Path(name).write_text("mine")
     before = names(Path("tones"))
-    assert_one_line(caption("tones", *options), f"{name} exists already", "--force")
+    assert_one_line(caption("tones", *options), f"{name} already exists", "--force")
     assert Path(name).read_text() == "mine" and names(Path("tones")) == before
     assert caption("tones", *options, "--force").code == 0
     assert Path(name).read_text() != "mine"

@@ -156,7 +156,7 @@ def test_the_confusion_matrix_is_drawn_and_replaces_nothing(evaluate: Command, m
     assert evaluate(*options).code == 0
     picture = Path("confusion.png").read_bytes()
     assert picture.startswith(b"\x89PNG") and len(picture) > 2000
-    assert_one_line(evaluate(*options), "confusion.png exists already")
+    assert_one_line(evaluate(*options), "confusion.png already exists")
     assert evaluate(*options, "--force").code == 0
 
 

@@ -87,7 +87,7 @@ def test_a_sidecar_makes_its_file_again_bit_for_bit(generate: Generate, clapgen:
 
 def test_from_takes_the_sound_itself_and_other_settings(generate: Generate, clapgen: Generate, here: Path) -> None:
     generate("church bells", "-o", "bells.wav")
-    assert_one_line(clapgen("generate", "--from", "bells.wav"), "bells.wav exists already")
+    assert_one_line(clapgen("generate", "--from", "bells.wav"), "bells.wav already exists")
     assert clapgen("generate", "--from", "bells.wav", "--seed", "3").code == 0
     sidecar = json.loads((here / "church-bells_seed3.json").read_text())
     assert (sidecar["seed"], sidecar["steps"]) == (3, 2)
