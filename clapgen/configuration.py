@@ -5,6 +5,7 @@ old key to the new one, with dots into sections; the error for an old key names 
 """
 
 import dataclasses
+import functools
 import io
 import os
 import typing
@@ -22,6 +23,8 @@ from clapgen.files import atomic_path
 Config = TypeVar("Config")
 Source = str | os.PathLike[str] | Mapping[str, Any] | None
 
+_defaults = functools.cache(OmegaConf.structured)  # slow; merging copies it
+
 
 def load_config(cls: type[Config], source: Source = None, overrides: Sequence[str] = ()) -> Config:
     """Build the dataclass `cls` from its defaults, then `source` (YAML file or dict), then `overrides`.
@@ -34,9 +37,11 @@ def load_config(cls: type[Config], source: Source = None, overrides: Sequence[st
             is missing.
     """
     origin = "the configuration" if source is None or isinstance(source, Mapping) else os.fspath(source)
-    merged = OmegaConf.structured(cls)
+    merged = _defaults(cls)  # type: ignore[arg-type]
     given, overriding = _read(source), _parse_overrides(overrides)
     for values, where in ((given, origin), (overriding, "the command line")):
+        if not values:
+            continue
         _check_keys(values, cls, where)
         try:
             merged = OmegaConf.merge(merged, values)

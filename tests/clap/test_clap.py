@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny_model import CLAP, build_tiny_model
 
 from clapgen.audio import read_audio
 from clapgen.audio.windows import repeat_pad
@@ -15,11 +14,12 @@ from clapgen.clap.tokenizer import tokenize
 from clapgen.clap.towers import AUDIO_TOWERS, AudioTower
 from clapgen.configuration import load_config, to_dict
 from clapgen.errors import ClapgenError
+from clapgen.testing import CLAP, tiny_model
 
 
 @pytest.fixture(scope="module")
 def clap(tmp_path_factory) -> Clap:
-    return Clap.from_pretrained(build_tiny_model(tmp_path_factory.mktemp("tiny")))
+    return Clap.from_pretrained(tiny_model(tmp_path_factory.mktemp("tiny")))
 
 
 @pytest.fixture(scope="module")

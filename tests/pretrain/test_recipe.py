@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_model import CLAP, SAMPLE_RATE, build_tiny_model
 
 from clapgen.audio import read_audio
 from clapgen.clap import Clap, ClapConfig
 from clapgen.configuration import load_config, recipe_path
 from clapgen.errors import ClapgenError
 from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
+from clapgen.testing import CLAP, SAMPLE_RATE, tiny_model
 from clapgen.training.loop import train
 from pretrain.distillation import DistillationTask, TextRecipe, collect_texts, load_text_tower
 from pretrain.objectives import OBJECTIVES, Objective
@@ -165,7 +165,7 @@ def test_every_key_of_a_recipe_is_checked(manifest):
 
 
 def test_a_clap_is_trained_on_with_its_text_side_locked(manifest, tmp_path):
-    base = Clap.from_pretrained(build_tiny_model(tmp_path / "tiny"))
+    base = Clap.from_pretrained(tiny_model(tmp_path / "tiny"))
     recipe = recipe_for(manifest, tmp_path / "run", start_from=str(tmp_path / "tiny"), lock_text=True)
     recipe.training.steps = recipe.training.evaluate_every = 3
     train(ClapTask(recipe), recipe.training)
