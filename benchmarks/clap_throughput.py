@@ -29,7 +29,7 @@ def load_clap(name: str) -> Clap:
     except ClapgenError:
         if name != "default":
             raise
-    from clapgen.clap.text_tower import train_tokenizer
+    from clapgen.clap.tokenizer import train_tokenizer
 
     torch.manual_seed(0)
     config = ClapConfig()

@@ -23,7 +23,7 @@ from clapgen.data.manifest import Clip, read_manifest
 from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
 from clapgen.model_store import resolve_model
 from generation.pipeline import TextToAudio
-from pretrain.recipe import retrieval_figures
+from pretrain.recipe import caption_retrieval
 
 
 @dataclass
@@ -53,7 +53,7 @@ def main() -> None:
     of_class = torch.tensor([i for i, clip in enumerate(clips) if clip.extra.get(arguments.class_field)])
     metrics: dict[str, object] = {"model": model.describe(), "clips": len(clips), "classified": len(classes.clips)}
     metrics["zero_shot_accuracy"] = zero_shot_accuracy(audio[of_class], classes.prompts, classes.truth)
-    metrics |= retrieval_figures(clap, audio, clips)
+    metrics |= caption_retrieval(clap, audio, clips)
     metrics["zero_shot_accuracy_reconstructed"] = zero_shot_accuracy(
         embed_reconstructions(model, classes.clips), classes.prompts, classes.truth
     )

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from captioning.bridges import Bridge, BridgeChain, BridgesConfig, build_bridge
 from captioning.decoder import CaptionDecoder, DecoderConfig, Decoding, Vocabulary
-from clapgen.clap.model import Waveforms, load_tokenizer, save_tokenizer
+from clapgen.clap.model import Waveforms
+from clapgen.clap.tokenizer import load_tokenizer, save_tokenizer
 from clapgen.embedders import ClapEmbedder
 from clapgen.embedders.space import is_public, load_space
 from clapgen.errors import ClapgenError, nearest

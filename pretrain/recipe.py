@@ -1,12 +1,12 @@
-"""Training a CLAP: which clips, which augmentation, which objectives, and how it is judged on the way."""
+"""The recipe of a CLAP: training clips, augmentation, objectives and validation."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from tokenizers import Tokenizer
@@ -14,24 +14,29 @@ from torch import Tensor, nn
 
 from clapgen.clap import Clap, ClapConfig, TextTowerConfig
 from clapgen.clap.model import LARGEST_LOG_LOGIT_SCALE
-from clapgen.clap.text_tower import TextTower, tokenize, train_tokenizer
+from clapgen.clap.tokenizer import tokenize, train_tokenizer
+from clapgen.clap.towers import TextTower
 from clapgen.configuration import load_config
 from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import Clip, held_out_clips, training_clips
 from clapgen.errors import ClapgenError
 from clapgen.metrics.embeddings.retrieval import retrieval_metrics
 from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
-from clapgen.training.loop import Task, TrainingConfig, train, weight_decay_groups
+from clapgen.training.loop import train
 from clapgen.training.seeds import seeded
+from clapgen.training.task import Task, TrainingConfig, weight_decay_groups
 from pretrain.data import augment, captions
 from pretrain.distillation import load_text_tower
-from pretrain.objectives.base import make_objective
-from pretrain.objectives.prompt_classification import PromptClassification, true_names
+from pretrain.objectives import OBJECTIVES, ClapBatch, Objective
 
 
 @dataclass
 class AugmentConfig:
-    """What is done to the sound: gain in dB, a random shift in time, SpecAugment stripes, mixing of two clips."""
+    """Augmentation of the audio.
+
+    `gain_db` and `mix_snr_db` are ranges in dB; `mix_probability` is the share of rows that are mixtures of two clips;
+    `roll` shifts each row by a random time; the masks are SpecAugment's, their widths in mel frames and mel bands.
+    """
 
     gain_db: list[float] = field(default_factory=lambda: [-12.0, 6.0])
     roll: bool = True
@@ -47,13 +52,17 @@ class AugmentConfig:
 class ClapRecipe:
     """A CLAP's data, sizes and objectives.
 
-    `objectives` maps names (infonce, soft-infonce, sigmoid) to weights; `prompt_classification` weighs the
-    classification of every clip among the prompts of all labels. `positives` says which rows of a batch share the
-    truth under soft objectives: those of one "recording" or with the same "labels" (by recording where there are none).
-    `text_model` is a folder with a distilled text tower (`clapgen train text`), trained on at
-    `text_learning_rate_scale` (0 keeps it as it is). `start_from` is a model whose CLAP is trained on instead of a new
-    one; `lock_text` keeps every weight of the text side, so that what was trained on its text embeddings stays valid.
+    `objectives` maps names (infonce, soft-infonce, sigmoid, prompt-classification) to weights; a weight of 0 leaves one
+    out. `positives` decides which rows of a batch are positives of each other under soft objectives: rows from the same
+    "recording", or rows with the same "labels" (from the same recording if they have none). `class_field` is the key of
+    the manifest that holds a clip's class.
+    `text_model` is a folder with a distilled text tower (`clapgen train text`). It is fine-tuned at
+    `text_learning_rate_scale` times the learning rate; 0 freezes it. `start_from` is a model whose CLAP is trained
+    further instead of a new one; `lock_text` freezes its whole text side, so that models trained on its text embeddings
+    stay valid.
     """
+
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {"prompt_classification": "objectives.prompt-classification"}
 
     manifest: str = ""
     cache: str = "runs/cache"
@@ -65,8 +74,7 @@ class ClapRecipe:
     text_learning_rate_scale: float = 0.0
     start_from: str = ""
     lock_text: bool = False
-    objectives: dict[str, float] = field(default_factory=lambda: {"soft-infonce": 1.0})
-    prompt_classification: float = 1.0
+    objectives: dict[str, float] = field(default_factory=lambda: {"soft-infonce": 1.0, "prompt-classification": 1.0})
     positives: str = "labels"
     clap: ClapConfig = field(default_factory=ClapConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -74,12 +82,17 @@ class ClapRecipe:
 
 
 class ClapTask(Task):
-    """Pairs of sounds and captions from a cache, pulled together by the recipe's objectives."""
+    """Batches of sounds and captions from an audio cache, trained with the recipe's objectives."""
 
     def __init__(self, recipe: ClapRecipe) -> None:
         if recipe.positives not in ("recording", "labels"):
             raise ClapgenError(f'positives must be "recording" or "labels", not "{recipe.positives}"')
         self.recipe = recipe
+        objectives: dict[str, Objective] = {
+            n: OBJECTIVES.create(n) for n, weight in recipe.objectives.items() if weight
+        }
+        if not objectives:
+            raise ClapgenError("the recipe has no objective with a weight; set one, e.g. objectives.infonce=1")
         chosen = training_clips(recipe.manifest, recipe.train_split, recipe.free_only)
         text = load_text_tower(Path(recipe.text_model)) if recipe.text_model else None  # before hours of decoding
         rate = recipe.clap.audio.sample_rate
@@ -88,11 +101,11 @@ class ClapTask(Task):
         self.validation = AudioCache.build(held_out, rate, recipe.cache) if held_out else None
         with seeded(recipe.training.seed):
             self.clap = self._model(text)
-        self.log_mel = copy.deepcopy(self.clap.audio_tower.log_mel)  # stays on the CPU, where batches are made
+        self.front_end = copy.deepcopy(self.clap.audio_tower.front_end)  # stays on the CPU, where batches are made
         self.groups = self._group_numbers(self.data.clips)
-        names = sorted({n for clip in self.data.clips for n in true_names(clip, recipe.class_field)})
-        self.prompts = PromptClassification(names) if names and recipe.prompt_classification else None
-        self.objectives = nn.ModuleDict({name: make_objective(name) for name in recipe.objectives})
+        for objective in objectives.values():
+            objective.prepare(self.data.clips, recipe.class_field)
+        self.objectives = nn.ModuleDict(objectives)
 
     def _model(self, text: tuple[TextTower, TextTowerConfig, Tokenizer] | None) -> Clap:
         recipe = self.recipe
@@ -127,82 +140,113 @@ class ClapTask(Task):
         scale = self.recipe.text_learning_rate_scale
         return {"model": [*groups, scalars, *({**g, "learning_rate_scale": scale} for g in text if g["params"])]}
 
-    def batch(self, index: int, generator: torch.Generator) -> dict[str, Tensor]:
-        size, options = self.recipe.training.batch_size, self.recipe.augment
+    def batch(self, index: int, generator: torch.Generator) -> dict[str, Any]:
+        size = self.recipe.training.batch_size
         rows = torch.randint(len(self.data), (2, size), generator=generator).tolist()
-        window = self.clap.window
-        first, second = (augment.batch_of_crops(self.data, row, window, generator) for row in rows)
-        mixed = torch.rand(size, generator=generator) < options.mix_probability
-        mixture = augment.mix_at_snr(first, second, generator, *options.mix_snr_db)
-        waveforms = augment.random_gain(torch.where(mixed[:, None], mixture, first), generator, *options.gain_db)
-        log_mel = self.log_mel(waveforms)
-        log_mel = augment.spec_augment(
-            augment.random_roll(log_mel, generator) if options.roll else log_mel,
+        inputs, mixed = self._sounds(rows[0], rows[1], generator)
+        members = [(a, b) if m else (a,) for a, b, m in zip(*rows, mixed, strict=True)]  # clips of each row
+        texts = [self._caption(row, generator) for row in members]
+        clips = [[self.data.clips[i] for i in row] for row in members]
+        drawn = {name: objective.draw(clips, generator) for name, objective in self._objectives()}
+        return {
+            "inputs": inputs,
+            "texts": texts,
+            **self._tokens(texts),
+            "clips": clips,
+            "groups": torch.tensor([self._group(*row) for row in members]),
+            "extra": {
+                name: {key: self._tokens(v) if isinstance(v, list) else v for key, v in extra.items()}
+                for name, extra in drawn.items()
+            },
+        }
+
+    def _sounds(self, first: list[int], second: list[int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Augmented inputs (batch, bands, time) of the audio tower, and which rows are mixtures (batch,)."""
+        options, window = self.recipe.augment, self.clap.window
+        crops, others = (augment.batch_of_crops(self.data, rows, window, generator) for rows in (first, second))
+        mixed = torch.rand(len(first), generator=generator) < options.mix_probability
+        mixture = augment.mix_at_snr(crops, others, generator, *options.mix_snr_db)
+        waveforms = augment.random_gain(torch.where(mixed[:, None], mixture, crops), generator, *options.gain_db)
+        inputs = self.front_end(waveforms)
+        inputs = augment.spec_augment(
+            augment.random_roll(inputs, generator) if options.roll else inputs,
             generator,
             options.time_masks,
             options.time_width,
             options.frequency_masks,
             options.frequency_width,
         )
-        texts = [self._caption(a, b, bool(m), generator) for a, b, m in zip(*rows, mixed, strict=True)]
+        return inputs, mixed
+
+    def _caption(self, row: Sequence[int], generator: torch.Generator) -> str:
+        texts = [captions.choose_caption(self.data.clips[i], generator) for i in row]
+        return captions.join_captions(texts[0], texts[1], generator) if len(texts) == 2 else texts[0]
+
+    def _group(self, first: int, second: int | None = None) -> int:
+        """A number that a mixture shares only with mixtures of the same two groups."""
+        if second is None:
+            return self.groups[first]
+        return len(self.data) * (self.groups[second] + 1) + self.groups[first]
+
+    def _tokens(self, texts: list[str]) -> dict[str, Tensor]:
         tokens, mask = tokenize(self.clap.tokenizer, texts, self.clap.text_tower.max_tokens)
-        groups = [
-            len(self.data) * (self.groups[b] + 1) + self.groups[a] if m else self.groups[a]
-            for a, b, m in zip(*rows, mixed, strict=True)
-        ]
-        batch = {"log_mel": log_mel, "tokens": tokens, "mask": mask, "groups": torch.tensor(groups)}
-        if self.prompts:
-            clips = self.data.clips
-            mixtures = [[clips[i] for i in ((a, b) if m else (a,))] for a, b, m in zip(*rows, mixed, strict=True)]
-            batch["truth"] = self.prompts.truth(mixtures, self.recipe.class_field)
-            batch["prompt_tokens"], batch["prompt_mask"] = tokenize(
-                self.clap.tokenizer, self.prompts.texts(generator), self.clap.text_tower.max_tokens
-            )
-        return batch
+        return {"tokens": tokens, "mask": mask}
 
-    def _caption(self, first: int, second: int, mixed: bool, generator: torch.Generator) -> str:
-        caption = captions.choose_caption(self.data.clips[first], generator)
-        if mixed:
-            caption = captions.join_captions(
-                caption, captions.choose_caption(self.data.clips[second], generator), generator
-            )
-        return caption
-
-    def loss(self, batch: dict[str, Tensor], group: str, step: int) -> tuple[Tensor, dict[str, Any]]:
-        clap = self.clap
-        with torch.no_grad():  # held at the limit, as CLIP does: past it there is no gradient to come back by
-            clap.log_logit_scale.clamp_(max=LARGEST_LOG_LOGIT_SCALE)
-        audio = clap.project_audio(batch["log_mel"])
-        text = clap.project_text(batch["tokens"], batch["mask"])
-        scale = clap.logit_scale
-        total, details = audio.new_zeros(()), {}
+    def _objectives(self) -> Iterator[tuple[str, Objective]]:
         for name, objective in self.objectives.items():
-            value = objective(audio, text, scale, batch["groups"])
-            total = total + self.recipe.objectives[name] * value
-            details[name] = value
-        if self.prompts:
-            prompts = clap.project_text(batch["prompt_tokens"], batch["prompt_mask"])
-            value = self.prompts(audio, prompts, scale, batch["truth"])
-            total = total + self.recipe.prompt_classification * value
-            details["prompts"] = value
-        return total, {**details, "logit_scale": scale}
+            assert isinstance(objective, Objective)  # a ModuleDict forgets the type
+            yield name, objective
+
+    def loss(self, batch: dict[str, Any], group: str, step: int) -> tuple[Tensor, dict[str, Any]]:
+        clap_batch = self._clap_batch(batch, step)
+        total = clap_batch.audio.new_zeros(())
+        details: dict[str, Any] = {"logit_scale": clap_batch.logit_scale}
+        for name, objective in self._objectives():
+            clap_batch.extra = {
+                key: self.clap.project_text(**value) if isinstance(value, dict) else value
+                for key, value in batch["extra"][name].items()
+            }
+            loss = objective(clap_batch)
+            terms = {name: loss} if isinstance(loss, Tensor) else {f"{name}/{key}": v for key, v in loss.items()}
+            for term in terms.values():
+                total = total + self.recipe.objectives[name] * term
+            details |= terms
+        return total, details
+
+    def _clap_batch(self, batch: dict[str, Any], step: int) -> ClapBatch:
+        clap = self.clap
+        with torch.no_grad():  # clamp the parameter, as CLIP does: past the limit its gradient would be zero for ever
+            clap.log_logit_scale.clamp_(max=LARGEST_LOG_LOGIT_SCALE)
+        frames = clap.audio_tower.frames(batch["inputs"])
+        return ClapBatch(
+            audio=clap.project_features(clap.audio_tower.pool(frames)),
+            text=clap.project_text(batch["tokens"], batch["mask"]),
+            logit_scale=clap.logit_scale,
+            groups=batch["groups"],
+            texts=batch["texts"],
+            tokens=batch["tokens"],
+            mask=batch["mask"],
+            clips=batch["clips"],
+            step=step,
+            make_frames=lambda: clap.project_frames(frames),
+        )
 
     def evaluate(self) -> dict[str, float]:
-        """Zero-shot accuracy of the clips that have a class, retrieval over all held-out clips."""
+        """Zero-shot accuracy of the held-out clips that have a class, and retrieval over all held-out clips."""
         if self.validation is None:
             return {}
         clips = self.validation.clips
         waveforms = [self.validation.waveform(i) for i in range(len(clips))]
         audio = self.clap.embed_audio(waveforms, self.validation.sample_rate)
-        metrics = retrieval_figures(self.clap, audio, clips)
-        return {**metrics, **zero_shot_figures(self.clap, audio, clips, self.recipe.class_field)}
+        metrics = caption_retrieval(self.clap, audio, clips)
+        return {**metrics, **class_accuracy(self.clap, audio, clips, self.recipe.class_field)}
 
     def export(self, directory: Path) -> None:
         self.clap.save_pretrained(directory)
 
 
-def zero_shot_figures(clap: Clap, audio: Tensor, clips: Sequence[Clip], class_field: str) -> dict[str, float]:
-    """Zero-shot accuracy over the clips that carry a class in `class_field`, among all classes seen there."""
+def class_accuracy(clap: Clap, audio: Tensor, clips: Sequence[Clip], class_field: str) -> dict[str, float]:
+    """Zero-shot accuracy on the clips with a class in `class_field`, among all classes that occur. `audio` (n, dim)."""
     classified = [i for i, clip in enumerate(clips) if clip.extra.get(class_field)]
     if not classified:
         return {}
@@ -212,14 +256,14 @@ def zero_shot_figures(clap: Clap, audio: Tensor, clips: Sequence[Clip], class_fi
     return {"zero_shot_accuracy": zero_shot_accuracy(audio[classified], prompts, truth)}
 
 
-def retrieval_figures(clap: Clap, audio: Tensor, clips: Sequence[Clip]) -> dict[str, float]:
-    """Retrieval both ways over the clips' captions."""
+def caption_retrieval(clap: Clap, audio: Tensor, clips: Sequence[Clip]) -> dict[str, float]:
+    """Retrieval metrics in both directions over the captions of all clips; `audio` (n, dim) are their embeddings."""
     owners = torch.tensor([i for i, clip in enumerate(clips) for _ in clip.captions])
     text = clap.embed_text([caption for clip in clips for caption in clip.captions])
     return retrieval_metrics(audio, text, owners) if len(text) else {}
 
 
 def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:
-    """Train a CLAP by a recipe: `clapgen train clap manifest=…`."""
+    """Train a CLAP from a recipe: `clapgen train clap manifest=…`."""
     recipe = load_config(ClapRecipe, config, overrides)
     return train(ClapTask(recipe), recipe.training, recipe=recipe)

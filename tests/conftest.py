@@ -1,8 +1,9 @@
-"""What every test needs before torch is imported: threads that sleep while they wait for one another."""
+"""Settings that must be made before torch is imported, and recordings for every test."""
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait for each other must not spin
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the networks of the tests are too small to share among threads
 
 from pathlib import Path
 

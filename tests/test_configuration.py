@@ -1,6 +1,7 @@
-"""A recipe is a dataclass filled by YAML and by the command line; a slip of the pen is named, with its remedy."""
+"""YAML and the command line fill dataclasses; a mistake is named, with its fix."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import pytest
 
@@ -55,6 +56,43 @@ def test_no_is_a_word_where_a_word_is_wanted(tmp_path):
     assert load_config(Words, path) == wanted
 
 
+@dataclass
+class Renamed:
+    RENAMED_KEYS: ClassVar[dict[str, str]] = {"rate": "optimizer.learning_rate", "mel": "weights.mel"}
+
+    weights: dict[str, float] = field(default_factory=dict)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+
+
+@dataclass
+class Outer:
+    inner: Renamed = field(default_factory=Renamed)
+
+
+@pytest.mark.parametrize(
+    ("cls", "override", "hint"),
+    [
+        (Renamed, "rate=3", "unknown key 'rate'. It is now 'optimizer.learning_rate'"),
+        (Renamed, "mel=3", "It is now 'weights.mel'"),
+        (Outer, "inner.mel=3", "unknown key 'inner.mel'. It is now 'inner.weights.mel'"),
+        (Renamed, "learning_rate=3", "Did you mean 'optimizer.learning_rate'?"),
+        (Outer, "inner.betas=3", "Did you mean 'inner.optimizer.betas'?"),
+    ],
+)
+def test_a_renamed_key_or_a_key_outside_its_section_names_the_right_one(cls, override, hint):
+    with pytest.raises(ClapgenError) as caught:
+        load_config(cls, None, [override])
+    assert hint in str(caught.value)
+    assert to_dict(Renamed()).keys() == {"weights", "optimizer"}
+
+
+def test_yaml_errors_name_file_and_line(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: rain\nlayers: [1, 2\nsteps: 3\n")
+    with pytest.raises(ClapgenError, match=r"recipe\.yaml:3 is not valid YAML: .*expected"):
+        load_config(Recipe, path)
+
+
 def test_from_a_dict_and_from_nothing():
     assert load_config(Optimizer) == Optimizer()
     assert load_config(Optimizer, {"learning_rate": 5}) == Optimizer(5.0)
@@ -81,7 +119,7 @@ def test_round_trip(tmp_path):
         ("layers=[a]", "layers"),
     ],
 )
-def test_slips_on_the_command_line(override, reason):
+def test_mistakes_on_the_command_line(override, reason):
     with pytest.raises(ClapgenError) as caught:
         load_config(Recipe, {"name": "rain"}, [override])
     assert reason in str(caught.value)
@@ -99,7 +137,7 @@ def test_slips_on_the_command_line(override, reason):
         ("\x00\xff", "not valid YAML"),
     ],
 )
-def test_slips_in_the_file_name_the_file(tmp_path, content, reason):
+def test_mistakes_in_the_file_name_the_file(tmp_path, content, reason):
     path = tmp_path / "recipe.yaml"
     path.write_text(content)
     with pytest.raises(ClapgenError) as caught:

@@ -1,4 +1,4 @@
-"""The shipped model: whole, small, and good for what the README says, on recordings it was not measured on."""
+"""The default model: intact, small, and as good as the README says, on recordings outside its evaluation."""
 
 from pathlib import Path
 
@@ -20,18 +20,20 @@ def model() -> TextToAudio:
     return TextToAudio.from_pretrained()
 
 
-def test_every_file_is_as_it_was_saved_and_all_fit_in_80_megabytes():
+def test_every_file_passes_its_checksum_and_all_fit_in_80_megabytes():
     folder = resolve_model("default")
     assert not [check for check in verify_model(folder) if check.problem]
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 80e6
 
 
-def test_the_card_says_what_must_be_said_and_every_clip_has_an_author():
+def test_the_card_is_complete_and_every_training_clip_has_an_author():
     folder = resolve_model("default")
     card = (folder / "MODEL_CARD.md").read_text()
-    assert all(word in card for word in ("2,131 clips", "ESC-50", "zero-shot accuracy", "## Licence", "## Recipe"))
+    assert all(word in card for word in ("ESC-50", "zero-shot accuracy", "## Licence", "## Recipe"))
     header, *rows = (line.split("\t") for line in (folder / "ATTRIBUTION.tsv").read_text().splitlines())
-    assert header == ["clip", "author", "licence", "url"] and len(rows) == 2131
+    assert header == ["clip", "author", "licence", "url"]
+    assert f"{len(rows):,} clips" in card  # every clip that the card counts is attributed
+    assert len({clip for clip, *_ in rows}) == len(rows)
     assert all(author and licence for _, author, licence, _ in rows)
 
 
@@ -50,12 +52,13 @@ def test_recordings_are_recognised(model: TextToAudio, recordings: list[Path]):
     assert zero_shot_accuracy(audio, prompts, truth) >= 0.6
 
 
-def test_words_it_never_heard_a_sound_for_lie_near_those_it_did(model: TextToAudio):
+def test_words_without_training_clips_are_close_to_words_with_some(model: TextToAudio):
     hound, dog, rain = model.clap.embed_text(["the sound of a hound", "the sound of a dog", "the sound of rain"])
     assert float(hound @ dog) > float(hound @ rain) + 0.2
 
 
-def test_prompts_come_out_as_what_they_say(model: TextToAudio):
+@pytest.mark.slow
+def test_generated_sounds_are_classified_as_their_prompts(model: TextToAudio):
     prompts = class_prompts(CLASSES)
     sounds = model.generate(prompts, seconds=5.0, num_steps=15)
     audio = torch.cat([model.clap.embed_audio([sound.waveform], sound.sample_rate) for sound in sounds])
@@ -63,7 +66,7 @@ def test_prompts_come_out_as_what_they_say(model: TextToAudio):
     assert all(np.isfinite(sound.waveform).all() and sound.waveform.std() > 1e-3 for sound in sounds)
 
 
-def test_reconstructions_sound_alike(model: TextToAudio, recordings: list[Path]):
+def test_reconstructions_embed_close_to_the_originals(model: TextToAudio, recordings: list[Path]):
     for path in recordings:
         waveform = torch.from_numpy(read_audio(path, model.sample_rate)[0])[None]
         with torch.no_grad():
@@ -72,5 +75,5 @@ def test_reconstructions_sound_alike(model: TextToAudio, recordings: list[Path])
         assert float((pair[0] * pair[1]).sum()) > 0.8, path.name
 
 
-def test_the_default_clap_loads_alone():
+def test_the_clap_loads_without_the_other_parts():
     assert Clap.from_pretrained().hash == TextToAudio.from_pretrained().hashes["clap"]

@@ -1,4 +1,4 @@
-"""A file appears whole or not at all: whoever fails, races, fills the disk or lacks the right to write."""
+"""A file is written completely or not at all: on failures, races, full disks and missing permissions."""
 
 import errno
 import os
@@ -44,31 +44,31 @@ def test_failure_leaves_nothing_and_the_old_file_as_it_was(tmp_path, failure, ov
 def test_existing_file(tmp_path):
     target = tmp_path / "sound.wav"
     target.write_text("old")
-    with pytest.raises(ClapgenError, match=r"sound\.wav exists already"), atomic_path(target):
+    with pytest.raises(ClapgenError, match=r"sound\.wav already exists"), atomic_path(target):
         pytest.fail("must refuse before the work is done")
     with atomic_path(target, overwrite=True) as temporary:
         temporary.write_text("new")
     assert target.read_text() == "new"
 
 
-def test_a_file_that_came_meanwhile_is_not_clobbered(tmp_path):
+def test_a_file_created_in_the_meantime_is_not_overwritten(tmp_path):
     target = tmp_path / "sound.wav"
-    with pytest.raises(ClapgenError, match="exists already"), atomic_path(target) as temporary:  # noqa: PT012
+    with pytest.raises(ClapgenError, match="already exists"), atomic_path(target) as temporary:  # noqa: PT012
         temporary.write_text("mine")
         target.write_text("theirs")
     assert target.read_text() == "theirs"
     assert os.listdir(tmp_path) == ["sound.wav"]
 
 
-def test_without_hard_links_it_is_still_not_clobbered(tmp_path, monkeypatch):
+def test_it_is_not_overwritten_without_hard_links_either(tmp_path, monkeypatch):
     def no_links(*_: object) -> None:
-        raise OSError(errno.EPERM, "Operation not permitted")  # what FAT and some network shares answer
+        raise OSError(errno.EPERM, "Operation not permitted")  # as on FAT and some network shares
 
     monkeypatch.setattr(os, "link", no_links)
     with atomic_path(tmp_path / "a.wav") as temporary:
         temporary.write_text("mine")
     assert (tmp_path / "a.wav").read_text() == "mine"
-    with pytest.raises(ClapgenError, match="exists already"), atomic_path(tmp_path / "b.wav"):
+    with pytest.raises(ClapgenError, match="already exists"), atomic_path(tmp_path / "b.wav"):
         (tmp_path / "b.wav").write_text("theirs")
     assert (tmp_path / "b.wav").read_text() == "theirs"
     assert sorted(os.listdir(tmp_path)) == ["a.wav", "b.wav"]
@@ -82,9 +82,9 @@ target, name, start = sys.argv[1:]
 try:
     with atomic_path(target) as temporary:
         temporary.write_text(name)
-        time.sleep(max(0, float(start) - time.time()))  # both have begun before either has finished
+        time.sleep(max(0, float(start) - time.time()))  # both start before either finishes
 except ClapgenError as error:
-    sys.exit("exists already" in str(error) and 2)
+    sys.exit("already exists" in str(error) and 2)
 """
 
 
@@ -99,7 +99,7 @@ def test_two_processes_writing_one_name(tmp_path):
     assert os.listdir(tmp_path) == ["sound.wav"]
 
 
-def test_an_error_names_the_file_that_was_asked_for(tmp_path):
+def test_an_error_names_the_requested_file(tmp_path):
     target = tmp_path / "sound.wav"
     with pytest.raises(ClapgenError) as caught, atomic_path(target) as temporary:
         write_audio(temporary, np.array([np.nan]), 16000, overwrite=True)
@@ -114,7 +114,7 @@ def test_unwritable_folder():
         user = os.geteuid()
         try:
             if user == 0:
-                os.seteuid(65534)  # root may write anywhere: act as nobody
+                os.seteuid(65534)  # root can write anywhere, so act as nobody
             with pytest.raises(ClapgenError, match=r"sound\.wav: permission denied"):
                 write_audio(Path(folder) / "sound.wav", np.zeros(10), 16000)
         finally:
@@ -132,7 +132,7 @@ def test_a_file_where_a_folder_should_be(tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 64 kB, where mounting one is permitted."""
+    """A file system of 64 kB, if mounting one is permitted."""
     folder = tmp_path / "disk"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
@@ -141,7 +141,7 @@ def small_disk(tmp_path):
     except FileNotFoundError:
         mounted = False
     if not mounted:
-        pytest.skip("mounting is not permitted here; the limit on file size is tested instead")
+        pytest.skip("mounting is not permitted here; the test of the file size limit covers this")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 

@@ -1,4 +1,4 @@
-"""A spectrogram shows a sound where and when it is."""
+"""Plots show what they should: a tone at its frequency and time, confusions in their cells."""
 
 import numpy as np
 import pytest
@@ -7,13 +7,15 @@ from PIL import Image
 from clapgen.audio import read_audio
 from clapgen.errors import ClapgenError
 from clapgen.plot import confusion_png, magma, spectrogram_png, spectrogram_strip
-from clapgen.plot.spectrogram import _HEIGHT, _LEFT, _LOWEST, _TOP, _WIDTH
+from clapgen.plot.spectrogram import PLOT_AREA
+
+LOWEST = 40.0  # Hz at the bottom edge; the top edge is half the sample rate
 
 
 def brightness(path) -> np.ndarray:
-    """`(_HEIGHT, _WIDTH)` of the spectrogram itself, low frequencies first."""
+    """`(height, width)` of the spectrogram itself, low frequencies first."""
     with Image.open(path) as picture:
-        return np.asarray(picture.convert("L"), dtype=float)[_TOP : _TOP + _HEIGHT, _LEFT : _LEFT + _WIDTH][::-1]
+        return np.asarray(picture.convert("L").crop(PLOT_AREA), dtype=float)[::-1]
 
 
 @pytest.mark.parametrize("frequency", [100.0, 1000.0, 9000.0])
@@ -22,9 +24,10 @@ def test_a_tone_lies_at_its_frequency_and_time(tmp_path, frequency):
     tone = np.where(time < 1.0, 0.5 * np.sin(2 * np.pi * frequency * time), 0.0)
     spectrogram_png(tone, 32000, tmp_path / "tone.png", title="tone")
     image = brightness(tmp_path / "tone.png")
-    during, after = image[:, : _WIDTH // 2 - 40], image[:, _WIDTH // 2 + 40 :]
+    height, width = image.shape
+    during, after = image[:, : width // 2 - 40], image[:, width // 2 + 40 :]
     row = during.mean(axis=1).argmax()
-    shown = _LOWEST * (16000 / _LOWEST) ** ((row + 0.5) / _HEIGHT)
+    shown = LOWEST * (16000 / LOWEST) ** ((row + 0.5) / height)
     assert shown == pytest.approx(frequency, rel=0.05)
     assert during[row].mean() > 200
     assert after.max() < 10
@@ -48,7 +51,7 @@ def test_refuses_what_it_cannot_draw_and_keeps_what_is_there(tmp_path):
     with pytest.raises(ClapgenError, match="mono"):
         spectrogram_png(np.zeros(0), 16000, tmp_path / "a.png")
     (tmp_path / "b.png").write_text("mine")
-    with pytest.raises(ClapgenError, match="exists already"):
+    with pytest.raises(ClapgenError, match="already exists"):
         spectrogram_png(np.zeros(100), 16000, tmp_path / "b.png")
     assert (tmp_path / "b.png").read_text() == "mine"
 

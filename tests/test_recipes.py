@@ -1,4 +1,4 @@
-"""The four recipes one after the other, by the command line, as the README tells; the last makes what sounds."""
+"""The four recipes in sequence from the command line, as in the README; the last model generates a sound."""
 
 import json
 from pathlib import Path
@@ -35,6 +35,7 @@ TINY = {
 SHORT = ["training.steps=2", "training.batch_size=4", "training.warmup_steps=1", "training.log_every=1"]
 
 
+@pytest.mark.slow
 def test_the_recipes_find_each_others_models_and_end_in_a_sound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recordings: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

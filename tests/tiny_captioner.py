@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import torch
-from tiny_model import SAMPLE_RATE, WORDS, build_tiny_model, randomise
 
 from captioning.bridges import BridgesConfig, Corpus, build_bridge
 from captioning.captioner import CaptionerConfig, save_captioner
 from captioning.decoder import CaptionDecoder, DecoderConfig, Decoding, Vocabulary, train_vocabulary
 from clapgen.clap import Clap
-from clapgen.clap.text_tower import tokenize
+from clapgen.clap.tokenizer import tokenize
+from clapgen.testing import SAMPLE_RATE, WORDS, randomise, tiny_model
 
 SENTENCES = [
     *WORDS[:4],
@@ -44,7 +44,7 @@ def taught_decoder(embeddings: torch.Tensor, steps: int = 45) -> CaptionDecoder:
 
 def build_spread_model(folder: Path, seed: int = 0) -> Path:
     """A tiny model whose sentences lie apart, as those of a trained CLAP do, and whose tones do."""
-    clap = Clap.from_pretrained(build_tiny_model(folder, seed))
+    clap = Clap.from_pretrained(tiny_model(folder, seed))
     time = torch.arange(SAMPLE_RATE) / SAMPLE_RATE
     tones = torch.stack([0.5 * (2 * torch.pi * 110 * 2**octave * time).sin() for octave in range(5)])
     with torch.no_grad():

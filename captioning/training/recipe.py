@@ -28,8 +28,9 @@ from clapgen.embedders.space import is_public, load_space
 from clapgen.errors import ClapgenError
 from clapgen.metrics.captions.scores import caption_scores
 from clapgen.model_store import copy_part, is_same_part, resolve_model
-from clapgen.training.loop import Task, TrainingConfig, train, weight_decay_groups
+from clapgen.training.loop import train
 from clapgen.training.seeds import seeded
+from clapgen.training.task import Task, TrainingConfig, weight_decay_groups
 
 logger = logging.getLogger(__name__)
 

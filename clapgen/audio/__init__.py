@@ -1,4 +1,4 @@
-"""Sound as data: files, sample rates, windows, log-mel."""
+"""Audio as data: files, resampling, windows, log-mel spectrograms."""
 
 from clapgen.audio.io import (
     AUDIO_SUFFIXES,
@@ -8,7 +8,6 @@ from clapgen.audio.io import (
     peak_normalise,
     rate_and_duration_of,
     read_audio,
-    read_audio_channels,
     resample,
     to_mono,
     write_audio,
@@ -22,7 +21,6 @@ __all__ = [
     "peak_normalise",
     "rate_and_duration_of",
     "read_audio",
-    "read_audio_channels",
     "resample",
     "to_mono",
     "write_audio",

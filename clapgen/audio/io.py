@@ -1,4 +1,4 @@
-"""Read, write and resample sound; the one place where channels are averaged and broken files are named."""
+"""Read, write and resample audio files. Mixing to mono and the errors for broken files are here and nowhere else."""
 
 import contextlib
 import io
@@ -21,26 +21,26 @@ AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".
 OUTPUT_SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
 
 _OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
-_BLOCK = 1 << 16  # samples; libsndfile's Vorbis encoder overflows its stack on long single writes
-_UNKNOWN_LENGTH = 0x7FFFF000  # a recorder that streams a wav leaves a length this large (or larger) in its header
+_BLOCK = 1 << 16  # samples; libsndfile's Vorbis encoder overflows its stack when it is given many at once
+_UNKNOWN_LENGTH = 0x7FFFF000  # a program that streams a wav writes a length this large (or larger) into its header
 
 
 def read_audio(
     path: str | os.PathLike[str], sample_rate: int | None = None, start: float = 0.0, duration: float | None = None
 ) -> tuple[np.ndarray, int]:
-    """Read a file as mono, its channels averaged, and resample it if `sample_rate` is given.
+    """Read a file as mono (the mean of its channels), resampled if `sample_rate` is given.
 
     Args:
-        sample_rate: Hz of the result; the file's own if None.
-        start: seconds to skip.
-        duration: seconds to read at most; to the end if None.
+        sample_rate: in Hz; None keeps the file's own.
+        start: where to begin, in seconds.
+        duration: how much to read at most, in seconds; None reads to the end.
 
     Returns:
-        `(samples,)` float32, in [-1, 1] for integer formats, and its sample rate in Hz.
+        `(samples,)` float32, within [-1, 1] for integer formats, and the sample rate in Hz.
 
     Raises:
-        ClapgenError: the file is missing, empty, truncated, not audio, has NaN or infinite samples, or ends before
-            `start`.
+        ClapgenError: the file is missing, empty, truncated or not audio, contains NaN or infinite samples, or ends
+            before `start`.
     """
     with _open(path) as file:
         rate = file.samplerate
@@ -51,17 +51,6 @@ def read_audio(
     return _checked(resample(waveform, rate, sample_rate), path), sample_rate
 
 
-def read_audio_channels(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
-    """Read a file with its channels apart: `(channels, samples)` float32, and its sample rate in Hz.
-
-    Raises:
-        ClapgenError: as `read_audio`.
-    """
-    with _open(path) as file:
-        blocks = list(_blocks(file, path, 0.0, None))
-        return _checked(np.concatenate(blocks, axis=-1), path), file.samplerate
-
-
 def write_audio(
     path: str | os.PathLike[str],
     waveform: np.ndarray,
@@ -69,40 +58,40 @@ def write_audio(
     bits: int | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write `(samples,)` or `(channels, samples)` in the format of the suffix; the file appears whole or not at all.
+    """Write `(samples,)` or `(channels, samples)` in the format of the suffix, completely or not at all.
 
-    Samples beyond [-1, 1] are clipped, except in 32-bit float; see `peak_normalise`. Opus knows five rates only:
-    others are resampled to 48 kHz.
+    Samples outside [-1, 1] are clipped, except in 32-bit float; see `peak_normalise`. Opus supports only five sample
+    rates; audio at any other rate is resampled to 48 kHz.
 
     Args:
         path: ends in .wav, .flac, .ogg (Vorbis) or .opus.
-        bits: 16 (default), 24, or for wav also 32 (float). Lossy formats have none.
+        bits: 16 (default), 24, or for wav also 32 (float). Not for lossy formats.
         overwrite: replace an existing file.
 
     Raises:
-        ClapgenError: unknown suffix or bits, an empty waveform, NaN or infinite samples, an existing file, a folder
-            that cannot be written, a full disk.
+        ClapgenError: the suffix or number of bits is not supported, the waveform is empty or contains NaN or infinite
+            samples, the file exists, the folder is not writable, or the disk is full.
     """
     container, subtype = _format_of(Path(path), bits)
     samples = np.asarray(waveform, dtype=np.float32)
     if samples.ndim not in (1, 2) or samples.size == 0:
-        raise ClapgenError(f"cannot write {path}: no samples in a waveform of shape {samples.shape}.")
+        raise ClapgenError(f"cannot write {path}: a waveform of shape {samples.shape} has no samples.")
     _checked(samples, path)
     if subtype == "OPUS" and sample_rate not in _OPUS_RATES:
         samples, sample_rate = resample(samples, sample_rate, 48000), 48000
     with atomic_path(path, overwrite) as temporary:
-        # Encoded in memory first: libsndfile does not say why a write fails, Python does (full disk, quota, …).
+        # Encode in memory first: libsndfile does not report why a write fails, Python does (full disk, quota, …).
         temporary.write_bytes(_encode(samples, sample_rate, container, subtype, path))
 
 
 def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    """Change the sample rate of `(..., samples)` along the last axis (soxr, high quality); float32.
+    """Resample `(..., samples)` along the last axis with soxr's high quality; returns float32.
 
     Raises:
         ClapgenError: a rate is not positive.
     """
     if min(from_rate, to_rate) <= 0:
-        raise ClapgenError(f"cannot resample from {from_rate} Hz to {to_rate} Hz; sample rates are positive.")
+        raise ClapgenError(f"cannot resample from {from_rate} Hz to {to_rate} Hz; sample rates must be positive.")
     waveform = np.asarray(waveform, dtype=np.float32)
     if from_rate == to_rate:
         return waveform
@@ -112,12 +101,12 @@ def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
 
 
 def to_mono(waveform: np.ndarray) -> np.ndarray:
-    """Average the channels of `(channels, samples)`; `(samples,)` passes through."""
+    """Average the channels of `(channels, samples)`; returns `(samples,)` unchanged."""
     return waveform if waveform.ndim == 1 else waveform.mean(axis=0, dtype=np.float32)
 
 
 def peak_normalise(waveform: np.ndarray, dbfs: float = -1.0) -> np.ndarray:
-    """Scale a waveform so that its largest sample is `dbfs` dB below full scale; silence stays silence."""
+    """Scale a waveform to a peak of `dbfs` decibels relative to full scale; silence stays silent."""
     peak = float(np.abs(waveform).max(initial=0.0))
     if peak < 1e-8:
         return waveform
@@ -125,7 +114,7 @@ def peak_normalise(waveform: np.ndarray, dbfs: float = -1.0) -> np.ndarray:
 
 
 def duration_of(path: str | os.PathLike[str]) -> float:
-    """Length in seconds as the header says, without decoding.
+    """Length in seconds according to the file's header, without decoding.
 
     Raises:
         ClapgenError: the file is missing or not audio.
@@ -134,7 +123,7 @@ def duration_of(path: str | os.PathLike[str]) -> float:
 
 
 def rate_and_duration_of(path: str | os.PathLike[str]) -> tuple[int, float]:
-    """Sample rate in Hz and length in seconds as the header says, without decoding.
+    """Sample rate in Hz and length in seconds according to the file's header, without decoding.
 
     Raises:
         ClapgenError: the file is missing or not audio.
@@ -144,10 +133,12 @@ def rate_and_duration_of(path: str | os.PathLike[str]) -> tuple[int, float]:
 
 
 def find_audio(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """List files as given, and every audio file below folders (by suffix, sorted, hidden ones left out).
+    """List the given files and all audio files in the given folders and their subfolders, without duplicates.
+
+    Files in folders are found by suffix and sorted; hidden ones are skipped.
 
     Raises:
-        ClapgenError: a path does not exist, or a folder holds no audio.
+        ClapgenError: a path does not exist, or a folder contains no audio.
     """
     found: list[Path] = []
     for path in map(Path, paths):
@@ -158,7 +149,7 @@ def find_audio(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
             continue
         inside = sorted(item for item in path.rglob("[!.]*") if item.suffix.lower() in AUDIO_SUFFIXES)
         if not inside:
-            raise ClapgenError(f"{path} holds no audio; files ending in {', '.join(sorted(AUDIO_SUFFIXES))} count.")
+            raise ClapgenError(f"{path} contains no audio files ({', '.join(sorted(AUDIO_SUFFIXES))}).")
         found.extend(inside)
     return list(dict.fromkeys(found))
 
@@ -178,22 +169,24 @@ def _open(path: str | os.PathLike[str]) -> Iterator[soundfile.SoundFile]:
             yield file
     except soundfile.LibsndfileError as error:
         reason = error.error_string.removeprefix("Error : ").rstrip(".")
-        raise ClapgenError(f"{path} is not audio that can be read, or is damaged (decoder: {reason}).") from error
-    except TypeError as error:  # a headerless .raw, whose rate and format nobody can know
-        raise ClapgenError(f"{path} is raw samples without a header; convert it to .wav or .flac.") from error
+        raise ClapgenError(f"{path} is not audio in a supported format, or is damaged ({reason}).") from error
+    except TypeError as error:  # a headerless .raw file, whose sample rate and format are unknown
+        raise ClapgenError(f"{path} has no header (raw samples); convert it to .wav or .flac.") from error
 
 
 def _blocks(
     file: soundfile.SoundFile, path: str | os.PathLike[str], start: float, duration: float | None
 ) -> Iterator[np.ndarray]:
-    """Yield `(channels, samples)` pieces: a long recording of many channels never lies in memory at once."""
+    """Yield `(channels, samples)` pieces, to mix down long multichannel recordings without loading them whole."""
     if file.frames == 0:
-        raise ClapgenError(f"{path} holds no samples (length zero).")
+        raise ClapgenError(f"{path} has no samples (length zero).")
     if start < 0 or (duration is not None and not duration > 0):
-        raise ClapgenError(f"cannot read {duration} s from {start} s of {path}; both must be positive.")
+        raise ClapgenError(
+            f"cannot read {duration} s of {path} from {start} s: the start must not be negative, the duration positive."
+        )
     first = round(start * file.samplerate)
     if first >= file.frames:
-        raise ClapgenError(f"{path} ends at {file.frames / file.samplerate:.2f} s, before the start at {start} s.")
+        raise ClapgenError(f"{path} is {file.frames / file.samplerate:.2f} s long; cannot start reading at {start} s.")
     wanted = file.frames - first if duration is None else max(1, math.ceil(duration * file.samplerate))
     remaining = min(wanted, file.frames - first)
     if _is_cut_off(file, Path(path)):
@@ -209,7 +202,7 @@ def _blocks(
 
 
 def _is_cut_off(file: soundfile.SoundFile, path: Path) -> bool:
-    """Whether the header or the last page promises more bytes than the file has; libsndfile reads on in silence."""
+    """Whether the header or the last page announces more bytes than the file has, which libsndfile does not report."""
     if match := re.search(r"data\s*: (\d+) \(should be (\d+)\)", file.extra_info):
         promised, present = map(int, match.groups())
         return present < promised < _UNKNOWN_LENGTH
@@ -226,30 +219,30 @@ def _is_cut_off(file: soundfile.SoundFile, path: Path) -> bool:
 
 
 def _truncated(path: str | os.PathLike[str]) -> ClapgenError:
-    return ClapgenError(f"{path} is truncated: it ends before its header says; copy or download it again.")
+    return ClapgenError(f"{path} is truncated: it is shorter than its header says; copy or download it again.")
 
 
 def _checked(waveform: np.ndarray, path: str | os.PathLike[str]) -> np.ndarray:
     if waveform.size == 0:
-        raise ClapgenError(f"{path} is too short: nothing is left of it at this sample rate.")
+        raise ClapgenError(f"{path} is too short: it has no samples at this sample rate.")
     if not np.isfinite(waveform).all():
-        raise ClapgenError(f"{path} has NaN or infinite samples; repair it or leave it out.")
+        raise ClapgenError(f"{path} contains NaN or infinite samples; repair or remove it.")
     return waveform
 
 
 def _format_of(path: Path, bits: int | None) -> tuple[str, str]:
     suffix = path.suffix.lower()
     if suffix not in OUTPUT_SUFFIXES:
-        raise ClapgenError(f"cannot write {path}: the name must end in one of {', '.join(OUTPUT_SUFFIXES)}.")
+        raise ClapgenError(f"cannot write {path}: unsupported format; use {', '.join(OUTPUT_SUFFIXES)}.")
     if suffix in (".ogg", ".opus"):
         if bits is not None:
             raise ClapgenError(
-                f"cannot write {path} with {bits} bits: {suffix} is lossy and has none; use .wav or .flac."
+                f"cannot write {path} with {bits} bits: {suffix} is lossy; use .wav or .flac to choose the bit depth."
             )
         return "OGG", "VORBIS" if suffix == ".ogg" else "OPUS"
     subtypes = {16: "PCM_16", 24: "PCM_24"} | ({32: "FLOAT"} if suffix == ".wav" else {})
     if (bits or 16) not in subtypes:
-        raise ClapgenError(f"cannot write {path} with {bits} bits; {suffix} takes {', '.join(map(str, subtypes))}.")
+        raise ClapgenError(f"cannot write {path} with {bits} bits; {suffix} supports {', '.join(map(str, subtypes))}.")
     return suffix[1:].upper(), subtypes[bits or 16]
 
 
@@ -260,7 +253,7 @@ def _encode(
     memory = io.BytesIO()
     try:
         with (
-            defer_keyboard_interrupt(),  # libsndfile calls back to write, and what is raised in there is lost
+            defer_keyboard_interrupt(),  # libsndfile writes through a callback, where an exception would be lost
             soundfile.SoundFile(memory, "w", sample_rate, frames.shape[1], subtype, format=container) as file,
         ):
             for start in range(0, len(frames), _BLOCK):
@@ -268,12 +261,12 @@ def _encode(
     except soundfile.LibsndfileError as error:
         kind = f"{frames.shape[1]} channels at {sample_rate} Hz as {subtype}"
         raise ClapgenError(
-            f"cannot write {path}: {kind} is not possible ({error.error_string.rstrip('.')})."
+            f"cannot write {path}: {kind} is not supported ({error.error_string.rstrip('.')})."
         ) from error
     encoded = bytearray(memory.getbuffer())
     if container == "OGG":
         fix_serial_number(encoded)
     peak_chunk = encoded.find(b"PEAK", 0, 128) if subtype == "FLOAT" else -1
     if peak_chunk >= 0:
-        encoded[peak_chunk + 12 : peak_chunk + 16] = bytes(4)  # the time of writing: same sound, same file
+        encoded[peak_chunk + 12 : peak_chunk + 16] = bytes(4)  # a timestamp; without it, same sound means same bytes
     return encoded

@@ -1,4 +1,4 @@
-"""Ogg files that are the same bytes for the same sound: encoders draw a random serial number for every stream."""
+"""Reproducible Ogg files: replaces the random serial number that encoders give every stream."""
 
 import zlib
 
@@ -7,7 +7,7 @@ _SERIAL, _CHECKSUM, _SEGMENTS = 14, 22, 26  # offsets in a page header (RFC 3533
 
 
 def fix_serial_number(encoded: bytearray, serial: int = 0) -> None:
-    """Give every page of a one-stream Ogg file this serial number, and its checksum anew, in place."""
+    """Set the serial number of every page of a single-stream Ogg file and update the checksums, in place."""
     start = 0
     while encoded[start : start + 4] == b"OggS":
         segments = encoded[start + _SEGMENTS]
@@ -20,6 +20,6 @@ def fix_serial_number(encoded: bytearray, serial: int = 0) -> None:
 
 
 def _checksum(page: bytes | bytearray) -> int:
-    """Ogg's CRC-32: zlib's polynomial with the bits of bytes and result the other way round, nothing inverted."""
+    """Ogg's CRC-32: zlib's polynomial with reversed bits in input and result, and no inversion."""
     crc = zlib.crc32(page.translate(_REVERSED_BITS), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{crc:032b}"[::-1], 2)

@@ -1,4 +1,4 @@
-"""The sizes of a CLAP: audio tower, text tower and the space they share."""
+"""Configs of a CLAP: audio tower, text tower and the embedding space they share."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 @dataclass
 class AudioTowerConfig:
-    """Log-mel front end (rates and frequencies in Hz) and the residual network on top of it.
+    """Log-mel front end (rates and frequencies in Hz) and the network on top of it.
 
-    `widths` and `depths` are channels and residual blocks of each stage; every stage halves frequency, and time too
-    as long as a frame stays under `frame_stride` mel frames.
+    `tower` names the network in `clapgen.clap.towers.AUDIO_TOWERS`. `widths` and `depths` are the channels and the
+    number of residual blocks of each stage. Every stage halves the frequency axis, and the time axis too until a frame
+    spans `frame_stride` mel frames.
     """
 
+    tower: str = "residual"
     sample_rate: int = 32_000
     window_seconds: float = 5.0
     n_fft: int = 1280
@@ -29,8 +31,9 @@ class AudioTowerConfig:
 
 @dataclass
 class TextTowerConfig:
-    """A pre-norm transformer over byte-level BPE tokens."""
+    """A transformer over byte-level BPE tokens; `tower` names it in `clapgen.clap.towers.TEXT_TOWERS`."""
 
+    tower: str = "transformer"
     vocab_size: int = 10_000
     width: int = 256
     layers: int = 4
@@ -41,7 +44,7 @@ class TextTowerConfig:
 
 @dataclass
 class ClapConfig:
-    """Two towers and the width of the embedding space."""
+    """Two towers and the width `dim` of the embedding space."""
 
     dim: int = 256
     audio: AudioTowerConfig = field(default_factory=AudioTowerConfig)

@@ -1,4 +1,4 @@
-"""`Clap`: the two towers, their projections into one space, and embedding of any length of audio."""
+"""`Clap`: two towers, their projections into one space, and embeddings of audio of any length."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clapgen.audio import resample
-from clapgen.audio.windows import window_starts
-from clapgen.clap.audio_tower import AudioTower
+from clapgen.audio.windows import repeat_pad, window_starts
+from clapgen.clap import audio_tower, text_tower  # noqa: F401  # they register their towers
 from clapgen.clap.config import ClapConfig
-from clapgen.clap.text_tower import TextTower, tokenize
+from clapgen.clap.tokenizer import load_tokenizer, save_tokenizer, tokenize
+from clapgen.clap.towers import create_audio_tower, create_text_tower
 from clapgen.errors import ClapgenError
-from clapgen.files import atomic_path
 from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, resolve_model, save_part, weights_hash
 
 Waveforms = Sequence[NDArray[np.float32] | Tensor] | NDArray[np.float32] | Tensor
@@ -32,13 +32,14 @@ LARGEST_LOG_LOGIT_SCALE = math.log(100)
 class Clap(nn.Module):
     """Contrastive language-audio model (Elizalde et al. 2022; Wu et al. 2022) with deterministic inference.
 
-    `name` and `hash` say which weights these are; `dim` is the width of the space, `sample_rate` is in Hz.
+    `name` and `hash` identify the weights; `dim` is the width of the embedding space, `sample_rate` is in Hz, `window`
+    is the length of an input window in samples.
     """
 
     def __init__(self, config: ClapConfig, tokenizer: Tokenizer) -> None:
         super().__init__()
         self.config, self.tokenizer = config, tokenizer
-        self.audio_tower, self.text_tower = AudioTower(config.audio), TextTower(config.text)
+        self.audio_tower, self.text_tower = create_audio_tower(config.audio), create_text_tower(config.text)
         self.audio_projection = _projection(self.audio_tower.width, config.dim)
         self.text_projection = _projection(self.text_tower.width, config.dim)
         self.log_logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
@@ -64,12 +65,12 @@ class Clap(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.log_logit_scale.device
 
     @property
     def window_policy(self) -> str:
-        """How a clip of any length becomes one embedding, in words."""
+        """How a clip of any length becomes one embedding, as a sentence for reports."""
         return (
             f"windows of {self.config.audio.window_seconds:g} s, half a window apart, the last flush with the end, "
             "their embeddings averaged; shorter clips repeated into one window"
@@ -80,9 +81,21 @@ class Clap(nn.Module):
         """The learned inverse temperature, at most 100 (Radford et al. 2021)."""
         return self.log_logit_scale.clamp(max=LARGEST_LOG_LOGIT_SCALE).exp()
 
-    def project_audio(self, log_mel: Tensor) -> Tensor:
-        """Log-mel (batch, n_mels, frames) in dB to embeddings (batch, dim) of length 1; differentiable."""
-        return F.normalize(self.audio_projection(self.audio_tower(log_mel)).float(), dim=-1)
+    def project_audio(self, inputs: Tensor) -> Tensor:
+        """Output of the tower's front end to embeddings (batch, dim) of length 1; differentiable."""
+        return self.project_features(self.audio_tower(inputs))
+
+    def project_features(self, features: Tensor) -> Tensor:
+        """Features of the audio tower (batch, width) to embeddings (batch, dim) of length 1; differentiable."""
+        return F.normalize(self.audio_projection(features).float(), dim=-1)
+
+    def project_frames(self, frames: Tensor) -> Tensor:
+        """Frame features (batch, frames, width) to frame embeddings (batch, frames, dim) of length 1; differentiable.
+
+        Each frame is pooled alone, as if the clip were no longer than it.
+        """
+        features = self.audio_tower.pool(frames.flatten(0, 1)[:, None])
+        return self.project_features(features).view(*frames.shape[:2], self.dim)
 
     def project_text(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Tokens and mask (batch, tokens) to embeddings (batch, dim) of length 1; differentiable."""
@@ -90,7 +103,7 @@ class Clap(nn.Module):
 
     @torch.no_grad()
     def embed_text(self, texts: Sequence[str]) -> Tensor:
-        """Embeddings (n, dim) of sentences: float32, length 1, on the CPU. Texts past 77 tokens are cut there."""
+        """Embeddings (n, dim) of sentences: float32, length 1, on the CPU. Texts are cut at `max_tokens` (77)."""
         if isinstance(texts, str):
             raise TypeError("embed_text takes a list of texts")
         pieces = [torch.zeros(0, self.dim)]
@@ -103,9 +116,12 @@ class Clap(nn.Module):
     def embed_audio(self, waveforms: Waveforms, sample_rate: int) -> Tensor:
         """Embeddings (n, dim) of mono waveforms at `sample_rate` Hz: float32, length 1, on the CPU.
 
-        A clip shorter than the window is repeated into it (as LAION does); a longer one is embedded in windows half a
-        window apart, the last one flush with the end, and their mean is taken: the same vector at every call, and
-        within rounding (1e-6) whatever else is in the batch.
+        A clip shorter than the window is repeated to fill it, as in LAION-CLAP. A longer one is split into windows half
+        a window apart, the last one flush with the end, and their embeddings are averaged. The result is the same at
+        every call, and does not depend on the rest of the batch beyond rounding (1e-6).
+
+        Raises:
+            ClapgenError: a waveform is not mono, is empty or is not finite.
         """
         windows: list[Tensor] = []
         counts: list[int] = []
@@ -126,55 +142,39 @@ class Clap(nn.Module):
 
     @torch.no_grad()
     def embed_frames(self, waveform: NDArray[np.float32] | Tensor, sample_rate: int) -> Tensor:
-        """Frame embeddings (frames, dim) of one waveform, `audio_tower.frame_rate` a second, each of length 1."""
-        samples = self._at_own_rate(waveform, sample_rate)
-        frames = self.audio_tower.frames(self.audio_tower.log_mel(samples[None].to(self.device)))[0]
-        return F.normalize(self.audio_projection(2 * frames).float(), dim=-1).cpu()
+        """Frame embeddings (frames, dim) of one waveform, `audio_tower.frame_rate` a second, each of length 1.
+
+        Raises:
+            ClapgenError: the waveform is not mono, is empty or is not finite.
+        """
+        samples = self._resampled(waveform, sample_rate)
+        frames = self.audio_tower.frames(self.audio_tower.front_end(samples[None].to(self.device)))
+        return self.project_frames(frames)[0].cpu()
 
     def similarity(self, audio: Tensor, text: Tensor) -> Tensor:
         """Cosine (n_audio, n_text) of embeddings (n_audio, dim) and (n_text, dim), in [-1, 1]."""
         return audio @ text.T
 
     def _embed_windows(self, windows: list[Tensor]) -> Tensor:
-        return self.project_audio(self.audio_tower.log_mel(torch.stack(windows).to(self.device))).cpu()
+        return self.project_audio(self.audio_tower.front_end(torch.stack(windows).to(self.device))).cpu()
 
-    def _at_own_rate(self, waveform: Any, sample_rate: int) -> Tensor:
+    def _resampled(self, waveform: Any, sample_rate: int) -> Tensor:
         samples = waveform.detach().cpu() if isinstance(waveform, Tensor) else waveform
         samples = np.asarray(samples, dtype=np.float32)
         if samples.ndim != 1 or samples.size == 0:
-            raise ClapgenError(f"a waveform must be mono and not empty, shape (samples,); got shape {samples.shape}")
+            raise ClapgenError(f"a waveform must be mono and not empty, of shape (samples,), not {samples.shape}")
         if not np.isfinite(samples).all():
-            raise ClapgenError("a waveform holds NaN or infinite samples")
+            raise ClapgenError("a waveform contains NaN or infinite samples")
         samples = resample(samples, sample_rate, self.sample_rate)
         if samples.size == 0:
-            raise ClapgenError(f"a waveform is too short: nothing is left of it at {self.sample_rate} Hz")
+            raise ClapgenError(f"a waveform is too short: resampled to {self.sample_rate} Hz it is empty")
         return torch.from_numpy(np.ascontiguousarray(samples))
 
     def _windows(self, waveform: Any, sample_rate: int) -> list[Tensor]:
-        samples, window = self._at_own_rate(waveform, sample_rate), self.window
+        samples, window = self._resampled(waveform, sample_rate), self.window
         if len(samples) <= window:
             return [repeat_pad(samples, window)]
         return [samples[start : start + window] for start in window_starts(len(samples), window)]
-
-
-def repeat_pad(waveform: Tensor, length: int) -> Tensor:
-    """Tile (..., samples) as often as it fits whole into `length`, then pad with zeros (LAION-CLAP's "repeatpad")."""
-    tiled = waveform.repeat(*[1] * (waveform.ndim - 1), max(1, length // waveform.shape[-1]))
-    return F.pad(tiled, (0, length - tiled.shape[-1]))
-
-
-def save_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
-    """Write a tokenizer.json, replacing an earlier one in one step."""
-    with atomic_path(path, overwrite=True) as temporary:
-        temporary.write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
-
-
-def load_tokenizer(path: Path) -> Tokenizer:
-    """Read a tokenizer.json. `ClapgenError` if it is missing or damaged."""
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # the tokenizers library raises bare Exception
-        raise ClapgenError(f"{path} is missing or not a tokenizer; install the model again") from error
 
 
 def _projection(in_width: int, dim: int) -> nn.Sequential:

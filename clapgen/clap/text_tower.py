@@ -1,40 +1,13 @@
-"""The text tower: byte-level BPE tokens, a small pre-norm transformer, the mean of its states."""
+"""The transformer text tower: a small pre-norm transformer over tokens, the mean of its states."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clapgen.clap.config import TextTowerConfig
-
-PAD = "<pad>"
-
-
-def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """A lower-casing byte-level BPE (no unknown token: any string has tokens) learned from `texts`."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), normalizers.Strip()])
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=[PAD], initial_alphabet=alphabet, show_progress=False
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return tokenizer
-
-
-def tokenize(tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int) -> tuple[Tensor, Tensor]:
-    """Token ids and mask (1 = token), both (batch, tokens), padded to the longest text, cut at `max_tokens`."""
-    encoded = [e.ids[:max_tokens] or [0] for e in tokenizer.encode_batch(list(texts))]
-    length = max(len(ids) for ids in encoded)
-    tokens = torch.tensor([ids + [0] * (length - len(ids)) for ids in encoded])
-    lengths = torch.tensor([len(ids) for ids in encoded])
-    return tokens, (torch.arange(length) < lengths[:, None]).long()
+from clapgen.clap.towers import TEXT_TOWERS, TextTower
 
 
 class TextBlock(nn.Module):
@@ -56,8 +29,9 @@ class TextBlock(nn.Module):
         return x + F.dropout(self.mlp(self.mlp_norm(x)), self.dropout, self.training)
 
 
-class TextTower(nn.Module):
-    """Tokens to one feature vector a text."""
+@TEXT_TOWERS.register("transformer")
+class TransformerTower(TextTower):
+    """Token and position embeddings, `layers` transformer blocks, the mean over tokens."""
 
     def __init__(self, config: TextTowerConfig) -> None:
         super().__init__()
@@ -70,7 +44,7 @@ class TextTower(nn.Module):
         self.width, self.max_tokens = config.width, config.max_tokens
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Tokens and mask (batch, tokens) to features (batch, width): the mean over real tokens."""
+        """Tokens and mask (batch, tokens) to features (batch, width): the mean over tokens that are not padding."""
         x = self.token_embedding(tokens) + self.position_embedding[: tokens.shape[1]]
         attention_mask = mask.bool()[:, None, None, :]
         for block in self.blocks:

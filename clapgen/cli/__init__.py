@@ -1,13 +1,15 @@
-"""The `clapgen` command: runs a verb, turns its errors into one line and an exit code."""
+"""The `clapgen` command: runs a subcommand and turns its errors into one line and an exit code."""
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from clapgen.errors import SIBLINGS, ClapgenError, refuse_shadowing
 
@@ -15,7 +17,7 @@ USER_ERROR = 2
 BUG = 1
 INTERRUPTED = 130
 TERMINATED = 143
-OUT_OF_MEMORY = ("out of memory", "allocate memory")  # torch says it in a RuntimeError
+OUT_OF_MEMORY = ("out of memory", "allocate memory")  # torch raises a RuntimeError with one of these
 
 
 def main() -> None:
@@ -24,7 +26,7 @@ def main() -> None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # an exit, so that temporary files are removed
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a prompt with an emoji on a terminal that has none
+            stream.reconfigure(errors="backslashreplace")  # for prompts that the terminal cannot show, such as emoji
     _quiet_libraries(debug=_without_debug(sys.argv[1:])[1])
     sys.exit(run(sys.argv[1:]))
 
@@ -32,22 +34,18 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line in this process and return its exit code.
 
-    0 is success, 2 something the user can mend (one line on stderr), 1 a bug in clapgen, 130 Ctrl-C.
+    0 is success, 2 an error that the user can fix (one line on stderr), 1 a bug in clapgen, 130 Ctrl-C.
     """
     arguments, debug = _without_debug(arguments)
     try:
-        from typer.main import get_command
-
-        from clapgen.cli.app import app
-
-        command = get_command(app)
+        command = _command()
         if "_CLAPGEN_COMPLETE" in os.environ:
-            command.main(prog_name="clapgen")  # answers the shell's question for completions and exits
+            command.main(prog_name="clapgen")  # prints completions for the shell and exits
         with command.make_context("clapgen", arguments or ["--help"]) as context:
             command.invoke(context)
         sys.stdout.flush()
     except BaseException as error:
-        error = _of_shadowing(error)
+        error = _name_shadowing_file(error)
         if debug and not isinstance(error, SystemExit) and not hasattr(error, "exit_code"):
             traceback.print_exc()
         code, message = _exit_code_and_message(error)
@@ -57,16 +55,26 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
+@functools.cache
+def _command() -> Any:
+    """The command with all its subcommands, built once: building takes as long as running a short command."""
+    from typer.main import get_command
+
+    from clapgen.cli.app import app
+
+    return get_command(app)
+
+
 def _without_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
-    """Take `--debug` out, wherever it stands before a `--`, so that it works before and after the verb."""
+    """Remove `--debug` from any position before a `--`, so that it works before and after the subcommand."""
     arguments = list(arguments)
     end = arguments.index("--") if "--" in arguments else len(arguments)
     kept = [argument for argument in arguments[:end] if argument != "--debug"]
     return kept + arguments[end:], len(kept) < end
 
 
-def _of_shadowing(error: BaseException) -> BaseException:
-    """An import that failed because a file of the user has the name of one of our packages: say so instead."""
+def _name_shadowing_file(error: BaseException) -> BaseException:
+    """Replace an import error by one that names the user's file, if it hides one of our packages."""
     if isinstance(error, (ImportError, AttributeError)):
         try:
             for package in SIBLINGS:
@@ -78,7 +86,7 @@ def _of_shadowing(error: BaseException) -> BaseException:
 
 def _exit_code_and_message(error: BaseException) -> tuple[int, str]:
     if isinstance(error, BrokenPipeError):
-        # The reader (`| head`) has gone: nothing to say, and nothing left for Python to flush at exit.
+        # The reader (such as `| head`) has exited: print nothing, and leave nothing for Python to flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + getattr(signal, "SIGPIPE", 13), ""
     if isinstance(error, KeyboardInterrupt):
@@ -94,12 +102,14 @@ def _exit_code_and_message(error: BaseException) -> tuple[int, str]:
     if isinstance(error, OSError):
         return USER_ERROR, str(error)
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY):
-        return USER_ERROR, f"not enough memory ({error}); ask for fewer --candidates, --batch-size 1 or less audio."
+        return USER_ERROR, f"not enough memory ({error}); use fewer --candidates, --batch-size 1 or shorter audio."
     return BUG, f"unexpected {type(error).__name__}: {error} (add --debug for the traceback, and please report it)."
 
 
 def _with_help_hint(error: BaseException) -> str:
     message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+    if not message:  # a group without a command, which has printed its help
+        return ""
     message += "" if message.endswith(("?", "!", ".")) else "."
     message = message.replace("?.", "?")
     context = getattr(error, "ctx", None)
@@ -111,7 +121,7 @@ def _print_error(message: str) -> None:
 
 
 def _quiet_libraries(debug: bool) -> None:
-    """No network, and no log lines or warnings of libraries between ours; before any of them is imported."""
+    """Disable network access, and the log lines and warnings of libraries; call this before importing any of them."""
     for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
         os.environ[variable] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"

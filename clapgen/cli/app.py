@@ -1,4 +1,4 @@
-"""The verbs of the command line, put together."""
+"""The command line: every command, assembled."""
 
 from __future__ import annotations
 
@@ -34,8 +34,7 @@ clapgen generate --help
 
 app = typer.Typer(
     name="clapgen",
-    help="Make sounds from text, caption sounds, and compare sounds with text, in one CLAP embedding space. "
-    "Works without a network.",
+    help="Generate sound from text, caption sounds, classify and search them, and evaluate all of it, offline.",
     epilog=EPILOG,
     rich_markup_mode="rich",
     no_args_is_help=True,
@@ -56,8 +55,8 @@ def _global_options(
         bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the full traceback of an error, and what libraries say.")
-    ] = False,  # acted on before the verbs are read: see clapgen.cli.run
+        bool, typer.Option("--debug", help="Show full tracebacks and the messages of libraries.")
+    ] = False,  # handled before the commands are parsed, in clapgen.cli.run
 ) -> None:
     pass
 

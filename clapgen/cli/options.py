@@ -44,7 +44,7 @@ def check_new_file(path: Path, force: bool) -> None:
     if path.is_dir():
         raise ClapgenError(f"{path} is a folder; give the name of a file in it.")
     if path.exists() and not force:
-        raise ClapgenError(f"{path} exists already; choose another name, or replace it with --force.")
+        raise ClapgenError(f"{path} already exists; choose another name, or replace it with --force.")
     make_writable_folder(path.parent)
 
 

@@ -1,4 +1,4 @@
-"""`clapgen pretrain`: public corpora into manifests, manifests into shards, shards back into files."""
+"""`clapgen pretrain`: prepare training data (manifests of public corpora, WebDataset shards, attribution lists)."""
 
 from collections import Counter
 from pathlib import Path
@@ -9,7 +9,7 @@ import typer
 from clapgen.cli.console import print_json, print_result, print_warning, spinner
 from clapgen.cli.options import ForceOption, JsonOption
 
-LAYOUT_HELP = "How the corpus is laid out: audiocaps, clotho, wavcaps, fsd50k or esc50."
+CORPUS_HELP = "The corpus: audiocaps, clotho, wavcaps, fsd50k or esc50."
 MISSING_SHOWN = 5
 
 app = typer.Typer(
@@ -23,37 +23,37 @@ app = typer.Typer(
 
 @app.command()
 def manifest(
-    layout: Annotated[str, typer.Argument(metavar="LAYOUT", help=LAYOUT_HELP)],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the corpus was unpacked.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The manifest to write.")] = Path("manifest.jsonl"),
+    corpus: Annotated[str, typer.Argument(metavar="CORPUS", help=CORPUS_HELP)],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder into which the corpus was unpacked.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Manifest to write.")] = Path("manifest.jsonl"),
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Turn a public corpus on your disk into a manifest to train on."""
+    """Write the manifest of a public corpus on disk, to train on."""
     from pretrain.data.corpora import write_manifest
 
     with spinner(f"reading {folder}"):
-        found = write_manifest(layout, folder, output, overwrite=force)
-    splits = Counter(clip.split or "no split" for clip in found.clips)
+        written = write_manifest(corpus, folder, output, overwrite=force)
+    splits = Counter(clip.split or "no split" for clip in written.clips)
     if as_json:
-        free = sum(clip.free is True for clip in found.clips)
-        counts = {"clips": len(found.clips), "splits": splits, "free": free, "missing": len(found.missing)}
+        free = sum(clip.free is True for clip in written.clips)
+        counts = {"clips": len(written.clips), "splits": splits, "free": free, "missing": len(written.missing)}
         print_json({"manifest": str(output), **counts})
     else:
         parts = ", ".join(f"{count} {split}" for split, count in splits.items())
-        print_result(f"{output}: {len(found.clips)} clips ({parts})")
-    _report_missing(found.missing)
+        print_result(f"{output}: {len(written.clips)} clips ({parts})")
+    _report_missing(written.missing)
 
 
 @app.command()
 def shards(
-    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="The manifest of the clips to pack.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the shards.")],
-    clips_per_shard: Annotated[int, typer.Option(min=1, help="How many clips go into one tar.")] = 512,
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="Manifest of the clips to pack.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Output folder for the shards.")],
+    clips_per_shard: Annotated[int, typer.Option(min=1, help="Number of clips in a tar file.")] = 512,
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Pack a manifest's clips into WebDataset tar shards."""
+    """Pack the clips of a manifest into WebDataset tar shards."""
     from clapgen.data.manifest import read_manifest
     from pretrain.data.shards import write_shards
 
@@ -70,11 +70,13 @@ def shards(
 @app.command()
 def unpack(
     shards: Annotated[list[Path], typer.Argument(metavar="SHARD...", help="WebDataset tar files.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for audio and manifest.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Output folder for audio files and manifest.")
+    ],
     force: ForceOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Unpack WebDataset tar shards into audio files and a manifest of them."""
+    """Unpack WebDataset tar shards into audio files and a manifest."""
     from pretrain.data.shards import unpack_shards
 
     with spinner(f"unpacking {len(shards)} shards"):
@@ -87,13 +89,13 @@ def unpack(
 
 @app.command()
 def attribution(
-    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="The manifest of the training clips.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The tab-separated list to write.")],
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="Manifest of the training clips.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Tab-separated list to write.")],
     split: Annotated[str, typer.Option(help="List the clips of this split.")] = "train",
-    free_only: Annotated[bool, typer.Option("--free-only", help="List only clips whose licence is free.")] = False,
+    free_only: Annotated[bool, typer.Option("--free-only", help="List only clips with a free licence.")] = False,
     force: ForceOption = False,
 ) -> None:
-    """List author, licence and address of every training clip, to be shipped beside the weights."""
+    """List author, licence and URL of all training clips, to publish with the weights."""
     from clapgen.data.manifest import training_clips
     from pretrain.data.attribution import write_attribution
 
@@ -105,5 +107,5 @@ def _report_missing(missing: list[str]) -> None:
     if missing:
         more = ", …" if len(missing) > MISSING_SHOWN else ""
         print_warning(
-            f"{len(missing)} clips have no audio file and are left out: {', '.join(missing[:MISSING_SHOWN])}{more}"
+            f"{len(missing)} clips have no audio file and were skipped: {', '.join(missing[:MISSING_SHOWN])}{more}"
         )

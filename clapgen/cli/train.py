@@ -1,4 +1,4 @@
-"""`clapgen train`: run one of the training recipes."""
+"""`clapgen train`: train a network from a recipe."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from clapgen.cli.options import allow_hub, allow_hub_for
-from clapgen.errors import ClapgenError
+from clapgen.errors import SIBLINGS, ClapgenError
 
 EPILOG = """
 [bold]Examples[/bold]
@@ -21,49 +21,47 @@ clapgen train clap manifest=data/manifest.jsonl training.output=runs/clap\n
 clapgen train diffusion --config my-recipe.yaml training.steps=20000\n
 clapgen train captioner text=captions.txt,data/manifest.jsonl\n
 
-The same command again continues where an interrupted run stopped.
+Repeat the command to resume an interrupted run.
 """
 
 
-class Task(StrEnum):
-    """What can be trained."""
+class TaskName(StrEnum):
+    """What can be trained, and the module of its recipe."""
 
-    text = "text"
-    clap = "clap"
-    autoencoder = "autoencoder"
-    diffusion = "diffusion"
-    captioner = "captioner"
+    module: str
+
+    text = "text", "pretrain.distillation"
+    clap = "clap", "pretrain.recipe"
+    autoencoder = "autoencoder", "generation.autoencoder.training.recipe"
+    diffusion = "diffusion", "generation.diffusion.training.recipe"
+    captioner = "captioner", "captioning.training.recipe"
+
+    def __new__(cls, name: str, module: str) -> TaskName:
+        member = str.__new__(cls, name)
+        member._value_, member.module = name, module
+        return member
 
 
-LOOP_PACKAGES = ("accelerate", "tensorboard")  # looked for before data is read; what one recipe needs, it imports
-RECIPES = {
-    Task.text: "pretrain.distillation",
-    Task.clap: "pretrain.recipe",
-    Task.autoencoder: "generation.autoencoder.training.recipe",
-    Task.diffusion: "generation.diffusion.training.recipe",
-    Task.captioner: "captioning.training.recipe",
-}
+LOOP_PACKAGES = ("accelerate", "tensorboard")  # checked before data is read; recipes import what else they need
 
 
 def train(
-    task: Annotated[Task, typer.Argument(help="Which network to train.")],
+    task: Annotated[TaskName, typer.Argument(help="Network to train.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[KEY=VALUE]...", help="Settings that replace those of the recipe, e.g. training.seed=1."
-        ),
+        typer.Argument(metavar="[KEY=VALUE]...", help="Settings that override the recipe, e.g. training.seed=1."),
     ] = None,
     config: Annotated[
-        str, typer.Option("--config", "-c", help="A recipe: YAML file, or the name of one that comes with clapgen.")
+        str, typer.Option("--config", "-c", help="Recipe: a YAML file, or the name of a recipe shipped with clapgen.")
     ] = "default",
 ) -> None:
-    """Train a network by a recipe (needs the extra: pip install "clapgen\\[train]")."""
+    """Train a network from a recipe (requires pip install "clapgen\\[train]")."""
     from clapgen.configuration import recipe_path
 
     overrides = overrides or []
     for override in overrides:
         if "=" not in override:
-            raise ClapgenError(f"'{override}' is not of the form key=value; e.g. training.steps=1000.")
+            raise ClapgenError(f"'{override}' is not a setting; write key=value, e.g. training.steps=1000.")
         key, _, value = override.partition("=")
         if key == "clap":
             allow_hub_for(value)
@@ -74,9 +72,9 @@ def train(
         if importlib.util.find_spec(package) is None:
             raise _needs(package)
     try:
-        importlib.import_module(RECIPES[task]).run(path, overrides)
+        importlib.import_module(task.module).run(path, overrides)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] in ("clapgen", "pretrain", "generation", "captioning"):
+        if (error.name or "").split(".")[0] in ("clapgen", *SIBLINGS):
             raise
         raise _needs(error.name or "") from error
 

@@ -1,8 +1,8 @@
-"""A cache that decodes each clip of a training set once.
+"""A cache on disk of decoded training clips.
 
-The cache is a folder of packs: `samples.int16` (all clips end to end) with `index.json` (which clip lies where). A pack
-holds clips by the identity of their files (path, size, time of change, rate), so a subset of a cached corpus, or the
-corpus with some clips added, decodes only what is new; a build that was killed goes on at the pack it had reached.
+The cache is a folder of packs: `samples.int16` (all clips end to end) and `index.json` (the position of each clip). A
+clip is identified by its file (path, size, modification time) and sample rate, so that only new or changed files are
+decoded. A killed build continues after its last complete pack.
 """
 
 import hashlib
@@ -32,8 +32,8 @@ INT16_SCALE = 32767.0
 class AudioCache:
     """Clips decoded to mono at one sample rate, on disk, read by memory map.
 
-    `clips[i]` is what `waveform(i)` sounds like, `lengths[i]` its samples; clips that could not be decoded are left out
-    of both and named in `skipped` (path -> reason). Made by `AudioCache.build`.
+    `clips[i]` describes `waveform(i)`, which has `lengths[i]` samples. Clips that could not be decoded are left
+    out; `skipped` maps their paths to the reasons. Create it with `AudioCache.build`.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class AudioCache:
         progress: bool = True,
         strict: bool = False,
     ) -> "AudioCache":
-        """Decode and resample what the folder does not hold yet, and open it.
+        """Decode and resample clips that are not in the folder yet, and open it.
 
-        The folder grows by packs written under a temporary name and renamed when whole, so that a killed build leaves
-        nothing that could be mistaken for data and several processes may share a folder.
+        Packs are written under a temporary name and renamed when complete, so that a killed build leaves no partial
+        data and several processes can share a folder.
 
         Raises:
-            ClapgenError: the folder cannot be written, no clip at all could be decoded, or (`strict`) one could not.
+            ClapgenError: the folder cannot be written, no clip could be decoded, or (with `strict`) one could not.
         """
         folder = Path(folder)
         identities = [_identity(clip.path, sample_rate) for clip in clips]
@@ -89,7 +89,7 @@ class AudioCache:
         for reason in list(skipped.values())[:20]:
             logger.warning("skipped: %s", reason)
         if skipped:
-            logger.warning("%d of %d clips could not be decoded and are left out", len(skipped), len(clips))
+            logger.warning("%d of %d clips could not be decoded and were skipped", len(skipped), len(clips))
         return cls(good, spans, sample_rate, skipped)
 
     def __len__(self) -> int:
@@ -100,9 +100,9 @@ class AudioCache:
         return self.crop(index, 0, int(self.lengths[index]))
 
     def crop(self, index: int, start: int, length: int) -> np.ndarray:
-        """`length` samples from sample `start` on, fewer where the clip ends: float32 `(samples,)`."""
+        """Up to `length` samples from sample `start`, fewer at the end of the clip: float32 `(samples,)`."""
         if start < 0 or length < 0:
-            raise ValueError(f"start and length are counts of samples, not {start} and {length}")
+            raise ValueError(f"start and length must not be negative, got {start} and {length}")
         pack, offset, total = self._spans[index]
         stored = pack[offset + min(start, total) : offset + min(start + length, total)]
         return stored.astype(np.float32) / np.float32(INT16_SCALE)
@@ -118,7 +118,7 @@ def _identity(path: Path, sample_rate: int) -> str:
 
 
 class _Packs:
-    """Every pack of a cache folder: identity -> where its samples lie, or why there are none."""
+    """All packs of a cache folder: identity -> position of its samples, or the reason why there are none."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -126,7 +126,7 @@ class _Packs:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ClapgenError(f"cannot make the cache folder {folder}: {error.strerror or error}") from error
+            raise ClapgenError(f"cannot create the cache folder {folder}: {error.strerror or error}") from error
         for pack in sorted(folder.glob("pack-*")):
             self._load(pack)
 
@@ -136,16 +136,18 @@ class _Packs:
             size = (pack / "samples.int16").stat().st_size // 2
             samples = np.memmap(pack / "samples.int16", np.int16, "r") if size else np.empty(0, np.int16)
         except (OSError, ValueError) as error:
-            raise ClapgenError(f"the cache pack {pack} is broken ({error}); delete it, it is made again") from error
+            raise ClapgenError(
+                f"the cache pack {pack} is damaged ({error}); delete it to decode its clips again"
+            ) from error
         if size != index["samples"]:
-            raise ClapgenError(f"the cache pack {pack} is truncated; delete it, it is made again")
+            raise ClapgenError(f"the cache pack {pack} is truncated; delete it to decode its clips again")
         self.entries |= {key: (samples, *span) for key, span in index["clips"].items()}
         self.entries |= index["skipped"]
 
     def add(
         self, missing: dict[str, Path], sample_rate: int, workers: int, strict: bool, advance: Callable[[], None]
     ) -> None:
-        """Decode files (by identity) into a new pack; `advance` is called after each."""
+        """Decode files (by identity) into a new pack; `advance` is called after each file."""
         building = self.folder / f".building-{secrets.token_hex(8)}"
         try:
             building.mkdir()
@@ -155,7 +157,7 @@ class _Packs:
                 os.rename(building, target)
             except OSError:
                 if not target.is_dir():
-                    raise  # else another process made the same pack first: take that one
+                    raise  # otherwise another process wrote the same pack first
             self._load(target)
         except OSError as error:
             raise ClapgenError(f"cannot write the cache folder {self.folder}: {error.strerror or error}") from error
@@ -179,7 +181,7 @@ def _write_pack(
     skipped: dict[str, str] = {}
     position = 0
     with open(building / "samples.int16", "wb") as file, ThreadPoolExecutor(workers) as pool:
-        # a few clips a worker at a time: decoded audio never piles up in memory
+        # a few clips per worker at a time, to limit the decoded audio in memory
         for batch in _batches(missing.items(), 4 * workers):
             for (identity, _), result in zip(batch, pool.map(decode, [path for _, path in batch]), strict=True):
                 if isinstance(result, str):

@@ -15,6 +15,7 @@ from clapgen.plot.lettering import fitted
 _WIDTH, _HEIGHT = 1060, 420  # of the spectrogram itself, in pixels
 _LEFT, _RIGHT, _TOP, _BOTTOM = 74, 100, 56, 56  # margins
 _WINDOW, _FFT = 2048, 4096  # zero-padded to twice its length, so that low rows do not show single bins
+PLOT_AREA = (_LEFT, _TOP, _LEFT + _WIDTH, _TOP + _HEIGHT)  # where the spectrogram is in the PNG; as for Image.crop
 _LOWEST = 40.0  # Hz
 _RANGE = 80.0  # dB
 _SILENCE = -100.0  # dB: the colours end at most this far down, so that dither does not glow

@@ -1,1 +1,1 @@
-"""The training loop that every network shares."""
+"""The training loop that all networks share."""

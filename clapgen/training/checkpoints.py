@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: safetensors weights, optimizer states without pickled code, written whole or not."""
+"""Checkpoints of a training run: safetensors weights and optimizer states without pickled code, written atomically."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def save_checkpoint(
     meta: dict[str, Any],
     keep: int,
 ) -> Path:
-    """Write `folder/step-N` whole or not at all, then drop all but the `keep` newest.
+    """Write `folder/step-N` atomically, then delete all but the `keep` newest checkpoints.
 
     Raises:
-        ClapgenError: it cannot be written, because the disk is full, say; earlier checkpoints stay.
+        ClapgenError: it cannot be written, for example because the disk is full. Earlier checkpoints are kept.
     """
     target, temporary = folder / f"step-{step:08d}", folder / f".step-{step:08d}.tmp"
     flat = {
@@ -43,7 +43,7 @@ def save_checkpoint(
         (temporary / "meta.json").write_text(json.dumps(meta))
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
-    except (OSError, RuntimeError, SafetensorError) as error:  # of Python, torch and safetensors, for one and the same
+    except (OSError, RuntimeError, SafetensorError) as error:  # Python, torch and safetensors differ here
         shutil.rmtree(temporary, ignore_errors=True)
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ClapgenError(f"cannot write the checkpoint {target}: {reason}; is the disk full?") from error
@@ -53,12 +53,12 @@ def save_checkpoint(
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint of the highest step in `folder`, or None."""
+    """The checkpoint with the highest step in `folder`, or None."""
     return max(folder.glob("step-*"), default=None)
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any], dict[str, Any]]:
-    """(tensors by network, optimizer states, meta) of a checkpoint that `save_checkpoint` wrote.
+    """Read a checkpoint: tensors by network, optimizer states and meta, as given to `save_checkpoint`.
 
     Raises:
         ClapgenError: it is damaged.
@@ -68,7 +68,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str,
         optimizers = torch.load(path / "optimizers.pt", map_location="cpu", weights_only=True)
         meta = json.loads((path / "meta.json").read_text())
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
-        raise ClapgenError(f"the checkpoint {path} is damaged; delete it to go on from an earlier one") from error
+        raise ClapgenError(f"the checkpoint {path} is damaged; delete it to continue from an earlier one") from error
     tensors: dict[str, dict[str, Tensor]] = {}
     for key, value in weights.items():
         name, _, inner = key.partition("/")

@@ -1,4 +1,4 @@
-"""What a training run says while it runs: log.jsonl, TensorBoard, and a progress bar with the time left."""
+"""The log of a training run: log.jsonl, TensorBoard, a progress bar with the time left, and the recipe."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from clapgen.configuration import load_config, save_config, to_dict
+from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
 
 
 class TrainingLog:
-    """log.jsonl, TensorBoard and a progress bar with the time left."""
+    """Writes metrics to log.jsonl and TensorBoard, and shows a progress bar on stderr."""
 
     def __init__(self, output: Path, step: int, total: int) -> None:
         from rich.console import Console
@@ -39,7 +40,7 @@ class TrainingLog:
             self.board = None
 
     def _drop_lines_after(self, step: int) -> None:
-        """A killed run may have logged steps past its last checkpoint: they will be trained, and logged, again."""
+        """Drop the steps that a killed run logged after its last checkpoint; they are trained and logged again."""
         if not self.path.exists():
             return
         lines = [line for line in self.path.read_text().splitlines() if line.endswith("}")]
@@ -47,6 +48,7 @@ class TrainingLog:
             temporary.write_text("".join(f"{line}\n" for line in lines if json.loads(line)["step"] <= step))
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
+        """Log the metrics of a step; keys of validation metrics start with `val/`."""
         with self.path.open("a") as file:
             file.write(json.dumps({"step": step, **metrics}) + "\n")
         if self.board:
@@ -55,7 +57,7 @@ class TrainingLog:
         shown = "  ".join(f"{k.removeprefix('val/')} {v:.4g}" for k, v in metrics.items())
         if not self.console.is_terminal:
             print(f"step {step}  {shown}", flush=True)
-        elif any(key.startswith("val/") for key in metrics):  # the bar itself has room for the loss alone
+        elif any(key.startswith("val/") for key in metrics):  # the bar itself shows the loss only
             self.progress.console.print(f"step {step}  {shown}", highlight=False, markup=False)
         loss = metrics.get("loss", metrics.get("loss_generator"))
         description = f"training, loss {loss:.4f}" if loss is not None else None
@@ -66,20 +68,27 @@ class TrainingLog:
         if self.board:
             self.board.close()
 
-    def say(self, text: str) -> None:
-        """A line for people, on stderr."""
+    def message(self, text: str) -> None:
+        """Print one line on stderr."""
         self.console.print(text, highlight=False, markup=False)
 
 
 def record_recipe(recipe: Any, path: Path, resumed: bool) -> None:
-    """Write the recipe of a run; when it goes on by other settings than it began with, say which."""
-    new = _flat(to_dict(recipe))
+    """Write the recipe of a run; print the settings in which a resumed run differs from the recipe it started with."""
     if resumed and path.exists():
-        old = _flat(to_dict(load_config(type(recipe), path)))
-        changed = [f"{key} {old.get(key)} -> {value}" for key, value in new.items() if old.get(key) != value]
-        if changed:
-            print(f"going on with other settings than before: {', '.join(changed)}", file=sys.stderr)
+        for line in _changes(recipe, path):
+            print(line, file=sys.stderr)
     save_config(recipe, path)
+
+
+def _changes(recipe: Any, path: Path) -> list[str]:
+    try:
+        old = _flat(to_dict(load_config(type(recipe), path)))
+    except ClapgenError as error:  # of an older version, with a key that was renamed since
+        return [f"resuming; the settings cannot be compared with those of the run so far ({error})"]
+    new = _flat(to_dict(recipe))
+    changed = [f"{key} {old.get(key)} -> {value}" for key, value in new.items() if old.get(key) != value]
+    return [f"resuming with changed settings: {', '.join(changed)}"] if changed else []
 
 
 def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:

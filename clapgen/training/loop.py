@@ -1,7 +1,7 @@
-"""The one training loop: every network of the suite is a `Task` that this loop drives on a CPU, a GPU or many.
+"""The training loop of every network: each is a `Task`, trained on a CPU, a GPU or several processes.
 
-Everything random in step k is drawn from (seed, k, rank) alone, so a run that was killed and resumed gives the same
-losses as one that never stopped. Devices, mixed precision and processes come from `accelerate`.
+All randomness of step k depends only on (seed, k, rank): a run that was killed and resumed gives the same losses as one
+that never stopped. Devices and processes come from `accelerate`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,80 +20,11 @@ from torch import Tensor, nn
 
 from clapgen.errors import ClapgenError
 from clapgen.interrupts import defer_keyboard_interrupt
+from clapgen.training.averages import MovingAverages
 from clapgen.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from clapgen.training.log import TrainingLog, record_recipe
 from clapgen.training.seeds import step_seed
-
-
-@dataclass
-class TrainingConfig:
-    """How to train, for every task alike.
-
-    `learning_rate` rises linearly over `warmup_steps`, then falls as a cosine to `final_learning_rate` times itself at
-    `steps`. `batch_size` is per process; `accumulate` micro-batches make one step. `precision` is "bf16" or "no".
-    """
-
-    output: str = "runs/new"
-    steps: int = 10_000
-    batch_size: int = 64
-    accumulate: int = 1
-    learning_rate: float = 1e-3
-    final_learning_rate: float = 0.0
-    warmup_steps: int = 200
-    weight_decay: float = 0.05
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.99])
-    clip_norm: float = 1.0
-    ema_decay: float = 0.999
-    precision: str = "bf16"
-    seed: int = 0
-    log_every: int = 20
-    evaluate_every: int = 1_000
-    save_every: int = 500
-    keep: int = 2
-
-
-class Task(ABC):
-    """What the loop needs to know of a model in training. `batch` must be a pure function of its arguments."""
-
-    @abstractmethod
-    def networks(self) -> dict[str, nn.Module]:
-        """Every module that is trained or has state worth a checkpoint, by name."""
-
-    def ema_networks(self) -> list[str]:
-        """Names of the networks an exponential moving average is kept of: all, unless a task says otherwise."""
-        return list(self.networks())
-
-    def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
-        """One optimizer a name, stepped in this order; each value is a list of torch optimizer groups.
-
-        A group may carry `learning_rate_scale`, which multiplies the schedule.
-        """
-        return {"model": weight_decay_groups(self.networks().values())}
-
-    @abstractmethod
-    def batch(self, index: int, generator: torch.Generator) -> Any:
-        """The micro-batch of this index, on the CPU. Made ahead of time in a thread: `generator` is all its chance."""
-
-    @abstractmethod
-    def loss(self, batch: Any, group: str, step: int) -> tuple[Tensor | None, dict[str, Any]]:
-        """Scalar loss of `group`'s optimizer on a batch, and figures to log. A loss of None leaves that group out."""
-
-    def evaluate(self) -> dict[str, float]:
-        """Validation figures; the moving averages are in place and the networks in eval mode."""
-        return {}
-
-    def export(self, directory: Path) -> None:
-        """Write the model, as users will load it, under `directory`; the moving averages are in place."""
-        return None
-
-
-def weight_decay_groups(networks: Iterable[nn.Module]) -> list[dict[str, Any]]:
-    """Decay matrices and kernels only: biases, norms and scalars are left alone, as is custom since GPT-2."""
-    parameters = [p for network in networks for p in network.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim >= 2]},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
+from clapgen.training.task import Task, TrainingConfig
 
 
 def learning_rate_at(step: int, config: TrainingConfig) -> float:
@@ -108,12 +37,18 @@ def learning_rate_at(step: int, config: TrainingConfig) -> float:
 
 
 def train(task: Task, config: TrainingConfig, resume: bool = True, recipe: Any = None) -> dict[str, float]:
-    """Train `task` to `config.steps`, going on from the newest checkpoint in `config.output` if there is one.
+    """Train `task` to `config.steps`, resuming from the newest checkpoint in `config.output` if there is one.
 
     Writes `log.jsonl`, `tensorboard/`, `checkpoints/step-*`, the `recipe` (a dataclass) as `config.yaml` and, at every
-    evaluation and at the end, what the task exports to `model/`. Returns the last evaluation. A run that is resumed by
-    another recipe says what has changed. Under `accelerate launch` each process draws its own batches and gradients
-    are averaged over processes.
+    evaluation and at the end, the exported `model/`. Settings that differ from those of the resumed run are printed.
+    Under `accelerate launch` each process draws its own batches, and gradients are averaged over processes.
+
+    Returns:
+        The metrics of the last evaluation.
+
+    Raises:
+        ClapgenError: accelerate is missing, a checkpoint is damaged or does not fit, the loss is not finite, or the
+            output cannot be written.
     """
     loop = _Loop(task, config, resume)
     if recipe is not None and loop.accelerator.is_main_process:
@@ -129,7 +64,7 @@ class _Loop:
             raise ClapgenError('training needs accelerate: pip install "clapgen[train]"') from error
         if config.precision not in ("bf16", "no"):
             raise ClapgenError(f'unknown precision "{config.precision}": choose bf16 or no')
-        self.accelerator = Accelerator()  # precision stays ours: accelerate's is fixed for the life of a process
+        self.accelerator = Accelerator()  # without its mixed precision, which is fixed for the life of a process
         self.task, self.config = task, config
         self.output = Path(config.output)
         self.step, self.seconds = 0, 0.0
@@ -143,10 +78,8 @@ class _Loop:
             )
             for name, groups in task.parameter_groups().items()
         }
-        self.ema = {
-            name: {k: v.detach().clone() for k, v in self.networks[name].state_dict().items()}
-            for name in task.ema_networks()
-        }
+        self.averages = MovingAverages({name: self.networks[name] for name in task.ema_networks()}, config.ema_decay)
+        task.averages = self.averages.view()
         self.output.mkdir(parents=True, exist_ok=True)
         if resume:
             self._resume()
@@ -178,7 +111,7 @@ class _Loop:
                 if self.step % self.config.save_every == 0 or last:
                     self._save()
         except KeyboardInterrupt:
-            if self.accelerator.num_processes == 1:  # others may be in another step: their last checkpoint counts
+            if self.accelerator.num_processes == 1:  # several processes may be in different steps
                 self._save()
             raise
         finally:
@@ -186,13 +119,14 @@ class _Loop:
             if self.log:
                 self.log.close()
         if self.log:
-            self.log.say(f"trained to step {self.step}: {self.output / 'model'}")
+            self.log.message(f"trained to step {self.step}: {self.output / 'model'}")
         return metrics
 
     def _train_step(self, batches: Iterator[Any]) -> dict[str, float]:
         config, accelerator = self.config, self.accelerator
         micro_batches = [to_device(next(batches), accelerator.device) for _ in range(config.accumulate)]
         torch.manual_seed(step_seed(config.seed + 1, self.step, accelerator.process_index))
+        self.task.prepare(self.step)
         rate = learning_rate_at(self.step, config)
         metrics: dict[str, float] = {"learning_rate": rate}
         for name, optimizer in self.optimizers.items():
@@ -211,7 +145,8 @@ class _Loop:
                 metrics[f"grad_norm_{name}" if name != "model" else "grad_norm"] = self._update(optimizer, rate)
         if not all(math.isfinite(value) for value in metrics.values()):
             raise ClapgenError(f"training diverged at step {self.step}: {metrics}; lower the learning rate")
-        self._update_ema()
+        self.averages.update(self.step)
+        self.task.after_step(self.step)
         return metrics
 
     def _update(self, optimizer: torch.optim.Optimizer, rate: float) -> float:
@@ -224,10 +159,10 @@ class _Loop:
         return float(norm)
 
     def _average_gradients(self, parameters: list[nn.Parameter]) -> None:
-        """Mean over processes, in one flat buffer. Own code rather than DDP: tasks call networks in any order.
+        """Average gradients over processes in one flat buffer. DDP would fix the order in which tasks call networks.
 
-        Only parameters with a gradient, the same ones in every process: a gradient of zero would let AdamW go on
-        moving a network that is frozen.
+        Only parameters with a gradient take part, the same ones in every process: with a gradient of zero AdamW would
+        keep moving a frozen network.
         """
         if self.accelerator.num_processes == 1:
             return
@@ -242,37 +177,22 @@ class _Loop:
                 for tensor in itertools.chain(network.parameters(), network.buffers()):
                     torch.distributed.broadcast(tensor.data, 0)
 
-    @torch.no_grad()
-    def _update_ema(self) -> None:
-        decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
-        for name, average in self.ema.items():
-            state = self.networks[name].state_dict()
-            floats = [k for k, v in average.items() if v.is_floating_point()]
-            if floats:
-                torch._foreach_lerp_([average[k] for k in floats], [state[k] for k in floats], 1 - decay)
-            for key in average.keys() - set(floats):
-                average[key].copy_(state[key])
-
     @contextmanager
-    def _averaged_weights(self) -> Iterator[None]:
-        """The moving averages in the networks' place, in eval mode; the weights in training come back after."""
-        kept = {n: {k: v.detach().clone() for k, v in self.networks[n].state_dict().items()} for n in self.ema}
-        try:
-            for name, average in self.ema.items():
-                self.networks[name].load_state_dict(average)
-            for network in self.networks.values():
-                network.eval()
-            yield
-        finally:
-            for name, state in kept.items():
-                self.networks[name].load_state_dict(state)
-            for network in self.networks.values():
-                network.train()
+    def _evaluation(self) -> Iterator[None]:
+        """Moving averages as weights, eval mode and no gradients."""
+        with torch.no_grad(), self.averages.loaded():
+            try:
+                for network in self.networks.values():
+                    network.eval()
+                yield
+            finally:
+                for network in self.networks.values():
+                    network.train()
 
     def _evaluate(self) -> dict[str, float]:
         metrics: dict[str, float] = {}
         if self.accelerator.is_main_process:
-            with torch.no_grad(), self._averaged_weights():
+            with self._evaluation():
                 metrics = self.task.evaluate()
                 self.task.export(self.output / "model")
             if self.log and metrics:
@@ -281,7 +201,7 @@ class _Loop:
         return metrics
 
     def _batches(self) -> Generator[Any, None, None]:
-        """Micro-batches from the current step on, the next one made in a thread while the network works."""
+        """Micro-batches from the current step on; the next one is made in a thread during the current step."""
         config, rank = self.config, self.accelerator.process_index
 
         def make(index: int) -> Any:
@@ -300,7 +220,7 @@ class _Loop:
                 self.output / "checkpoints",
                 self.step,
                 {f"network.{n}": network.state_dict() for n, network in self.networks.items()}
-                | {f"ema.{n}": state for n, state in self.ema.items()},
+                | {f"ema.{n}": state for n, state in self.averages.states.items()},
                 {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
                 {"step": self.step, "seconds": self.seconds},
                 self.config.keep,
@@ -314,8 +234,8 @@ class _Loop:
         tensors, optimizers, meta = load_checkpoint(found)
         try:
             for name, network in self.networks.items():
-                network.load_state_dict(tensors.get(f"network.{name}", {}))  # a network may have no state
-            for name, average in self.ema.items():
+                network.load_state_dict(tensors.get(f"network.{name}", {}))  # a network without state has no entry
+            for name, average in self.averages.states.items():
                 for key, value in average.items():
                     value.copy_(tensors[f"ema.{name}"][key])
             for name, optimizer in self.optimizers.items():
@@ -323,13 +243,13 @@ class _Loop:
         except (KeyError, RuntimeError, ValueError) as error:
             raise ClapgenError(
                 f"checkpoint {found} does not fit this recipe ({str(error).splitlines()[-1].strip()}); "
-                "choose another output folder to start afresh"
+                "set another training.output to start a new run"
             ) from error
         self.step, self.seconds = int(meta["step"]), float(meta["seconds"])
 
 
 def to_device(batch: Any, device: torch.device) -> Any:
-    """A batch of tensors and dicts of them on `device`."""
+    """Move a batch to `device`: a tensor, or nested dicts of them. Anything else is returned as it is."""
     if isinstance(batch, Tensor):
         return batch.to(device, non_blocking=True)
     if isinstance(batch, dict):

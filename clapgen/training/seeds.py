@@ -1,4 +1,4 @@
-"""Seeds: every step of a run, and every network's first weights, draw from a stream of their own."""
+"""Seeds: every step of a run, and the initial weights of every network, have a random stream of their own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def step_seed(seed: int, index: int, rank: int) -> int:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Let new networks draw their weights from `seed`, without touching the caller's chance."""
+    """Seed the initialisation of new networks, without changing the caller's random state."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

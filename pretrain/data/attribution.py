@@ -1,4 +1,4 @@
-"""Who made the recordings a model was trained on: the list that CC-BY and the like ask for."""
+"""Attribution of the recordings a model was trained on, as CC BY and similar licences require."""
 
 import csv
 import io
@@ -13,15 +13,15 @@ COLUMNS = ("clip", "author", "licence", "url")
 
 
 def write_attribution(clips: Sequence[Clip], path: Path, overwrite: bool = False) -> int:
-    """Write a line a clip (tab-separated: clip, author, licence, url), sorted; returns how many.
+    """Write one tab-separated line for each clip (clip, author, licence, url), sorted. Returns the number of clips.
 
     Raises:
-        ClapgenError: a clip has no licence, so that it may not be used at all (it is named).
+        ClapgenError: a clip has no licence (it is named), or the file exists and `overwrite` is false.
     """
     rows = []
     for clip in clips:
         if not clip.licence:
-            raise ClapgenError(f"{clip.path} has no licence in the manifest; nothing can be said of its use")
+            raise ClapgenError(f"{clip.path} has no licence in the manifest; add one, or remove the clip")
         source = clip.extra.get("source")
         name = f"{source}/{clip.path.name}" if source else clip.path.name
         rows.append((name, clip.extra.get("author") or "unknown", clip.licence, clip.extra.get("url") or ""))

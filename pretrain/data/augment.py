@@ -1,18 +1,18 @@
-"""Augmentation of waveforms and log-mels: crops and pads, gain, shifts, mixtures, SpecAugment.
+"""Augmentation of waveforms and log-mels: crops, padding, gain, shifts, mixtures, SpecAugment.
 
-Every function takes a `torch.Generator` on the CPU and draws from nothing else, so that a training step can be repeated
-exactly. Batched ones draw one value a row and loop over no samples.
+All randomness comes from a `torch.Generator` on the CPU, so that a training step can be repeated exactly. Each row of a
+batch has its own random values.
 """
 
 import torch
 from torch import Generator, Tensor
 
-from clapgen.clap.model import repeat_pad
+from clapgen.audio.windows import repeat_pad
 from clapgen.data.audio_cache import AudioCache
 
 
 def crop_start(length: int, window: int, generator: Generator | None) -> int:
-    """Where a window of `window` samples starts in a clip of `length`: anywhere, or in the middle without generator."""
+    """Start of a window of `window` samples in a clip of `length`: random, or centred without a generator."""
     spare = max(0, length - window)
     if generator is None:
         return spare // 2
@@ -22,7 +22,7 @@ def crop_start(length: int, window: int, generator: Generator | None) -> int:
 def batch_of_crops(cache: AudioCache, indices: list[int], length: int, generator: Generator | None = None) -> Tensor:
     """Clips of a cache as `(batch, length)` float32: long ones cropped, short ones repeated and zero-padded.
 
-    Crops are random with a generator and centred without one, as evaluation needs it. Only the crop is read from disk.
+    Crops are random, or centred without a generator. Only the crop is read from disk.
     """
     rows = []
     for index in indices:
@@ -32,15 +32,15 @@ def batch_of_crops(cache: AudioCache, indices: list[int], length: int, generator
 
 
 def random_gain(waveforms: Tensor, generator: Generator, low_db: float = -6.0, high_db: float = 6.0) -> Tensor:
-    """Scale each row of `(batch, samples)` by its own gain, uniform in dB; nothing is clipped."""
+    """Scale each row of `(batch, samples)` by a random gain, uniform in dB, without clipping."""
     gain_db = _uniform(waveforms, low_db, high_db, generator)
     return waveforms * 10 ** (gain_db / 20)
 
 
 def random_roll(signals: Tensor, generator: Generator) -> Tensor:
-    """Shift each row of `(batch, …, time)` by its own random amount; what leaves at the end comes in at the start.
+    """Shift each row of `(batch, …, time)`, waveforms or log-mels, circularly by a random amount of time.
 
-    Waveforms or log-mels; log-mels cost a hundredth.
+    Rolling log-mels is a hundred times cheaper.
     """
     batch, time = signals.shape[0], signals.shape[-1]
     shift = torch.randint(time, (batch, *[1] * (signals.ndim - 1)), generator=generator)
@@ -53,7 +53,7 @@ def mix_at_snr(
 ) -> Tensor:
     """Add `second` to `first`, both `(batch, samples)`, each pair at a random power ratio (dB of first to second).
 
-    A row that is silent in either adds as it is. Mixtures that would leave [-1, 1] are scaled down to it.
+    If either is silent, the other is not scaled. Mixtures that exceed [-1, 1] are scaled down.
     """
     ratio_db = _uniform(first, low_db, high_db, generator)
     power_first, power_second = (x.square().mean(-1, keepdim=True) for x in (first, second))
@@ -71,9 +71,9 @@ def spec_augment(
     frequency_masks: int = 2,
     frequency_width: int = 16,
 ) -> Tensor:
-    """Hide random stripes of `(batch, n_mels, frames)` dB behind the row's mean (SpecAugment, arXiv 1904.08779).
+    """Replace random stripes of `(batch, n_mels, frames)` dB by the mean of their row (SpecAugment, arXiv 1904.08779).
 
-    Every mask is 0 to `*_width` bins wide and lies anywhere; widths are held to half of the axis.
+    Each mask is 0 to `*_width` bins wide, and at most half of its axis.
     """
     batch, n_mels, frames = log_mel.shape
     hidden = _stripes(batch, frames, time_masks, time_width, generator)[:, None, :]
@@ -82,7 +82,7 @@ def spec_augment(
 
 
 def _stripes(batch: int, size: int, count: int, max_width: int, generator: Generator) -> Tensor:
-    """`(batch, size)`, true inside any of `count` random stripes."""
+    """Mask `(batch, size)`, true inside any of `count` random stripes."""
     width = torch.randint(min(max_width, size // 2) + 1, (batch, count, 1), generator=generator)
     start = (torch.rand((batch, count, 1), generator=generator) * (size - width + 1)).long()
     position = torch.arange(size)
@@ -90,5 +90,5 @@ def _stripes(batch: int, size: int, count: int, max_width: int, generator: Gener
 
 
 def _uniform(like: Tensor, low: float, high: float, generator: Generator) -> Tensor:
-    """One value a row: `(batch, 1)` on the device of `like`."""
+    """One random value for each row: `(batch, 1)` on the device of `like`."""
     return (low + (high - low) * torch.rand((like.shape[0], 1), generator=generator)).to(like)

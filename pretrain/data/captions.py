@@ -1,4 +1,4 @@
-"""Sentences for clips: made from labels where nobody wrote any, chosen among several, joined where clips are mixed."""
+"""Captions for training: from labels where there are none, one of several, and joined for mixtures."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from torch import Generator
 from clapgen.data.manifest import Clip
 from clapgen.errors import ClapgenError
 
-# The first is the prompt of zero-shot evaluation (LAION-CLAP); the others keep the text tower from leaning on it.
+# The first is the zero-shot evaluation prompt of LAION-CLAP; the others keep the text tower from overfitting to it.
 TEMPLATES = (
     "This is a sound of {label}.",
     "The sound of {label}.",
@@ -22,7 +22,7 @@ TEMPLATES = (
 )
 CONNECTIVES = ("and", "while", "as")
 
-# Ordinary spelling cannot tell these; acronyms (TV, DJ) and names of two words (Big Ben) are seen by their letters.
+# Proper names that spelling does not reveal; acronyms (TV, DJ) and two-word names (Big Ben) are found by theirs.
 _PROPER_WORDS = """
     african american arabic asian australian british caribbean celtic chinese christmas dutch easter english european
     french german halloween hawaiian hindi indian irish italian japanese korean latin london mexican paris portuguese
@@ -36,13 +36,13 @@ _LETTERS_SAID_WITH_VOWEL = "AEFHILMNORSX"
 
 
 def clean_label(label: str) -> str:
-    """A label as words: `"Door_wood_knock"` -> `"door wood knock"`; acronyms and proper names keep their capitals."""
+    """`"Door_wood_knock"` -> `"door wood knock"`; acronyms and proper names keep their capitals."""
     words = label.replace("_", " ").split()
     return " ".join(word if _keeps_capital(word) else word[0].lower() + word[1:] for word in words)
 
 
 def join_labels(labels: Sequence[str]) -> str:
-    """`["rain", "wind", "thunder"]` -> `"rain, wind and thunder"`, each cleaned, repetitions left out."""
+    """`["rain", "wind", "thunder"]` -> `"rain, wind and thunder"`, cleaned and without repetitions."""
     words = list(dict.fromkeys(clean for label in labels if (clean := clean_label(label))))
     if len(words) < 2:
         return "".join(words)
@@ -62,21 +62,27 @@ def with_article(phrase: str) -> str:
 
 
 def caption_from_labels(labels: Sequence[str], generator: Generator | None = None) -> str:
-    """A sentence about what is labelled, by a random template, or the first of `TEMPLATES` without generator.
+    """A sentence about the labels, from a random template, or from the first of `TEMPLATES` without a generator.
 
     Raises:
-        ClapgenError: there is no label with a letter in it.
+        ClapgenError: all labels are empty.
     """
     label = join_labels(labels)
     if not label:
-        raise ClapgenError("a clip without captions needs at least one label to make a sentence from")
+        raise ClapgenError("a clip without captions needs at least one label")
     template = TEMPLATES[0] if generator is None else TEMPLATES[_pick(len(TEMPLATES), generator)]
     sentence = template.format(label=label, a_label=with_article(label))
     return sentence[0].upper() + sentence[1:]
 
 
+def true_names(clip: Clip, class_field: str = "") -> list[str]:
+    """The names that are true of a clip: its class, if `class_field` of its manifest line has one, then its labels."""
+    name = clip.extra.get(class_field)
+    return list(dict.fromkeys([*([name.replace("_", " ")] if name else []), *clip.labels]))
+
+
 def choose_caption(clip: Clip, generator: Generator | None = None) -> str:
-    """One of the clip's captions at random (the first without generator); a sentence from its labels if it has none.
+    """A random caption of the clip (the first without a generator), or a sentence from its labels if it has none.
 
     Raises:
         ClapgenError: the clip has neither captions nor labels (it is named).
@@ -93,7 +99,7 @@ def choose_caption(clip: Clip, generator: Generator | None = None) -> str:
 def join_captions(first: str, second: str, generator: Generator | None = None) -> str:
     """The caption of a mixture: "A dog barks." with "Rain falls." -> "A dog barks while rain falls."
 
-    The connective is random, "and" without generator.
+    The connective is random, or "and" without a generator.
     """
     connective = CONNECTIVES[0 if generator is None else _pick(len(CONNECTIVES), generator)]
     return f"{first.strip().rstrip('.!?;, ')} {connective} {lower_first(second.strip())}"
@@ -104,10 +110,8 @@ def lower_first(sentence: str) -> str:
     words = sentence.split(maxsplit=2)
     if not words or _keeps_capital(words[0]):
         return sentence
-    name_of_two_words = (
-        len(words) > 1 and words[1][0].isupper() and not _is_acronym(words[1]) and words[0] not in _OPENERS
-    )
-    return sentence if name_of_two_words else sentence[0].lower() + sentence[1:]
+    two_word_name = len(words) > 1 and words[1][0].isupper() and not _is_acronym(words[1]) and words[0] not in _OPENERS
+    return sentence if two_word_name else sentence[0].lower() + sentence[1:]
 
 
 _OPENERS = frozenset({"A", "An", "The", "Some", "Several", "Many", "Two", "Three", "Someone", "In", "On", "At", "This"})

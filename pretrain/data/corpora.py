@@ -1,10 +1,9 @@
-"""Public corpora as they lie on disk, turned into manifests: AudioCaps, Clotho, WavCaps, FSD50K and ESC-50.
+"""Manifests of public corpora on disk: AudioCaps, Clotho, WavCaps, FSD50K and ESC-50.
 
-Each corpus is a function from its folder to the clips that its tables name, and the names of those whose audio is
-missing. Tables and audio are found by name anywhere below the folder, since everybody unpacks them in another way.
-`recording` is the id at the source ("freesound:…", "youtube:…"), so that one recording is seen to be the same in two
-corpora (WavCaps holds clips of Clotho's and AudioCaps' test sets). `free` is true only where licence of clip and of
-captions both allow commercial use.
+A corpus is a registered function from its folder to the clips in its tables. Tables and audio files are found by name
+anywhere below the folder, because there is no standard way to unpack them. `recording` is the id at the source
+("freesound:…", "youtube:…"), which identifies a recording across corpora (WavCaps contains clips of the test sets of
+Clotho and AudioCaps). `free` is true only if the licences of both the clip and its captions allow commercial use.
 """
 
 import csv
@@ -20,16 +19,17 @@ from typing import Any
 from clapgen.audio import AUDIO_SUFFIXES
 from clapgen.data.esc50 import esc50_clips
 from clapgen.data.manifest import Clip, save_manifest
-from clapgen.errors import ClapgenError, nearest
+from clapgen.errors import ClapgenError
+from clapgen.registry import Registry
 from pretrain.data.captions import clean_label
 
 
 class CorpusFolder:
-    """A corpus on disk, walked once: its tables by name and its audio by name without suffix."""
+    """Index of a corpus on disk: its tables by file name, its audio files by name without suffix."""
 
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
-            raise ClapgenError(f"{root} is not a folder; give the one the corpus was unpacked to")
+            raise ClapgenError(f"{root} is not a folder; give the folder into which the corpus was unpacked")
         self.root = root
         self._tables: dict[str, list[Path]] = {}
         self._audio: dict[str, list[Path]] = {}
@@ -43,18 +43,18 @@ class CorpusFolder:
                     self._tables.setdefault(name, []).append(Path(folder, name))
 
     def table(self, name: str) -> Path | None:
-        """The file of that name nearest to the root."""
+        """The file with this name that is nearest to the root, or None."""
         return min(self._tables.get(name, []), key=lambda path: (len(path.parts), path), default=None)
 
     def audio(self, stem: str, folder: str = "") -> Path | None:
-        """The audio file of that name, in a folder whose name starts with `folder` or below one."""
+        """The audio file with this name, inside a folder whose name starts with `folder` if one is given, or None."""
         for path in self._audio.get(stem, []):
             if any(part.startswith(folder) for part in path.relative_to(self.root).parts[:-1]) or not folder:
                 return path
         return None
 
     def rows(self, name: str, *columns: str) -> Iterator[dict[str, str]]:
-        """The rows of a csv table; nothing if there is no such table. Clotho's metadata is Latin-1, the rest UTF-8."""
+        """Rows of a CSV table; none if the table is missing. Clotho's metadata is Latin-1, everything else UTF-8."""
         path = self.table(name)
         if path is None:
             return
@@ -69,11 +69,11 @@ class CorpusFolder:
             raise ClapgenError(f"{path} has no column {absent[0]!r}; it does not look like this corpus")
         for row in reader:
             if any(row[column] is None for column in columns):
-                raise ClapgenError(f"{path}:{reader.line_num}: fewer columns than the header has")
+                raise ClapgenError(f"{path}:{reader.line_num}: fewer columns than the header")
             yield row
 
     def json(self, name: str) -> Any:
-        """The content of a json table; None if there is no such table."""
+        """Content of a JSON table, or None if it is missing."""
         path = self.table(name)
         if path is None:
             return None
@@ -84,53 +84,59 @@ class CorpusFolder:
 
 
 @dataclass
-class Found:
-    """Clips of a corpus whose audio is there, and the names of those whose audio is not."""
+class CorpusClips:
+    """Clips of a corpus with an audio file, and the names of those without."""
 
     clips: list[Clip] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
     def add(self, name: str, path: Path | None, **known: Any) -> None:
+        """Add the clip at `path` with the fields of `Clip` in `known`; without a path, `name` is missing."""
         if path is None:
             self.missing.append(name)
         else:
             self.clips.append(Clip(path, **known))
 
 
-def audiocaps(corpus: CorpusFolder) -> Found:
+CORPORA: Registry[Callable[[CorpusFolder], CorpusClips]] = Registry("corpus")
+
+
+@CORPORA.register("audiocaps")
+def audiocaps(corpus: CorpusFolder) -> CorpusClips:
     """AudioCaps: `train.csv val.csv test.csv` (audiocap_id, youtube_id, start_time, caption).
 
-    Audio is named by YouTube id (also with a leading Y, or a trailing _start) or by audiocap id, in a folder of the
-    split or in one for all. The five captions of a clip of val or test make one clip.
+    Audio files are named by YouTube id (also with a leading Y or a trailing _start) or by audiocap id, in one folder or
+    in a folder for each split. The five captions of a clip in val or test are joined into one clip.
     """
-    found = Found()
+    result = CorpusClips()
     for split in ("train", "val", "test"):
         captions: dict[tuple[str, str], list[tuple[str, str]]] = {}
         for row in corpus.rows(f"{split}.csv", "audiocap_id", "youtube_id", "start_time", "caption"):
             captions.setdefault((row["youtube_id"], row["start_time"]), []).append((row["audiocap_id"], row["caption"]))
         for (video, start), texts in captions.items():
             names = [f"{video}_{start}", video, f"Y{video}", f"Y{video}_{start}", *(identity for identity, _ in texts)]
-            places = ((name, folder) for folder in (split, "") for name in names)
-            path = next((path for name, folder in places if (path := corpus.audio(name, folder))), None)
+            locations = ((name, folder) for folder in (split, "") for name in names)
+            path = next((path for name, folder in locations if (path := corpus.audio(name, folder))), None)
             extra = {"start_time": start}
             known = {"recording": f"youtube:{video}", "split": split, "free": False, "extra": extra}
-            found.add(f"{video}_{start}", path, captions=[caption for _, caption in texts], **known)
-    return found
+            result.add(f"{video}_{start}", path, captions=[caption for _, caption in texts], **known)
+    return result
 
 
-def clotho(corpus: CorpusFolder) -> Found:
+@CORPORA.register("clotho")
+def clotho(corpus: CorpusFolder) -> CorpusClips:
     """Clotho 2.1: `clotho_captions_*.csv` (five captions a clip), `clotho_metadata_*.csv`, a folder for each split.
 
-    Its captions are for non-commercial use, so that no clip is free whatever its own licence says.
+    Its captions are for non-commercial use only, so no clip is free, not even one with a free licence.
     """
-    found = Found()
+    result = CorpusClips()
     for folder, split in (("development", "train"), ("validation", "val"), ("evaluation", "test")):
         metadata = {row["file_name"]: row for row in corpus.rows(f"clotho_metadata_{folder}.csv", "file_name")}
         for row in corpus.rows(f"clotho_captions_{folder}.csv", "file_name", "caption_1"):
             name = row["file_name"]
             about = metadata.get(name, {})
             identity = (about.get("sound_id") or "").strip()
-            found.add(
+            result.add(
                 name,
                 corpus.audio(Path(name).stem, folder) or corpus.audio(Path(name).stem, f"clotho_audio_{folder}"),
                 captions=[text.strip() for key, text in row.items() if key and key.startswith("caption_") and text],
@@ -140,7 +146,7 @@ def clotho(corpus: CorpusFolder) -> Found:
                 split=split,
                 free=False,
             )
-    return found
+    return result
 
 
 _WAVCAPS = (
@@ -151,20 +157,21 @@ _WAVCAPS = (
 )
 
 
-def wavcaps(corpus: CorpusFolder) -> Found:
-    """WavCaps: `as_ bbc_ fsd_ sb_final.json` and flac files named by id below a folder of the source's name.
+@CORPORA.register("wavcaps")
+def wavcaps(corpus: CorpusFolder) -> CorpusClips:
+    """WavCaps: `as_ bbc_ fsd_ sb_final.json` and flac files named by id, in a folder named after their source.
 
-    For academic use only, so that no clip is free. FreeSound holds clips of Clotho, AudioSet_SL clips of AudioCaps:
-    leave out what shares a `recording` with a test set.
+    For academic use only, so no clip is free. FreeSound contains clips of Clotho, and AudioSet_SL clips of AudioCaps:
+    exclude clips that share a `recording` with a test set.
     """
-    found = Found()
+    result = CorpusClips()
     for table, folder, source in _WAVCAPS:
         for number, entry in enumerate((corpus.json(table) or {}).get("data", [])):
             if not isinstance(entry, dict) or "id" not in entry or "caption" not in entry:
-                raise ClapgenError(f"{corpus.table(table)}: entry {number} has no id or no caption")
+                raise ClapgenError(f"{corpus.table(table)}: entry {number} lacks an id or a caption")
             name = str(entry["id"]).removesuffix(".wav")
             identity = name.removeprefix("Y") if source == "youtube" else name
-            found.add(
+            result.add(
                 f"{folder}/{name}",
                 corpus.audio(name, folder),
                 captions=[entry["caption"]],
@@ -173,15 +180,16 @@ def wavcaps(corpus: CorpusFolder) -> Found:
                 split="train",
                 free=False,
             )
-    return found
+    return result
 
 
-def fsd50k(corpus: CorpusFolder) -> Found:
-    """FSD50K: `dev.csv` (fname, labels, mids, split), `eval.csv`, `vocabulary.csv` and the clips' licences in json.
+@CORPORA.register("fsd50k")
+def fsd50k(corpus: CorpusFolder) -> CorpusClips:
+    """FSD50K: `dev.csv` (fname, labels, mids, split), `eval.csv`, `vocabulary.csv`, and JSON files with licences.
 
-    Labels are smeared up the ontology, the most specific first. Its own split is kept; eval is "test".
+    Labels include their ancestors in the ontology, the most specific first. `split` is FSD50K's own; eval is "test".
     """
-    found = Found()
+    result = CorpusClips()
     vocabulary = {cells[1] for cells in _vocabulary(corpus)}
     for part in ("dev", "eval"):
         about = corpus.json(f"{part}_clips_info_FSD50K.json") or {}
@@ -191,7 +199,7 @@ def fsd50k(corpus: CorpusFolder) -> Found:
             if unknown:
                 raise ClapgenError(f"{corpus.table(f'{part}.csv')}: {unknown[0]!r} is not in vocabulary.csv")
             licence = about.get(row["fname"], {}).get("license")
-            found.add(
+            result.add(
                 row["fname"],
                 corpus.audio(row["fname"], f"FSD50K.{part}_audio"),
                 labels=[clean_label(label) for label in labels],
@@ -200,7 +208,7 @@ def fsd50k(corpus: CorpusFolder) -> Found:
                 split=row["split"] if part == "dev" else "test",
                 free=None if licence is None else allows_commercial_use(licence),
             )
-    return found
+    return result
 
 
 def _vocabulary(corpus: CorpusFolder) -> list[list[str]]:
@@ -211,44 +219,33 @@ def _vocabulary(corpus: CorpusFolder) -> list[list[str]]:
     return [row for row in cells if len(row) > 1]
 
 
-def esc50(corpus: CorpusFolder) -> Found:
+@CORPORA.register("esc50")
+def esc50(corpus: CorpusFolder) -> CorpusClips:
     """ESC-50: `meta/esc50.csv` and `audio/`. Folds 1 to 3 are "train", 4 is "val", 5 is "test"; not free (CC BY-NC)."""
     table = corpus.table("esc50.csv")
-    return Found(*esc50_clips(table, corpus.audio)) if table else Found()
+    return CorpusClips(*esc50_clips(table, corpus.audio)) if table else CorpusClips()
 
 
-LAYOUTS: dict[str, Callable[[CorpusFolder], Found]] = {
-    "audiocaps": audiocaps,
-    "clotho": clotho,
-    "wavcaps": wavcaps,
-    "fsd50k": fsd50k,
-    "esc50": esc50,
-}
-
-
-def write_manifest(layout: str, source: str | Path, output: str | Path, overwrite: bool = False) -> Found:
-    """Turn the corpus in folder `source` into a manifest at `output`; clips without audio are left out and reported.
+def write_manifest(corpus: str, source: str | Path, output: str | Path, overwrite: bool = False) -> CorpusClips:
+    """Write a manifest of the corpus in folder `source` to `output`, without the clips that have no audio file.
 
     Raises:
-        ClapgenError: the layout is unknown, the folder does not hold that corpus or none of its audio, a table is
-            damaged (it is named), or the output exists and `overwrite` is false.
+        ClapgenError: the corpus is unknown, the folder has none of its tables or none of its audio, a table is damaged
+            (it is named), or the output exists and `overwrite` is false.
     """
-    if layout not in LAYOUTS:
-        raise ClapgenError(f"unknown layout {layout!r}; known are {', '.join(LAYOUTS)}.{nearest(layout, LAYOUTS)}")
-    found = LAYOUTS[layout](CorpusFolder(Path(source)))
-    if not found.clips and not found.missing:
-        raise ClapgenError(f"{source} does not hold {layout}: none of its tables is there")
-    if not found.clips:
-        example = found.missing[0]
+    result = CORPORA.get(corpus)(CorpusFolder(Path(source)))
+    if not result.clips and not result.missing:
+        raise ClapgenError(f"{source} does not contain {corpus}: none of its tables was found")
+    if not result.clips:
         raise ClapgenError(
-            f"{source} holds none of the {len(found.missing)} audio files of {layout} (first: {example})"
+            f"{source} contains none of the {len(result.missing)} audio files of {corpus} (first: {result.missing[0]})"
         )
-    save_manifest(found.clips, output, overwrite=overwrite)
-    return found
+    save_manifest(result.clips, output, overwrite=overwrite)
+    return result
 
 
 def allows_commercial_use(licence: str) -> bool:
-    """Whether a licence (name or Creative Commons address) is CC0, public domain, CC BY or CC BY-SA."""
+    """Whether a licence (name or Creative Commons URL) is CC0, public domain, CC BY or CC BY-SA."""
     words = re.sub(r"[^a-z0-9+]+", "-", licence.lower()).strip("-")
     if re.search(r"(^|-)(nc|nd|noncommercial|sampling\+?)(-|$)|non-commercial", words):
         return False

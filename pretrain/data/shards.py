@@ -1,8 +1,7 @@
-"""WebDataset shards: tar files in which an audio file and a json (or txt) of one name make one clip.
+"""WebDataset shards: tar files in which an audio file and a json (or txt) with the same name are one clip.
 
-Shards of LAION's audio dataset (`text`, `tag`, `original_data`) and our own are read alike. Nothing is ever unpickled,
-and the names in a tar are used to group its members only: what is unpacked gets a name of ours, so that no member can
-be written outside the folder it is meant for.
+Reads shards of LAION's audio dataset (`text`, `tag`, `original_data`) and our own. Nothing is unpickled, and names in a
+tar are used only to group its members: unpacked files get new names, so no member can be written outside its folder.
 """
 
 import io
@@ -32,13 +31,13 @@ _PLAIN: dict[str, type] = {"recording": str, "licence": str, "split": str, "free
 
 @dataclass
 class Sample:
-    """What a shard says of one clip; `key` is its name in the tar without suffix."""
+    """The metadata of one clip in a shard; `key` is its name in the tar without suffix."""
 
     key: str
     fields: dict[str, Any] = field(default_factory=dict)
 
     def clip(self, path: Path) -> Clip:
-        """The sample as a clip; fields of a type that a manifest could not hold are dropped."""
+        """The sample as a clip; fields with a type that a manifest does not allow are dropped."""
         captions, labels = (_merged(self.fields.get(key, []) for key in keys) for keys in _KNOWN.values())
         plain: dict[str, Any] = {
             key: self.fields[key] for key in _PLAIN if isinstance(self.fields.get(key), _PLAIN[key])
@@ -53,19 +52,19 @@ def _merged(lists: Iterable[list[str]]) -> list[str]:
 
 
 def unpack_shards(shards: Sequence[str | Path], folder: str | Path, overwrite: bool = False) -> tuple[Path, int]:
-    """Write the audio of shards to `folder` and a `manifest.jsonl` of it; give back its path and the number of clips.
+    """Write the audio of shards and a `manifest.jsonl` to `folder`; returns the manifest's path and the clip count.
 
-    Samples without audio are counted in a warning. The manifest is written last, so that an interrupted run can be
-    repeated.
+    Samples without audio are skipped and counted in a warning. The manifest is written last, so that an interrupted run
+    can be repeated.
 
     Raises:
-        ClapgenError: a shard is missing, truncated or holds a text that cannot be read (shard and member are named),
-            the folder holds a manifest already, or no shard holds any audio.
+        ClapgenError: a shard is missing, truncated or has an unreadable text (shard and member are named), the folder
+            already has a manifest, or no shard has any audio.
     """
     folder = Path(folder)
     manifest = folder / "manifest.jsonl"
     if manifest.exists() and not overwrite:
-        raise ClapgenError(f"{manifest} exists already; choose another folder, or pass --force to replace it.")
+        raise ClapgenError(f"{manifest} already exists; choose another folder, or pass --force to replace it.")
     clips = []
     silent = 0
     for number, shard in enumerate(shards):
@@ -75,9 +74,9 @@ def unpack_shards(shards: Sequence[str | Path], folder: str | Path, overwrite: b
             else:
                 clips.append(sample.clip(audio))
     if silent:
-        logger.warning("%d samples without audio are left out", silent)
+        logger.warning("%d samples without audio were skipped", silent)
     if not clips:
-        raise ClapgenError(f"no audio in {', '.join(map(str, shards)) or 'no shard at all'}; nothing to unpack")
+        raise ClapgenError(f"no audio in {', '.join(map(str, shards)) or 'an empty list of shards'}; nothing to unpack")
     save_manifest(clips, manifest, overwrite=overwrite)
     return manifest, len(clips)
 
@@ -85,13 +84,13 @@ def unpack_shards(shards: Sequence[str | Path], folder: str | Path, overwrite: b
 def write_shards(
     clips: Iterable[Clip], folder: str | Path, clips_per_shard: int = 512, overwrite: bool = False
 ) -> tuple[list[Path], list[Path]]:
-    """Pack clips, audio as it is on disk, into `folder/000000.tar` and so on, with the `sizes.json` that LAION reads.
+    """Pack clips, with their audio files unchanged, into `folder/000000.tar` … and write LAION's `sizes.json`.
 
     Returns:
-        The shards, and the audio files that are missing, whose clips are left out.
+        The shards, and the missing audio files, whose clips are skipped.
 
     Raises:
-        ClapgenError: a shard exists and `overwrite` is false, the folder cannot be written, or every file is missing.
+        ClapgenError: a shard exists and `overwrite` is false, the folder cannot be written, or all files are missing.
     """
     folder = Path(folder)
     present: list[Clip] = []
@@ -102,7 +101,9 @@ def write_shards(
         else:
             missing.append(clip.path)
     if not present:
-        raise ClapgenError(f"none of the {len(missing)} clips' files exist; nothing to pack into {folder}")
+        raise ClapgenError(
+            f"none of the {len(missing)} audio files of the manifest exists; nothing to pack into {folder}"
+        )
     sizes: dict[str, int] = {}
     for start in range(0, len(present), clips_per_shard):
         part = present[start : start + clips_per_shard]
@@ -128,13 +129,13 @@ def _add_clip(tar: tarfile.TarFile, key: str, clip: Clip) -> None:
 
 
 def _add_member(tar: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None:
-    member = tarfile.TarInfo(name)  # no owner and no time: the same clips make the same shard, bit for bit
+    member = tarfile.TarInfo(name)  # no owner or time, so that the same clips give the same shard bit for bit
     member.size = size
     tar.addfile(member, content)
 
 
 def _unpacked(shard: Path, folder: Path) -> Iterator[tuple[Sample, Path | None]]:
-    """Each sample of a shard, with the file that its audio was written to."""
+    """Each sample of a shard, with the file its audio was written to."""
     sample: Sample | None = None
     audio: Path | None = None
     for index, (where, name, content) in enumerate(_members(shard)):
@@ -158,9 +159,9 @@ def _unpacked(shard: Path, folder: Path) -> Iterator[tuple[Sample, Path | None]]
 
 
 def _members(shard: Path) -> Iterator[tuple[str, str, IO[bytes]]]:
-    """(shard and member in words, member's name, content) of the regular files of a tar, in their order.
+    """(location for error messages, name, content) of the regular files of a tar, in order.
 
-    Links, devices and folders are passed over, and so are sparse files, whose size is only a claim.
+    Links, devices and folders are skipped, and so are sparse files, because their size cannot be trusted.
     """
     with _named_errors(str(shard)), tarfile.open(shard, "r:*") as tar:
         for member in tar:
@@ -171,16 +172,16 @@ def _members(shard: Path) -> Iterator[tuple[str, str, IO[bytes]]]:
 
 
 def _check_end(tar: tarfile.TarFile) -> None:
-    """tarfile takes a damaged header for the end of the archive; a true end is a block of zeros."""
+    """Check for the final block of zeros: tarfile mistakes a damaged header for the end of the archive."""
     assert tar.fileobj is not None
     tar.fileobj.seek(tar.offset)
     block = tar.fileobj.read(tarfile.BLOCKSIZE)
     if not block or block.strip(b"\0"):
-        raise tarfile.ReadError("no end of archive where its last readable member ends")
+        raise tarfile.ReadError("no end of archive after its last readable member")
 
 
 def _split(name: str) -> tuple[str, str]:
-    """WebDataset's rule, the key ends at the first dot of the file name: `"a.b/1.x.flac"` -> `("a.b/1", ".flac")`."""
+    """Key and suffix; as in WebDataset the key ends at the first dot: `"a.b/1.x.flac"` -> `("a.b/1", ".flac")`."""
     folder, slash, file = name.rpartition("/")
     stem, _, extensions = file.partition(".")
     return f"{folder}{slash}{stem}", f".{extensions.rpartition('.')[2].lower()}"
@@ -188,13 +189,13 @@ def _split(name: str) -> tuple[str, str]:
 
 def _parse(text: bytes, suffix: str, where: str) -> dict[str, Any]:
     if len(text) > MAX_TEXT_BYTES:
-        raise ClapgenError(f"{where}: a text of more than {MAX_TEXT_BYTES >> 20} MiB cannot describe a clip")
+        raise ClapgenError(f"{where}: the text is larger than {MAX_TEXT_BYTES >> 20} MiB")
     try:
         if suffix == ".txt":
             return {"txt": [text.decode().strip()]}
         fields = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ClapgenError(f"{where}: cannot be read as {suffix[1:]} ({error})") from error
+        raise ClapgenError(f"{where}: invalid {suffix[1:]} ({error})") from error
     if not isinstance(fields, dict):
         raise ClapgenError(f"{where}: must be a JSON object")
     for key in (key for keys in _KNOWN.values() for key in keys if key in fields):
@@ -210,6 +211,6 @@ def _named_errors(where: str) -> Iterator[None]:
     try:
         yield
     except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError) as error:
-        raise ClapgenError(f"{where}: the tar is damaged or truncated ({error}); fetch or pack it again") from error
+        raise ClapgenError(f"{where}: the tar is damaged or truncated ({error}); download or pack it again") from error
     except OSError as error:
         raise ClapgenError(f"{where}: cannot be unpacked: {error.strerror or error}") from error

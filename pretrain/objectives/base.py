@@ -1,91 +1,95 @@
-"""Objectives of CLAP pretraining: small modules with one signature, picked by name in the recipe.
+"""What an objective of CLAP training receives and returns, and the registry in which a recipe finds it by name.
 
-Each takes embeddings of length 1, `audio` and `text` (batch, dim), the logit scale (inverse temperature), and `groups`
-(batch,): rows of one number describe each other too, as clips cut from one recording do. Under `accelerate launch` they
-see the batches of all processes; their mean over processes has the gradient of one process on the joined batch.
+A new objective is one file of this package with a registered class, imported in `__init__.py`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
-import torch.distributed.nn as distributed
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from clapgen.errors import ClapgenError, nearest
+from clapgen.data.manifest import Clip
+from clapgen.registry import Registry
+from pretrain.objectives.distributed import gather_rows
+
+
+@dataclass
+class ClapBatch:
+    """One micro-batch, with this process's rows. All embeddings have length 1.
+
+    Attributes:
+        audio, text: Embeddings (batch, dim) of the pairs.
+        logit_scale: Inverse temperature, a scalar.
+        groups: (batch,) integers; rows with the same number are positives of each other.
+        texts: The caption of each row.
+        tokens, mask: Token ids of the captions and their mask (1 = token), both (batch, tokens).
+        clips: The clips each row was made from: one, or two that were mixed.
+        step: Training step.
+        extra: What the objective's own `draw` returned; sentences arrive as embeddings (sentences, dim).
+        make_frames: Computes `frames`.
+    """
+
+    audio: Tensor
+    text: Tensor
+    logit_scale: Tensor
+    groups: Tensor
+    texts: Sequence[str] = ()
+    tokens: Tensor | None = None
+    mask: Tensor | None = None
+    clips: Sequence[Sequence[Clip]] = ()
+    step: int = 0
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
+    make_frames: Callable[[], Tensor] | None = None
+
+    @cached_property
+    def frames(self) -> Tensor:
+        """Frame embeddings (batch, frames, dim), computed when first asked for."""
+        if self.make_frames is None:
+            raise ValueError("this batch has no frames")
+        return self.make_frames()
+
+    @cached_property
+    def all_audio(self) -> Tensor:
+        """`audio` of all processes, in rank order."""
+        return gather_rows(self.audio)
+
+    @cached_property
+    def all_text(self) -> Tensor:
+        """`text` of all processes, in rank order."""
+        return gather_rows(self.text)
+
+    @cached_property
+    def all_groups(self) -> Tensor:
+        """`groups` of all processes, in rank order."""
+        return gather_rows(self.groups)
 
 
 class Objective(nn.Module, ABC):
-    """A loss over the similarities of a batch; may hold parameters of its own."""
+    """A loss over a `ClapBatch`; it may have parameters.
+
+    Under `accelerate launch` the mean of the loss over processes must have the gradient that one process would have on
+    the joined batch.
+    """
+
+    def prepare(self, clips: Sequence[Clip], class_field: str) -> None:
+        """Called once, with all training clips. `class_field` is the key of the manifest that holds a clip's class."""
+        return None
+
+    def draw(self, clips: Sequence[Sequence[Clip]], generator: torch.Generator) -> dict[str, Tensor | list[str]]:
+        """Extra inputs for one batch, on the CPU: tensors, and sentences to embed. `clips` as in `ClapBatch`.
+
+        Called ahead of time in a thread; all randomness must come from `generator`.
+        """
+        return {}
 
     @abstractmethod
-    def forward(self, audio: Tensor, text: Tensor, logit_scale: Tensor, groups: Tensor) -> Tensor:
-        """Scalar loss. `groups` (batch,) holds an integer a row; equal ones describe each other too."""
+    def forward(self, batch: ClapBatch) -> Tensor | dict[str, Tensor]:
+        """A scalar loss, or named terms whose sum is the loss. Each term is logged; no terms means nothing to learn."""
 
 
-class InfoNCE(Objective):
-    """Symmetric cross-entropy of pairs against the batch (Radford et al. 2021), the diagonal the only truth."""
-
-    soft = False
-
-    def forward(self, audio: Tensor, text: Tensor, logit_scale: Tensor, groups: Tensor) -> Tensor:
-        all_audio, all_text = gather(audio), gather(text)
-        rows = torch.arange(len(audio), device=audio.device) + len(audio) * rank()
-        truth = F.one_hot(rows, len(all_audio)).to(audio.dtype)
-        if self.soft:
-            truth = (groups[:, None] == gather(groups)[None, :]).to(audio.dtype)
-            truth = truth / truth.sum(1, keepdim=True)
-        to_text = F.cross_entropy(logit_scale * audio @ all_text.T, truth)
-        to_audio = F.cross_entropy(logit_scale * text @ all_audio.T, truth)
-        return (to_text + to_audio) / 2
-
-
-class SoftInfoNCE(InfoNCE):
-    """InfoNCE with soft positives: rows of one group (one recording, say) share the truth (WavCaps; UniCL 2022)."""
-
-    soft = True
-
-
-class Sigmoid(Objective):
-    """Every pair a yes-no question, with a learned bias (SigLIP, Zhai et al. 2023; GLAP). Scaled by 1/batch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.tensor(-10.0))
-
-    def forward(self, audio: Tensor, text: Tensor, logit_scale: Tensor, groups: Tensor) -> Tensor:
-        same = groups[:, None] == gather(groups)[None, :]
-        logits = logit_scale * audio @ gather(text).T + self.bias
-        return -F.logsigmoid(torch.where(same, logits, -logits)).sum() / len(audio)
-
-
-OBJECTIVES: dict[str, type[Objective]] = {"infonce": InfoNCE, "soft-infonce": SoftInfoNCE, "sigmoid": Sigmoid}
-
-
-def make_objective(name: str) -> Objective:
-    """The objective of this name. `ClapgenError` naming the nearest one if there is none."""
-    if name not in OBJECTIVES:
-        raise ClapgenError(f'there is no objective "{name}".{nearest(name, OBJECTIVES)} Known: {", ".join(OBJECTIVES)}')
-    return OBJECTIVES[name]()
-
-
-def rank() -> int:
-    """This process's number among those that train together."""
-    return torch.distributed.get_rank() if _is_distributed() else 0
-
-
-def gather(tensor: Tensor) -> Tensor:
-    """Concatenate (batch, …) over processes, in rank order; gradients flow back to the process they came from."""
-    if not _is_distributed():
-        return tensor
-    if not tensor.requires_grad:
-        pieces = [torch.empty_like(tensor) for _ in range(torch.distributed.get_world_size())]
-        torch.distributed.all_gather(pieces, tensor.contiguous())
-        return torch.cat(pieces)
-    return torch.cat(distributed.all_gather(tensor.contiguous()))
-
-
-def _is_distributed() -> bool:
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
+OBJECTIVES: Registry[type[Objective]] = Registry("objective")

@@ -1,4 +1,4 @@
-"""Sound survives the way to disk and back in every format, and whatever is no sound is named as such."""
+"""Audio survives a round trip to disk in every format, and a file that is not audio gives a clear error."""
 
 import io
 import signal
@@ -14,7 +14,6 @@ from clapgen.audio import (
     find_audio,
     peak_normalise,
     read_audio,
-    read_audio_channels,
     resample,
     to_mono,
     write_audio,
@@ -23,9 +22,15 @@ from clapgen.errors import ClapgenError
 
 
 def chord(channels: int, sample_rate: int, seconds: float = 0.5) -> np.ndarray:
-    """`(channels, samples)`: one sine for each channel, all below 3 kHz so that no format may drop them."""
+    """`(channels, samples)`: one sine per channel, all below 3 kHz, which every format keeps."""
     time = np.arange(round(seconds * sample_rate)) / sample_rate
     return np.stack([0.4 * np.sin(2 * np.pi * 330 * (1 + c) * time) for c in range(channels)]).astype(np.float32)
+
+
+def read_channels(path) -> tuple[np.ndarray, int]:
+    """`(channels, samples)` and sample rate, by the library under clapgen."""
+    samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
+    return samples.T, sample_rate
 
 
 @pytest.mark.parametrize("channels", [1, 2, 8])
@@ -44,7 +49,7 @@ def test_flac_round_trip(tmp_path, bits, tolerance, sample_rate, channels):
 
 def check_lossless(path, waveform, sample_rate, bits, tolerance):
     write_audio(path, waveform, sample_rate, bits=bits)
-    read, rate = read_audio_channels(path)
+    read, rate = read_channels(path)
     assert rate == sample_rate
     np.testing.assert_allclose(read, waveform, rtol=0, atol=tolerance)
     mono, _ = read_audio(path)
@@ -59,7 +64,7 @@ def test_lossy_round_trip_keeps_length_and_sound(tmp_path, suffix, sample_rate, 
     waveform = chord(channels, sample_rate, seconds=1.0)
     path = tmp_path / f"sound{suffix}"
     write_audio(path, waveform, sample_rate)
-    read, rate = read_audio_channels(path)
+    read, rate = read_channels(path)
     assert rate == (sample_rate if suffix == ".ogg" or sample_rate in (16000, 48000) else 48000)
     assert read.shape[0] == channels
     assert read.shape[1] / rate == pytest.approx(1.0, abs=0.001)
@@ -82,12 +87,18 @@ def test_a_minute_of_vorbis_is_written(tmp_path):
     assert duration_of(tmp_path / "long.ogg") == pytest.approx(60.0, abs=0.01)
 
 
-@pytest.mark.parametrize(("suffix", "bits"), [(".wav", 16), (".wav", 32), (".flac", 24)])
-def test_same_sound_same_file(tmp_path, suffix, bits):
-    write_audio(tmp_path / f"a{suffix}", chord(1, 32000), 32000, bits=bits)
-    time.sleep(1.1 if bits == 32 else 0)  # float wav carries the second of writing unless we remove it
-    write_audio(tmp_path / f"b{suffix}", chord(1, 32000), 32000, bits=bits)
-    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+def test_same_sound_same_file(tmp_path):
+    waveform = 0.3 * np.random.default_rng(0).standard_normal(100_000).astype(np.float32)
+    formats = [("16.wav", 16), ("32.wav", 32), ("24.flac", 24), ("lossy.ogg", None), ("lossy.opus", None)]
+    for take in ("first", "second"):
+        (tmp_path / take).mkdir()
+        for name, bits in formats:
+            write_audio(tmp_path / take / name, waveform, 48000, bits=bits)
+        # By themselves, float wav contains the second in which it was written, and Ogg a serial number drawn from it.
+        time.sleep(1.1 if take == "first" else 0)
+    for name, _ in formats:
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes(), name
+        assert len(read_audio(tmp_path / "second" / name)[0]) == len(waveform)
 
 
 def test_real_recordings_resample_to_the_wanted_rate(recordings):
@@ -111,7 +122,7 @@ def test_a_part_equals_the_part_of_the_whole(tmp_path):
 def test_long_files_are_read_in_pieces_without_a_seam(tmp_path):
     waveform = np.random.default_rng(0).uniform(-0.9, 0.9, (2, (1 << 20) + 12345)).astype(np.float32)
     write_audio(tmp_path / "long.wav", waveform, 48000, bits=32)
-    np.testing.assert_array_equal(read_audio_channels(tmp_path / "long.wav")[0], waveform)
+    np.testing.assert_array_equal(read_channels(tmp_path / "long.wav")[0], waveform)
     np.testing.assert_allclose(read_audio(tmp_path / "long.wav")[0], waveform.mean(axis=0), atol=1e-7)
 
 
@@ -166,8 +177,6 @@ def test_every_broken_file_is_named_in_one_line(tmp_path):
             read_audio(path)
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
-        with pytest.raises(ClapgenError):
-            read_audio_channels(path)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +249,7 @@ def test_an_existing_file_stays_unless_told(tmp_path):
     path = tmp_path / "sound.wav"
     write_audio(path, np.zeros(10), 16000)
     before = path.read_bytes()
-    with pytest.raises(ClapgenError, match="exists already"):
+    with pytest.raises(ClapgenError, match="already exists"):
         write_audio(path, np.ones(20), 16000)
     assert path.read_bytes() == before
     write_audio(path, np.ones(20), 16000, overwrite=True)

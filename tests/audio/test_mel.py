@@ -96,5 +96,5 @@ def test_is_not_part_of_a_checkpoint():
 
 
 def test_too_short_a_sound_says_so():
-    with pytest.raises(ClapgenError, match="256 samples is too short; 257"):
+    with pytest.raises(ClapgenError, match="256 samples is too short; pad it to at least 257"):
         LogMel(16000, 512, 160, 40)(torch.zeros(1, 256))

@@ -7,7 +7,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_captioner import SENTENCES, add_tiny_captioner, build_spread_model, build_tiny_captioner
-from tiny_model import SAMPLE_RATE
 
 from captioning.captioner import SILENCE, Captioner
 from captioning.decoder import Decoding
@@ -15,6 +14,7 @@ from captioning.segments import caption_files
 from clapgen.audio import write_audio
 from clapgen.errors import ClapgenError
 from clapgen.model_store import load_part, record_checksums, verify_model
+from clapgen.testing import SAMPLE_RATE
 
 
 @pytest.fixture(scope="module")

@@ -42,6 +42,7 @@ def trained(corpus: Corpus, steps: int = 120, **settings: object) -> DiffusionBr
     return bridge
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("paired", "with_audio"), [(False, True), (False, False), (True, True)])
 def test_sounds_come_nearer_to_their_captions(paired: bool, with_audio: bool) -> None:
     corpus, everything = made_corpus(with_audio), made_corpus()

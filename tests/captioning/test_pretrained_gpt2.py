@@ -40,6 +40,7 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("freeze", [False, True])
 def test_a_pretrained_gpt2_may_be_trained_or_frozen(
     overrides: Overrides, tmp_path: Path, gpt2: Path, freeze: bool

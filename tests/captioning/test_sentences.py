@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_model import build_tiny_model
 
 from captioning.training.sentences import embed_sentences, read_sentences, tidy
 from clapgen.clap import Clap
 from clapgen.errors import ClapgenError
+from clapgen.testing import tiny_model
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -170,7 +170,7 @@ def test_tidy_makes_one_line_of_any_text() -> None:
 
 
 def test_sentences_are_embedded_once_and_by_their_own_clap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clap, other = (Clap.from_pretrained(build_tiny_model(tmp_path / str(seed), seed)) for seed in (0, 1))
+    clap, other = (Clap.from_pretrained(tiny_model(tmp_path / str(seed), seed)) for seed in (0, 1))
     texts = ["A dog barks", "Rain falls on a tin roof while wind blows", "Bells"]
     first = embed_sentences(clap, texts, tmp_path / "cache")
     assert torch.allclose(first, clap.embed_text(texts), atol=1e-6)
@@ -183,7 +183,7 @@ def test_sentences_are_embedded_once_and_by_their_own_clap(tmp_path: Path, monke
 
 
 def test_a_damaged_cache_is_made_again_and_one_that_cannot_be_is_named(tmp_path: Path) -> None:
-    clap = Clap.from_pretrained(build_tiny_model(tmp_path / "model"))
+    clap = Clap.from_pretrained(tiny_model(tmp_path / "model"))
     first = embed_sentences(clap, ["Rain", "Wind"], tmp_path / "cache")
     [kept] = (tmp_path / "cache").iterdir()
     whole = kept.read_bytes()

@@ -1,4 +1,4 @@
-"""The CLAP: what its embeddings promise, on a tiny model and real recordings."""
+"""The CLAP: properties of its embeddings, with a tiny model and real recordings."""
 
 import dataclasses
 import json
@@ -6,18 +6,20 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny_model import CLAP, build_tiny_model
 
 from clapgen.audio import read_audio
-from clapgen.clap import Clap
-from clapgen.clap.model import repeat_pad
-from clapgen.clap.text_tower import tokenize
+from clapgen.audio.windows import repeat_pad
+from clapgen.clap import Clap, ClapConfig
+from clapgen.clap.tokenizer import tokenize
+from clapgen.clap.towers import AUDIO_TOWERS, AudioTower
+from clapgen.configuration import load_config, to_dict
 from clapgen.errors import ClapgenError
+from clapgen.testing import CLAP, tiny_model
 
 
 @pytest.fixture(scope="module")
 def clap(tmp_path_factory) -> Clap:
-    return Clap.from_pretrained(build_tiny_model(tmp_path_factory.mktemp("tiny")))
+    return Clap.from_pretrained(tiny_model(tmp_path_factory.mktemp("tiny")))
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +121,39 @@ def test_every_weight_has_a_gradient(clap):
     unused = {"text_tower.position_embedding"}
     missing = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert set(missing) <= unused
+
+
+def test_towers_are_found_by_name_and_a_config_without_names_has_the_default_ones(clap, tmp_path, monkeypatch):
+    class Loudness(AudioTower):
+        """Mean power of each half of a window: two features."""
+
+        width, frame_rate = 2, 2.0
+
+        def __init__(self, config):
+            super().__init__()
+
+        @property
+        def front_end(self):
+            return torch.nn.Unflatten(1, (2, -1))
+
+        def frames(self, inputs):
+            return inputs.square().mean(2)[..., None].expand(-1, -1, 2)
+
+        def pool(self, frames):
+            return frames.mean(1)
+
+    monkeypatch.setitem(AUDIO_TOWERS._parts, "loudness", Loudness)
+    config = dataclasses.replace(CLAP, audio=dataclasses.replace(CLAP.audio, tower="loudness"))
+    Clap(config, clap.tokenizer).save_pretrained(tmp_path)
+    other = Clap.from_pretrained(tmp_path)
+    assert isinstance(other.audio_tower, Loudness)
+    assert other.embed_audio([noise(1.0)], 8000).shape == (1, clap.dim)
+    assert other.embed_frames(noise(1.0), 8000).shape == (2, clap.dim)
+    old = to_dict(CLAP)
+    del old["audio"]["tower"], old["text"]["tower"]
+    assert load_config(ClapConfig, old) == CLAP
+    with pytest.raises(ClapgenError, match=r"unknown audio tower 'residul'\. Did you mean 'residual'"):
+        Clap(dataclasses.replace(CLAP, audio=dataclasses.replace(CLAP.audio, tower="residul")), clap.tokenizer)
 
 
 def test_saved_and_loaded_it_embeds_the_same_within_half_precision(clap, tmp_path, sounds):

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from tiny_model import SAMPLE_RATE
+
+from clapgen.testing import SAMPLE_RATE
 
 REPOSITORY = Path(__file__).parent.parent.parent
 

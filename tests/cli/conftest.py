@@ -6,20 +6,20 @@ from pathlib import Path
 import pytest
 from command_line import Result, write_tone
 from tiny_captioner import build_tiny_captioner
-from tiny_model import build_tiny_model
 
 from captioning.captioner import Captioner
 from clapgen.cli import run
+from clapgen.testing import tiny_model
 
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+    return tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="session")
 def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_tiny_model(tmp_path_factory.mktemp("models") / "other", seed=1)
+    return tiny_model(tmp_path_factory.mktemp("models") / "other", seed=1)
 
 
 @pytest.fixture

@@ -131,6 +131,7 @@ def test_wrong_lines_are_named_before_anything_is_made(
     assert names(here) == ["prompts.jsonl"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_finished_clips_and_the_next_run_goes_on(generate: Generate, here: Path, model: Path) -> None:
     prompts = write_prompts([f"rain number {number}" for number in range(8)])
     settings = ("--seconds", 0.5, "--steps", 200)
@@ -156,6 +157,7 @@ def test_ctrl_c_keeps_finished_clips_and_the_next_run_goes_on(generate: Generate
     assert_whole(here / "out")
 
 
+@pytest.mark.slow
 def test_two_processes_fill_one_folder(here: Path, model: Path) -> None:
     prompts = write_prompts(PROMPTS)
     command = ("generate", "--model", model, "--seconds", 0.5, "--steps", 2, "--prompts", prompts, "-o", "out")
@@ -165,6 +167,7 @@ def test_two_processes_fill_one_folder(here: Path, model: Path) -> None:
     assert_whole(here / "out")
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_what_is_whole(here: Path, model: Path) -> None:
     lines = [{"prompt": "rain", "seconds": 0.5}, {"prompt": "rain", "seconds": 3}, {"prompt": "wind", "seconds": 0.5}]
     Path("prompts.jsonl").write_text("\n".join(map(json.dumps, lines)))
@@ -180,6 +183,7 @@ def test_a_full_disk_keeps_what_is_whole(here: Path, model: Path) -> None:
     assert_whole(here / "out")
 
 
+@pytest.mark.slow
 def test_a_small_file_system_that_fills_up(here: Path, model: Path) -> None:
     if shutil.which("unshare") is None:
         pytest.skip("needs unshare to mount a small file system")

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from command_line import Command, assert_one_line, finish, names, start, write_parts, write_tone
-from tiny_model import SAMPLE_RATE
 
 from captioning.captioner import Captioner
 from captioning.decoder import Decoding
 from clapgen.audio import read_audio
+from clapgen.testing import SAMPLE_RATE
 
 
 def said_by(captioner: Captioner, path: Path, **options: Any) -> Any:
@@ -172,12 +172,13 @@ def test_files_that_are_there_are_kept_unless_forced(
 ) -> None:
     Path(name).write_text("mine")
     before = names(Path("tones"))
-    assert_one_line(caption("tones", *options), f"{name} exists already", "--force")
+    assert_one_line(caption("tones", *options), f"{name} already exists", "--force")
     assert Path(name).read_text() == "mine" and names(Path("tones")) == before
     assert caption("tones", *options, "--force").code == 0
     assert Path(name).read_text() != "mine"
 
 
+@pytest.mark.slow
 def test_ctrl_c_writes_what_is_done(pitches: list[Path], captioner_model: Path) -> None:
     for place in range(600):
         shutil.copy(pitches[place % 4], f"tones/many-{place:03d}.wav")

@@ -66,7 +66,7 @@ def test_one_writer_gets_the_file_that_several_were_told_to_write(tmp_path: Path
     with ThreadPoolExecutor(6) as pool:
         answers = sorted(pool.map(writer, range(6)))
     assert answers[0] == ""
-    assert all("exists already" in answer for answer in answers[1:])
+    assert all("already exists" in answer for answer in answers[1:])
     assert names(tmp_path) == ["one.json", "one.wav"]
     assert json.loads((tmp_path / "one.json").read_text())["sha256"] == sha256_of(tmp_path / "one.wav")
 

@@ -1,18 +1,19 @@
-"""The doctor names what is broken, what it breaks, and the cure."""
+"""`clapgen doctor` names what is broken, what else fails because of it, and the fix."""
 
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from clapgen.cli import diagnosis as doctor
+from clapgen.cli.diagnosis import REQUIRED, check_package, diagnose
 
 DIAGNOSE = "import json; from clapgen.cli.diagnosis import diagnose; print(json.dumps(diagnose().to_dict()))"
 
 
-def put_broken_package(folder, name: str, statement: str, version: str = "2.11.0") -> None:
+def put_broken_package(folder: Path, name: str, statement: str, version: str = "2.11.0") -> None:
     (folder / name).mkdir()
     (folder / name / "__init__.py").write_text(statement)
     information = folder / f"{name}-{version}.dist-info"
@@ -20,7 +21,8 @@ def put_broken_package(folder, name: str, statement: str, version: str = "2.11.0
     (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
 
 
-def test_torchaudio_that_does_not_load(tmp_path):
+@pytest.mark.slow
+def test_torchaudio_that_does_not_load(tmp_path: Path) -> None:
     put_broken_package(
         tmp_path, "torchaudio", "raise OSError('libc10_cuda.so: cannot open shared object file:\\nno such file')"
     )
@@ -32,7 +34,7 @@ def test_torchaudio_that_does_not_load(tmp_path):
     assert not report["healthy"]
     states = {package["name"]: package["state"] for package in report["packages"]}
     assert states["torchaudio"] == "broken"
-    assert states["transformers"] == "broken"  # it imports torchaudio because it is there
+    assert states["transformers"] == "broken"  # it imports torchaudio if it is installed
     assert states["torch"] == states["soundfile"] == "ok"
     problems = [problem for problem in report["problems"] if "torchaudio" in problem]
     assert any("libc10_cuda.so" in problem and "pip uninstall torchaudio" in problem for problem in problems)
@@ -40,32 +42,34 @@ def test_torchaudio_that_does_not_load(tmp_path):
 
 
 @pytest.mark.parametrize("error", ["ImportError", "OSError", "RuntimeError", "AttributeError"])
-def test_every_kind_of_broken_package_is_reported(tmp_path, monkeypatch, error):
+def test_every_kind_of_broken_package_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str) -> None:
     name = f"broken_by_{error.lower()}"
     put_broken_package(tmp_path, name, f"raise {error}('this will not do')", version="1.2.3")
     monkeypatch.syspath_prepend(tmp_path)
-    package = doctor._inspect(name, required=False)
+    package = check_package(name, required=False)
     assert (package.state, package.version) == ("broken", "1.2.3")
+    assert package.is_problem
     assert package.note == f"{error}: this will not do"
-    assert f"{name}==1.2.3" in doctor._problem(package, [package])
+    assert f"{name}==1.2.3" in package.fix()
 
 
-def test_this_environment():
-    report = doctor.diagnose()
-    assert {package.name for package in report.packages if package.state == "ok"} >= set(doctor.REQUIRED)
-    assert report.devices[0].startswith("cpu")
-    assert int(report.threads["usable cores"]) >= 1
-    text = report.text()
-    for package in report.packages:
+def test_this_environment() -> None:
+    diagnosis = diagnose()
+    assert {package.name for package in diagnosis.packages if package.state == "ok"} >= set(REQUIRED)
+    assert diagnosis.devices[0].startswith("cpu")
+    assert int(diagnosis.threads["usable cores"]) >= 1
+    text = diagnosis.text()
+    for package in diagnosis.packages:
         assert package.name in text
         assert package.version in text
-    assert json.loads(json.dumps(report.to_dict()))["system"]["Python"] in text
-    assert all(problem in text for problem in report.problems)
+    assert json.loads(json.dumps(diagnosis.to_dict()))["system"]["Python"] in text
+    assert all(problem in text for problem in diagnosis.problems)
 
 
-def test_a_missing_required_package_is_a_problem_and_a_missing_optional_one_is_not():
-    needed, wanted = doctor._inspect("not_a_package", True), doctor._inspect("not_a_package", False, "for fun")
-    assert doctor._needs_mending(needed)
-    assert not doctor._needs_mending(wanted)
-    assert wanted.note == "for fun"
-    assert "pip install not_a_package" in doctor._problem(needed, [])
+def test_a_missing_package_is_a_problem_only_if_it_is_required() -> None:
+    required = check_package("not_a_package", required=True)
+    optional = check_package("not_a_package", required=False, purpose="for fun")
+    assert required.is_problem
+    assert not optional.is_problem
+    assert optional.note == "for fun"
+    assert "pip install not_a_package" in required.fix()

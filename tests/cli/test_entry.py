@@ -1,4 +1,4 @@
-"""The command itself: instant help, quiet pipes, one-line errors, no network."""
+"""The command as a whole: instant help, clean pipes, one-line errors, no network."""
 
 import re
 import resource
@@ -27,7 +27,7 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 def test_help_is_instant_and_imports_nothing_heavy() -> None:
     line = [sys.executable, "-X", "importtime", "-m", "clapgen.cli", "--help"]
-    times = []  # of the processor: the cores of tests are seldom idle
+    times = []  # CPU time: other processes may be running
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(line, capture_output=True, text=True, env=environment(), check=True)
@@ -52,7 +52,7 @@ def test_every_command_and_option_is_explained(name: str) -> None:
         assert parameter.help.endswith((".", "]", ")")), f"{name} {parameter.name}: {parameter.help}"
 
 
-def test_bare_command_shows_the_verbs(clapgen: Callable[..., Result]) -> None:
+def test_the_bare_command_lists_the_subcommands(clapgen: Callable[..., Result]) -> None:
     result = clapgen()
     assert result.code == 0
     for verb in ("generate", "embed", "classify", "score", "models", "train", "pretrain", "doctor"):
@@ -64,7 +64,7 @@ def test_mistyped_verbs_and_options_get_a_suggestion(clapgen: Callable[..., Resu
     assert_one_line(clapgen("generate", "rain", "--stepz", "3"), "--stepz", "--steps")
 
 
-def test_debug_shows_the_traceback_wherever_it_stands(clapgen: Callable[..., Result]) -> None:
+def test_debug_shows_the_traceback_in_any_position(clapgen: Callable[..., Result]) -> None:
     for arguments in (("--debug", "score", "x"), ("score", "x", "--debug")):
         result = clapgen(*arguments)
         assert result.code == 2
@@ -73,7 +73,7 @@ def test_debug_shows_the_traceback_wherever_it_stands(clapgen: Callable[..., Res
     assert "Traceback" not in clapgen("generate", "", "--", "--debug").err
 
 
-def test_a_reader_that_leaves_is_no_error() -> None:
+def test_a_pipe_that_is_closed_early_is_not_an_error() -> None:
     done = subprocess.run(
         f"{sys.executable} -m clapgen.cli --help | true", shell=True, capture_output=True, env=environment(), check=True
     )

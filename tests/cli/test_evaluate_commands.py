@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import soundfile
 from command_line import Result, assert_one_line
-from tiny_model import SAMPLE_RATE
 
 from clapgen.audio import read_audio
 from clapgen.clap import Clap
@@ -20,6 +19,7 @@ from clapgen.metrics.embeddings.composition_items import CompositionItem
 from clapgen.metrics.embeddings.retrieval import retrieval
 from clapgen.metrics.embeddings.robustness import paraphrase_robustness
 from clapgen.metrics.embeddings.zero_shot import prompt_embeddings, zero_shot
+from clapgen.testing import SAMPLE_RATE
 
 Command = Callable[..., Result]
 LABELS = ("rain", "church_bells", "dog", "wind", "rooster", "glass")
@@ -156,7 +156,7 @@ def test_the_confusion_matrix_is_drawn_and_replaces_nothing(evaluate: Command, m
     assert evaluate(*options).code == 0
     picture = Path("confusion.png").read_bytes()
     assert picture.startswith(b"\x89PNG") and len(picture) > 2000
-    assert_one_line(evaluate(*options), "confusion.png exists already")
+    assert_one_line(evaluate(*options), "confusion.png already exists")
     assert evaluate(*options, "--force").code == 0
 
 

@@ -11,7 +11,6 @@ import pytest
 import soundfile
 import torch
 from command_line import Result, assert_one_line, names
-from tiny_model import SAMPLE_RATE, build_tiny_model
 
 from clapgen.audio import read_audio, resample
 from clapgen.clap import Clap
@@ -20,6 +19,7 @@ from clapgen.metrics.embeddings.clap_score import clap_score
 from clapgen.metrics.embeddings.fad import frechet_audio_distance
 from clapgen.metrics.embeddings.kad import kernel_audio_distance
 from clapgen.metrics.embeddings.prdc import precision_recall_density_coverage
+from clapgen.testing import SAMPLE_RATE, tiny_model
 
 Command = Callable[..., Result]
 PROMPTS = ("rain on a tin roof", "a dog barks twice", "wind in the trees", "church bells")
@@ -206,8 +206,8 @@ def test_prompts_that_cannot_be_used(evaluate: Command, sounds: Path, content: s
 
 def test_nothing_to_evaluate(evaluate: Command, sounds: Path) -> None:
     Path("empty").mkdir()
-    assert_one_line(evaluate("empty"), "empty holds no audio")
-    assert_one_line(evaluate("made", "--reference", "empty"), "empty holds no audio")
+    assert_one_line(evaluate("empty"), "empty contains no audio")
+    assert_one_line(evaluate("made", "--reference", "empty"), "empty contains no audio")
     assert_one_line(evaluate("missing"), "missing does not exist")
     assert_one_line(evaluate("made", "--prompts", "made/0.wav"), "0.wav")
 
@@ -228,7 +228,7 @@ def test_corrupt_clips_are_named_and_counted(evaluate: Command, sounds: Path) ->
 
 
 def test_a_broken_model_is_refused_by_name(clapgen: Command, sounds: Path) -> None:
-    broken = Clap.from_pretrained(build_tiny_model(Path("broken")))
+    broken = Clap.from_pretrained(tiny_model(Path("broken")))
     with torch.no_grad():
         broken.audio_projection[0].weight.fill_(torch.nan)
     broken.save_pretrained("broken")

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 from command_line import Result, assert_one_line, names
-from tiny_model import SAMPLE_RATE
 
 from clapgen.cli.clips import sha256_of
 from clapgen.cli.generate import DTYPES, GENERATION_PARTS
 from clapgen.cli.prompts import DEFAULTS, RANGES
 from clapgen.model_store import weights_hash
+from clapgen.testing import SAMPLE_RATE
 
 Generate = Callable[..., Result]
 RAIN = "rain-on-a-tin-roof_seed0"
@@ -87,7 +87,7 @@ def test_a_sidecar_makes_its_file_again_bit_for_bit(generate: Generate, clapgen:
 
 def test_from_takes_the_sound_itself_and_other_settings(generate: Generate, clapgen: Generate, here: Path) -> None:
     generate("church bells", "-o", "bells.wav")
-    assert_one_line(clapgen("generate", "--from", "bells.wav"), "bells.wav exists already")
+    assert_one_line(clapgen("generate", "--from", "bells.wav"), "bells.wav already exists")
     assert clapgen("generate", "--from", "bells.wav", "--seed", "3").code == 0
     sidecar = json.loads((here / "church-bells_seed3.json").read_text())
     assert (sidecar["seed"], sidecar["steps"]) == (3, 2)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import Result, assert_one_line, names, write_tone
-from tiny_model import SAMPLE_RATE
 
 from clapgen.audio import read_audio
 from clapgen.clap import Clap
+from clapgen.testing import SAMPLE_RATE
 
 Command = Callable[..., Result]
 

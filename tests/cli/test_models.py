@@ -1,4 +1,4 @@
-"""`clapgen models`: the list, the cards, and whether files are what was saved."""
+"""`clapgen models`: the list, the cards, and the checksums."""
 
 import shutil
 from collections.abc import Callable
@@ -19,17 +19,17 @@ def test_list_and_show(clapgen: Command, model: Path, monkeypatch: pytest.Monkey
     assert listed["parts"] == model_store.part_hashes(model, ["autoencoder", "clap", "diffusion"])
     assert clapgen("models", "show", "tiny").out.startswith("# tiny")
     monkeypatch.setattr(model_store, "BUNDLED_MODELS", model.parent / "nowhere")
-    assert "No model came" in clapgen("models").out
+    assert "includes no models" in clapgen("models").out
 
 
 def test_verify_names_the_damaged_file_and_records_a_change(clapgen: Command, model: Path, here: Path) -> None:
     shutil.copytree(model, here / "copy")
     assert clapgen("models", "verify", "copy").code == 0
     config = here / "copy" / "clap" / "config.yaml"
-    config.write_text(config.read_text() + "# a remark\n")
+    config.write_text(config.read_text() + "# a comment\n")
     result = clapgen("models", "verify", "copy", "--json")
     assert result.code == 2
     assert [line["path"] for line in result.json if not line["ok"]] == ["copy/clap/config.yaml"]
-    assert "copy/clap/config.yaml" in result.err
+    assert "failed the checksum" in result.err and "copy/clap/config.yaml" in result.err
     assert clapgen("models", "verify", "copy", "--record").code == 0
     assert clapgen("models", "verify", "copy").code == 0

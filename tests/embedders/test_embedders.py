@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from tiny_laion import laion
-from tiny_model import SAMPLE_RATE, build_tiny_model
 
 from clapgen.clap import Clap
 from clapgen.embedders import Embedder, TextEmbedder, known_embedders, load_embedder, register_embedder
 from clapgen.embedders.cache import embed_files
 from clapgen.errors import ClapgenError
+from clapgen.testing import SAMPLE_RATE, tiny_model
 
 
 def noise(seconds: float, rate: int = 48_000, seed: int = 0) -> np.ndarray:
@@ -162,7 +162,7 @@ def test_the_hash_is_of_weights_and_configuration(tmp_path: Path) -> None:
 
 
 def test_clapgen_models_by_name_and_folder(tmp_path: Path) -> None:
-    folder = build_tiny_model(tmp_path / "tiny")
+    folder = tiny_model(tmp_path / "tiny")
     embedder = load_embedder(str(folder))
     assert isinstance(embedder, Clap)
     assert isinstance(embedder, TextEmbedder)

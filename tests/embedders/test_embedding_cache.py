@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from tiny_model import SAMPLE_RATE, build_tiny_model
 
 from clapgen.audio import read_audio
 from clapgen.clap import Clap
@@ -22,11 +21,12 @@ from clapgen.embedders import store as cache_folder
 from clapgen.embedders.cache import EmbeddingCache, default_cache_folder, embed_files, embed_frames
 from clapgen.embedders.file_identity import identify_files
 from clapgen.errors import ClapgenError
+from clapgen.testing import SAMPLE_RATE, tiny_model
 
 
 @pytest.fixture(scope="module")
 def clap(tmp_path_factory: pytest.TempPathFactory) -> Clap:
-    return Clap.from_pretrained(build_tiny_model(tmp_path_factory.mktemp("models") / "tiny"))
+    return Clap.from_pretrained(tiny_model(tmp_path_factory.mktemp("models") / "tiny"))
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_a_change_whose_time_was_set_back_is_seen(clap: Clap, sounds: list[Path]
 def test_each_model_and_each_band_limit_has_its_own_entries(
     clap: Clap, sounds: list[Path], cache: EmbeddingCache, tmp_path: Path
 ) -> None:
-    other = Clap.from_pretrained(build_tiny_model(tmp_path / "other", seed=1))
+    other = Clap.from_pretrained(tiny_model(tmp_path / "other", seed=1))
     runs = [
         embed_files(sounds, model, place, band_limit=limit).embeddings
         for place in (cache, cache, None)
@@ -137,7 +137,7 @@ def test_a_config_that_changes_the_spectrogram_changes_the_key(
     clap: Clap, sounds: list[Path], cache: EmbeddingCache, tmp_path: Path
 ) -> None:
     embed_files(sounds, clap, cache)
-    folder = build_tiny_model(tmp_path / "same-weights")
+    folder = tiny_model(tmp_path / "same-weights")
     finer = Clap.from_pretrained(folder)
     finer.config.audio.hop_length = 80
     rebuilt = Clap(finer.config, finer.tokenizer).eval()
@@ -175,7 +175,7 @@ def test_broken_files_are_left_out_and_named(clap: Clap, sounds: list[Path], cac
 def test_a_broken_model_is_refused_by_name_and_nothing_is_kept(
     sounds: list[Path], cache: EmbeddingCache, tmp_path: Path
 ) -> None:
-    broken = Clap.from_pretrained(build_tiny_model(tmp_path / "broken"))
+    broken = Clap.from_pretrained(tiny_model(tmp_path / "broken"))
     next(iter(broken.audio_projection.parameters())).data.fill_(torch.nan)
     for _ in range(2):
         with pytest.raises(ClapgenError, match=r"broken.*NaN"):

@@ -23,11 +23,10 @@ def test_a_margin_is_the_nearest_own_prompt_minus_the_nearest_other():
 
 @pytest.mark.parametrize("labels", [["dog"], ["dog", "bark"]])
 def test_clips_below_zero_are_those_that_are_misheard(labels, recordings, tmp_path):
-    from tiny_model import build_tiny_model
-
     from clapgen.clap import Clap
     from clapgen.evaluation.setup import Setup
     from clapgen.evaluation.zero_shot import evaluate_zero_shot
+    from clapgen.testing import tiny_model
 
     lines = [
         {"path": str(path), "labels": labels if index % 2 else ["door"], "captions": ["x"], "split": "val"}
@@ -35,7 +34,7 @@ def test_clips_below_zero_are_those_that_are_misheard(labels, recordings, tmp_pa
     ]
     manifest = tmp_path / "manifest.jsonl"
     manifest.write_text("\n".join(json.dumps({**line, "recording": line["path"]}) for line in lines))
-    report = evaluate_zero_shot(manifest, Setup(Clap.from_pretrained(build_tiny_model(tmp_path / "model"))))
+    report = evaluate_zero_shot(manifest, Setup(Clap.from_pretrained(tiny_model(tmp_path / "model"))))
     assert len(report.clips) == len(recordings)
     for row, line in zip(report.clips, lines, strict=True):
         assert (row["margin"] > 0) == (row["heard as"] in line["labels"])

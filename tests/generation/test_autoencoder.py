@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_model import build_tiny_model
 
 import generation.autoencoder.model as model_module
 from clapgen.audio import write_audio
@@ -15,6 +14,7 @@ from clapgen.clap import Clap
 from clapgen.configuration import load_config, to_dict
 from clapgen.data.manifest import Clip, save_manifest
 from clapgen.errors import ClapgenError
+from clapgen.testing import tiny_model
 from generation.autoencoder import Autoencoder, AutoencoderConfig
 from generation.autoencoder.decoder import TONE_SPACING, Decoder
 from generation.autoencoder.training.discriminator import Discriminators
@@ -254,6 +254,7 @@ def test_a_batch_follows_from_its_generator_alone(recipe: AutoencoderRecipe) -> 
     assert first["waveform"].abs().max() <= 1
 
 
+@pytest.mark.slow
 def test_training_learns_then_keeps_the_latents_while_the_adversary_works(recipe: AutoencoderRecipe) -> None:
     clips, _ = open_clips(recipe)
     before = AutoencoderTask(recipe, clips, clips).evaluate()
@@ -281,6 +282,7 @@ def _train(recipe: AutoencoderRecipe) -> dict[str, float]:
     return run(to_dict(recipe))
 
 
+@pytest.mark.slow
 def test_resume_is_exact_before_and_after_the_adversary_starts(recipe: AutoencoderRecipe, tmp_path: Path) -> None:
     recipe.adversary.start, recipe.training.accumulate, recipe.training.log_every = 4, 2, 1
     losses = []
@@ -296,7 +298,7 @@ def test_resume_is_exact_before_and_after_the_adversary_starts(recipe: Autoencod
 
 
 def test_the_perceptual_loss_is_nothing_for_equal_sounds_and_leaves_the_clap_alone(tmp_path: Path) -> None:
-    clap = Clap.from_pretrained(build_tiny_model(tmp_path))
+    clap = Clap.from_pretrained(tiny_model(tmp_path))
     listener = ClapPerceptualLoss(clap)
     noise = torch.randn(2, 4000, generator=torch.Generator().manual_seed(0)) * 0.1
     tone = torch.sin(torch.arange(4000) * 0.5).expand(2, -1).clone().requires_grad_()
@@ -309,7 +311,7 @@ def test_the_perceptual_loss_is_nothing_for_equal_sounds_and_leaves_the_clap_alo
 
 
 def test_a_clap_of_another_sample_rate_cannot_judge(recipe: AutoencoderRecipe, tmp_path: Path) -> None:
-    recipe.loss.clap, recipe.loss.clap_model = 1.0, str(build_tiny_model(tmp_path / "tiny"))
+    recipe.loss.clap, recipe.loss.clap_model = 1.0, str(tiny_model(tmp_path / "tiny"))
     recipe.model.sample_rate = 16_000
     with pytest.raises(ClapgenError, match="hears 8000 Hz"):
         AutoencoderTask(recipe, open_clips(recipe)[0])

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from tiny_model import build_tiny_model, randomise
 from torch.nn import functional as F
 
 from clapgen.clap import Clap
 from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import Clip
 from clapgen.model_store import verify_model
+from clapgen.testing import randomise, tiny_model
 from generation.autoencoder.model import Autoencoder
 from generation.diffusion import DiffusionConfig, DiffusionTransformer
 from generation.diffusion.samplers import sample_multistep, timesteps
@@ -69,7 +69,7 @@ def test_a_new_network_predicts_zero_velocity():
 @pytest.fixture(scope="module")
 def task(tmp_path_factory, recordings) -> DiffusionTask:
     folder = tmp_path_factory.mktemp("diffusion")
-    model = build_tiny_model(folder / "model")
+    model = tiny_model(folder / "model")
     manifest = folder / "manifest.jsonl"
     lines = (f'{{"path": "{p}", "captions": ["{p.stem}"], "labels": ["{p.stem}"], "free": true}}' for p in recordings)
     manifest.write_text("\n".join(lines))
@@ -111,6 +111,7 @@ def test_conditions_are_text_or_audio_as_the_shares_say(task):
     assert float(is_text.float().mean()) == pytest.approx(0.5, abs=0.05)
 
 
+@pytest.mark.slow
 def test_it_learns_a_handful_of_sounds_by_heart(task):
     torch.manual_seed(0)
     network, data = DiffusionTransformer(task.recipe.diffusion), task.training_set

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from tiny_model import SAMPLE_RATE, build_tiny_model
 
 from clapgen.audio.windows import window_starts
 from clapgen.errors import ClapgenError
 from clapgen.model_store import save_part
+from clapgen.testing import SAMPLE_RATE, tiny_model
 from generation.diffusion import DiffusionConfig
 from generation.diffusion.guidance import guided_velocity
 from generation.pipeline import TextToAudio
@@ -18,7 +18,7 @@ QUICK = {"seconds": 1.0, "num_steps": 4}
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> TextToAudio:
-    return TextToAudio.from_pretrained(build_tiny_model(tmp_path_factory.mktemp("tiny")))
+    return TextToAudio.from_pretrained(tiny_model(tmp_path_factory.mktemp("tiny")))
 
 
 def test_sounds_are_as_long_as_asked_and_peak_at_minus_one_dbfs(model):
@@ -84,7 +84,7 @@ def test_the_callback_counts_steps_and_items(model):
 
 
 def test_full_precision_is_near_bfloat16(model, tmp_path):
-    build_tiny_model(tmp_path)
+    tiny_model(tmp_path)
     exact = TextToAudio.from_pretrained(tmp_path, dtype="float32")
     assert exact.describe()["dtype"] == "float32"
     a, b = (m.generate(["rain"], **QUICK)[0].waveform for m in (exact, model))
@@ -112,7 +112,7 @@ def test_values_out_of_range_are_named(model, change, problem):
 
 
 def test_parts_that_were_not_trained_for_each_other_are_refused(model, tmp_path):
-    build_tiny_model(tmp_path)
+    tiny_model(tmp_path)
     with torch.no_grad():
         model.clap.text_projection[0].bias += 1
     save_part(tmp_path, "clap", model.clap.config, model.clap)

@@ -1,4 +1,4 @@
-"""The attribution list: every clip with its author, and none without a licence."""
+"""The attribution list has every clip with its author, and refuses a clip without a licence."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Augmentations do what they say, to each row apart, and the same again from the same generator."""
+"""Augmentations do what they promise, row by row, and are repeatable from the same generator."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Sentences from labels read as English, and mixtures keep both captions."""
+"""Captions from labels are English sentences, and mixtures keep both captions."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Every corpus, laid out in small as its authors publish it, becomes the manifest one would write by hand."""
+"""Each corpus, in miniature but laid out as published, becomes the manifest one would write by hand."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ import soundfile
 
 from clapgen.data.manifest import Clip, read_manifest
 from clapgen.errors import ClapgenError
-from pretrain.data.corpora import LAYOUTS, allows_commercial_use, write_manifest
+from pretrain.data.corpora import CORPORA, allows_commercial_use, write_manifest
 
 
 def audio(path: Path) -> Path:
@@ -166,10 +166,10 @@ def test_esc50(tmp_path: Path) -> None:
     assert clips[0].recording == "freesound:12"
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", CORPORA.names())
 def test_a_folder_of_something_else_is_an_error_that_says_so(tmp_path: Path, layout: str) -> None:
     audio(tmp_path / "corpus" / "a.wav")
-    with pytest.raises(ClapgenError, match=f"does not hold {layout}"):
+    with pytest.raises(ClapgenError, match=f"does not contain {layout}"):
         write_manifest(layout, tmp_path / "corpus", tmp_path / "m.jsonl")
     with pytest.raises(ClapgenError, match="nowhere"):
         write_manifest(layout, tmp_path / "nowhere", tmp_path / "m.jsonl")

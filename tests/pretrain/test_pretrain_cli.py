@@ -1,4 +1,4 @@
-"""`clapgen pretrain` as a user types it: manifest, shards, unpack, and one line for every mistake."""
+"""`clapgen pretrain` as users type it: manifest, shards, unpack, and one line for each mistake."""
 
 import json
 from pathlib import Path
@@ -9,9 +9,10 @@ import soundfile
 from typer.testing import CliRunner
 
 from clapgen.cli import run
-from clapgen.cli.pretrain import app
+from clapgen.cli.pretrain import CORPUS_HELP, app
 from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import read_manifest
+from pretrain.data.corpora import CORPORA
 
 runner = CliRunner()
 
@@ -54,6 +55,16 @@ def test_json_counts(tmp_path: Path, esc50: Path) -> None:
     result = runner.invoke(app, ["manifest", "esc50", str(esc50), "-o", str(tmp_path / "m.jsonl"), "--json"])
     counts = {"clips": 4, "splits": {"train": 3, "val": 1}, "free": 0, "missing": 1}
     assert json.loads(result.stdout) == {"manifest": str(tmp_path / "m.jsonl"), **counts}
+
+
+def test_without_a_command_it_shows_its_help_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["pretrain"]) == 2
+    said = capsys.readouterr()
+    assert "attribution" in said.out + said.err and "See `" not in said.err
+
+
+def test_the_help_names_every_corpus() -> None:
+    assert all(name in CORPUS_HELP for name in CORPORA)
 
 
 def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path, esc50: Path, capsys: pytest.CaptureFixture[str]) -> None:

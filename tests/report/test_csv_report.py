@@ -51,6 +51,6 @@ def test_a_file_name_that_is_no_utf8_stays_readable_and_files_are_not_replaced(t
     rows = read(tmp_path / "clips.csv")
     assert len(rows) == len(recordings) + 1
     assert rows[0]["prompt"] == NASTY.replace("\udcff", "\\udcff")
-    with pytest.raises(ClapgenError, match="exists already"):
+    with pytest.raises(ClapgenError, match="already exists"):
         write_csv(Report("generation", "t", []), tmp_path / "clips.csv")
     assert read(tmp_path / "clips.csv") == rows

@@ -122,7 +122,7 @@ def test_the_same_report_gives_the_same_bytes_and_a_page_is_not_replaced(recordi
     write_html(report, tmp_path / "two.html")
     written = (tmp_path / "one.html").read_bytes()
     assert written == (tmp_path / "two.html").read_bytes()
-    with pytest.raises(ClapgenError, match="exists already"):
+    with pytest.raises(ClapgenError, match="already exists"):
         write_html(Report("captions", "t", []), tmp_path / "one.html")
     assert (tmp_path / "one.html").read_bytes() == written
     write_html(Report("captions", "t", []), tmp_path / "one.html", force=True)

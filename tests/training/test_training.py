@@ -1,5 +1,6 @@
-"""The training loop: exact resume after a kill, schedule, averages, two processes like one."""
+"""The training loop: exact resume after a kill, schedule, hooks, averages, two processes that train like one."""
 
+import copy
 import json
 import os
 import resource
@@ -7,27 +8,25 @@ import signal
 import socket
 import subprocess
 import sys
-import textwrap
-import time
 from pathlib import Path
 
 import pytest
 import torch
+from pairs import NAMES, train_pairs
 from torch import nn
 
 from clapgen.errors import ClapgenError
-from clapgen.training.loop import Task, TrainingConfig, learning_rate_at, newest_checkpoint, train
+from clapgen.training.checkpoints import newest_checkpoint
+from clapgen.training.loop import learning_rate_at, train
+from clapgen.training.task import Task, TrainingConfig
 
 
 class Regression(Task):
-    """A small network with dropout: its losses show at once when chance or state differ."""
+    """A small network with dropout: its losses differ as soon as random state or weights do."""
 
-    delay = 0.0
-
-    def __init__(self, delay: float = 0.0) -> None:
+    def __init__(self) -> None:
         torch.manual_seed(0)
         self.network = nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.Dropout(0.3), nn.Linear(16, 1))
-        self.delay = delay
 
     def networks(self):
         return {"network": self.network}
@@ -36,7 +35,6 @@ class Regression(Task):
         return torch.randn(8, 4, generator=generator)
 
     def loss(self, batch, group, step):
-        time.sleep(self.delay)
         return (self.network(batch)[:, 0] - batch.sum(1)).square().mean(), {}
 
     def evaluate(self):
@@ -57,27 +55,32 @@ def losses(output: Path) -> dict[int, float]:
     return {row["step"]: row["loss"] for row in rows if "loss" in row}
 
 
+class Killed(Regression):
+    """Killed in the middle of its seventh step."""
+
+    def loss(self, batch, group, step):
+        if step == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().loss(batch, group, step)
+
+
 SCRIPT = """
 import sys
 sys.path[:0] = {path!r}
-from test_training import Regression, config
+from test_training import Killed, config
 from clapgen.training.loop import train
 from pathlib import Path
-train(Regression(delay={delay}), config(Path({output!r})))
+train(Killed(), config(Path({output!r})))
 """
 
 
+@pytest.mark.slow
 def test_a_run_killed_and_resumed_has_the_losses_and_weights_of_one_that_was_not(tmp_path):
     train(Regression(), config(tmp_path / "whole"))
-    script = SCRIPT.format(path=[str(Path(__file__).parent), *sys.path], delay=0.25, output=str(tmp_path / "killed"))
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL)
-    log = tmp_path / "killed" / "log.jsonl"
-    while not (log.exists() and len(log.read_text().splitlines()) >= 6):
-        assert process.poll() is None
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert newest_checkpoint(tmp_path / "killed" / "checkpoints").name in ("step-00000004", "step-00000008")
+    script = SCRIPT.format(path=[str(Path(__file__).parent), *sys.path], output=str(tmp_path / "killed"))
+    process = subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL, check=False)
+    assert process.returncode == -signal.SIGKILL
+    assert newest_checkpoint(tmp_path / "killed" / "checkpoints").name == "step-00000004"
     train(Regression(), config(tmp_path / "killed"))
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
     states = [torch.load(tmp_path / n / "model" / "network.pt", weights_only=True) for n in ("whole", "killed")]
@@ -98,6 +101,71 @@ def test_ctrl_c_waits_for_the_end_of_a_step_and_loses_none(tmp_path):
     train(Regression(), config(tmp_path / "stopped"))
     left, right = losses(tmp_path / "whole"), losses(tmp_path / "stopped")
     assert {step: loss for step, loss in left.items() if step != 7} == {s: loss for s, loss in right.items() if s != 7}
+
+
+class SelfDistilled(Regression):
+    """Also matches the moving average of its own network (BYOL) and the mean of its last batches (a queue)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.target = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.queue = nn.ParameterList([nn.Parameter(torch.zeros(3), requires_grad=False)])
+        self.calls: list[str] = []
+
+    def networks(self):
+        return {"network": self.network, "queue": self.queue}
+
+    def ema_networks(self):
+        return ["network"]
+
+    def prepare(self, step):
+        self.calls.append(f"prepare {step}")
+        self.target.load_state_dict(self.averages["network"])
+
+    def loss(self, batch, group, step):
+        self.calls.append(f"loss {step}")
+        loss, _ = super().loss(batch, group, step)
+        distance = (self.network(batch) - self.target(batch)).square().mean()
+        self.last = loss.item()
+        return loss + distance + self.queue[0].mean(), {"distance": distance}
+
+    def after_step(self, step):
+        self.calls.append(f"after {step}")
+        self.queue[0].copy_(torch.cat([self.queue[0][1:], torch.tensor([self.last])]))
+
+
+def test_a_step_is_prepared_once_and_followed_by_its_hook(tmp_path):
+    task = SelfDistilled()
+    train(task, config(tmp_path, steps=2, accumulate=2))
+    assert task.calls == [f"{call} {step}" for step in (0, 1) for call in ("prepare", "loss", "loss", "after")]
+
+
+def test_targets_follow_the_moving_averages_and_survive_a_resume(tmp_path):
+    class Broken(SelfDistilled):
+        def loss(self, batch, group, step):
+            if step == 6:
+                raise RuntimeError("power cut")
+            return super().loss(batch, group, step)
+
+    train(SelfDistilled(), config(tmp_path / "whole"))
+    with pytest.raises(RuntimeError):
+        train(Broken(), config(tmp_path / "resumed"))
+    resumed = SelfDistilled()
+    train(resumed, config(tmp_path / "resumed"))
+    assert resumed.calls[0] == "prepare 4"
+    assert losses(tmp_path / "resumed") == losses(tmp_path / "whole")
+    rows = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert all(row["distance"] > 0 for row in rows if "distance" in row)
+
+
+def test_the_averages_cannot_be_replaced_and_exclude_networks_without_one(tmp_path):
+    task = SelfDistilled()
+    train(task, config(tmp_path))
+    exported = torch.load(tmp_path / "model" / "network.pt", weights_only=True)
+    assert set(task.averages) == {"network"}
+    assert all(torch.equal(exported[key], value) for key, value in task.averages["network"].items())
+    with pytest.raises(TypeError):
+        task.averages["network"]["0.weight"] = torch.zeros(16, 4)
 
 
 def test_precision_is_chosen_run_by_run(tmp_path):
@@ -134,7 +202,7 @@ def test_the_learning_rate_warms_up_and_falls_to_its_final_share():
 
 def test_a_run_that_goes_on_by_another_recipe_says_what_changed(tmp_path, capsys):
     train(Regression(), first := config(tmp_path), recipe=first)
-    assert "other settings" not in capsys.readouterr().err
+    assert "changed settings" not in capsys.readouterr().err
     train(Regression(), second := config(tmp_path, steps=14, learning_rate=5e-4), recipe=second)
     printed = capsys.readouterr().err
     assert "steps 12 -> 14" in printed and "learning_rate 0.001 -> 0.0005" in printed and "seed" not in printed
@@ -187,63 +255,23 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
         train(Broken(), config(tmp_path))
 
 
-TWO_PROCESSES = """
-import os
-import sys
-sys.path[:0] = {path!r}
-import torch
-from torch import nn
-from torch.nn import functional as F
-from clapgen.training.loop import Task, TrainingConfig, train
-from pretrain.objectives.base import make_objective
-
-class Pairs(Task):
-    def __init__(self, objective, rank, world):
-        torch.manual_seed(0)
-        self.towers = nn.ModuleList([nn.Linear(6, 5), nn.Linear(7, 5), nn.Linear(5, 5)])  # the last is frozen early
-        self.objective, self.rank, self.world = make_objective(objective), rank, world
-    def networks(self):
-        return {{"towers": self.towers, "objective": self.objective}}
-    def batch(self, index, generator):
-        own = torch.Generator().manual_seed(index)
-        audio, text = torch.randn(8, 6, generator=own), torch.randn(8, 7, generator=own)
-        groups = torch.tensor([0, 1, 1, 2, 3, 0, 4, 5])
-        part = slice(self.rank * 8 // self.world, (self.rank + 1) * 8 // self.world)
-        return {{"audio": audio[part], "text": text[part], "groups": groups[part]}}
-    def loss(self, batch, group, step):
-        audio, text = (F.normalize(t(batch[k]), dim=-1) for t, k in zip(self.towers, ("audio", "text")))
-        if step == 0:
-            audio = F.normalize(audio + self.towers[2](audio), dim=-1)
-        return self.objective(audio, text, torch.tensor(10.0), batch["groups"]), {{}}
-
-rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-for objective in ("infonce", "soft-infonce", "sigmoid"):
-    task, output = Pairs(objective, rank, world), f"{output}/{{objective}}-{{world}}"
-    train(task, TrainingConfig(output=output, steps=3, precision="no", warmup_steps=1))
-    if rank == 0:
-        torch.save(task.towers.state_dict(), output + ".pt")
-"""
-
-
+@pytest.mark.slow
 def test_two_processes_train_like_one_on_the_joined_batch(tmp_path):
-    script = tmp_path / "pairs.py"
-    script.write_text(textwrap.dedent(TWO_PROCESSES).format(path=sys.path, output=tmp_path))
-    for world in (1, 2):
-        run_processes([sys.executable, str(script)], world)
-    for objective in ("infonce", "soft-infonce", "sigmoid"):
+    train_pairs(tmp_path)
+    run_processes([sys.executable, str(Path(__file__).with_name("pairs.py")), str(tmp_path)], world=2)
+    for objective in NAMES:
         one, two = (torch.load(tmp_path / f"{objective}-{n}.pt", weights_only=True) for n in (1, 2))
         assert all(torch.allclose(one[key], two[key], atol=1e-5) for key in one), objective
 
 
 def run_processes(command: list[str], world: int) -> None:
-    """What `accelerate launch --cpu --num_processes WORLD` does, without its seconds of start-up."""
+    """Like `accelerate launch --cpu --num_processes WORLD`, without its seconds of start-up."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    common = {**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"}
-    if world > 1:
-        common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
-    ranks = [{"RANK": str(r), "LOCAL_RANK": str(r)} if world > 1 else {} for r in range(world)]
+    common = {**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
+    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(world)]
     processes = [
         subprocess.Popen(command, env={**common, **rank}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         for rank in ranks

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clapgen.clap import Clap
-from clapgen.clap.audio_tower import frames_of_map, pool_frames
+from clapgen.clap.audio_tower import ResidualTower, frames_of_map, pool_frames
+from clapgen.errors import ClapgenError
 
 
 class ClapPerceptualLoss(nn.Module):
@@ -19,6 +20,10 @@ class ClapPerceptualLoss(nn.Module):
 
     def __init__(self, clap: Clap) -> None:
         super().__init__()
+        if not isinstance(clap.audio_tower, ResidualTower):
+            raise ClapgenError(
+                "the perceptual loss needs a CLAP with a residual audio tower; set loss.clap_model to one"
+            )
         self.clap = clap.eval().requires_grad_(False)
 
     def forward(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -32,6 +37,7 @@ class ClapPerceptualLoss(nn.Module):
 
     def _hear(self, waveform: Tensor) -> tuple[list[Tensor], Tensor]:
         tower = self.clap.audio_tower
+        assert isinstance(tower, ResidualTower)  # checked in __init__
         maps = tower.feature_maps(tower.log_mel(waveform))
         embedding = self.clap.audio_projection(pool_frames(frames_of_map(maps[-1])))
         return [feature_map.float() for feature_map in maps], F.normalize(embedding.float(), dim=1)

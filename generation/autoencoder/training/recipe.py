@@ -23,7 +23,8 @@ from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import held_out_clips, training_clips
 from clapgen.errors import ClapgenError
 from clapgen.model_store import save_part
-from clapgen.training.loop import Task, TrainingConfig, train, weight_decay_groups
+from clapgen.training.loop import train
+from clapgen.training.task import Task, TrainingConfig, weight_decay_groups
 from generation.autoencoder.config import AutoencoderConfig
 from generation.autoencoder.model import Autoencoder
 from generation.autoencoder.training.discriminator import Discriminators

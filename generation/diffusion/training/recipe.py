@@ -17,8 +17,9 @@ from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import Clip, held_out_clips, training_clips
 from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
 from clapgen.model_store import copy_part, is_same_part, resolve_model, save_part, weights_hash
-from clapgen.training.loop import Task, TrainingConfig, to_device, train
+from clapgen.training.loop import to_device, train
 from clapgen.training.seeds import seeded
+from clapgen.training.task import Task, TrainingConfig
 from generation.autoencoder.model import Autoencoder
 from generation.diffusion.config import DiffusionConfig
 from generation.diffusion.model import DiffusionTransformer

@@ -1,6 +1,5 @@
-"""The manifest names its bad lines; the cache gives back what was on disk, decodes once, and survives damage."""
+"""The audio cache returns what is on disk, decodes each file once, and survives damage."""
 
-import json
 import os
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import soundfile
 from clapgen.audio import read_audio
 from clapgen.data import audio_cache as data
 from clapgen.data.audio_cache import AudioCache
-from clapgen.data.manifest import Clip, read_manifest, save_manifest
+from clapgen.data.manifest import Clip
 from clapgen.errors import ClapgenError
 
 RATE = 8000
@@ -27,68 +26,6 @@ def write_tone(path: Path, seconds: float = 0.25, frequency: float = 440.0, rate
 @pytest.fixture
 def clips(tmp_path: Path) -> list[Clip]:
     return [Clip(write_tone(tmp_path / f"{n}.wav", 0.1 + 0.05 * n, 200.0 * (n + 1))) for n in range(5)]
-
-
-def write_lines(path: Path, *lines: object) -> Path:
-    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines), encoding="utf-8")
-    return path
-
-
-def test_manifest_resolves_paths_against_its_own_folder_and_keeps_unknown_keys(tmp_path: Path) -> None:
-    manifest = write_lines(
-        tmp_path / "corpus.jsonl",
-        {"path": "audio/a.wav", "captions": ["Rain"], "labels": ["rain"], "free": True, "fold": 4},
-        "",
-        {"path": "/elsewhere/b.wav", "recording": None, "split": "val"},
-    )
-    first, second = read_manifest(manifest)
-    assert first == Clip(tmp_path / "audio/a.wav", ["Rain"], ["rain"], free=True, extra={"fold": 4})
-    assert second == Clip(Path("/elsewhere/b.wav"), split="val")
-
-
-@pytest.mark.parametrize(
-    ("line", "complaint"),
-    [
-        ("{not json", "JSON"),
-        ("[1, 2]", "object"),
-        ('{"captions": ["Rain"]}', '"path"'),
-        ('{"path": 3}', '"path"'),
-        ('{"path": "a.wav", "captions": "Rain"}', '"captions"'),
-        ('{"path": "a.wav", "labels": [1]}', '"labels"'),
-        ('{"path": "a.wav", "free": "yes"}', '"free"'),
-    ],
-)
-def test_a_bad_line_is_named_by_file_and_number(tmp_path: Path, line: str, complaint: str) -> None:
-    manifest = write_lines(tmp_path / "m.jsonl", {"path": "a.wav"}, "", line)
-    with pytest.raises(ClapgenError) as error:
-        read_manifest(manifest)
-    assert f"{manifest}:3" in str(error.value)
-    assert complaint in str(error.value)
-
-
-def test_bytes_that_are_not_text_are_a_bad_line(tmp_path: Path) -> None:
-    (tmp_path / "m.jsonl").write_bytes(b'{"path": "a.wav"}\n{"path": "\xff\xfe.wav"}\n')
-    with pytest.raises(ClapgenError, match=r"m\.jsonl:2"):
-        read_manifest(tmp_path / "m.jsonl")
-
-
-def test_missing_or_empty_manifests_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(ClapgenError, match=r"none\.jsonl"):
-        read_manifest(tmp_path / "none.jsonl")
-    with pytest.raises(ClapgenError, match="no clips"):
-        read_manifest(write_lines(tmp_path / "empty.jsonl", "", ""))
-
-
-def test_save_then_read_gives_the_same_clips_and_relative_paths(tmp_path: Path) -> None:
-    clips = [
-        Clip(tmp_path / "sub/a.wav", ["Été à la mer"], ["sea"], "rec:1", "CC0", "train", True, {"fold": 1}),
-        Clip(Path("/elsewhere/b.wav")),
-    ]
-    assert save_manifest(clips, tmp_path / "m.jsonl") == 2
-    assert json.loads((tmp_path / "m.jsonl").read_text(encoding="utf-8").splitlines()[0])["path"] == "sub/a.wav"
-    assert read_manifest(tmp_path / "m.jsonl") == clips
-    with pytest.raises(ClapgenError, match="exists"):
-        save_manifest(clips, tmp_path / "m.jsonl")
 
 
 def test_cached_waveforms_equal_decoding_the_file(tmp_path: Path, clips: list[Clip]) -> None:
