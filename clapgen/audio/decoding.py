@@ -21,6 +21,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from clapgen.audio.waveform import as_float
 from clapgen.errors import ClapgenError
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
@@ -57,7 +58,7 @@ def open_reader(source: Source) -> Iterator[Reader]:
         ClapgenError: the file is missing, empty, not audio, or damaged.
     """
     name = name_of(source)
-    with _stream_of(source, name) as stream:
+    with seekable_stream(source) as stream:
         head = stream.read(16)
         stream.seek(0)
         if not head:
@@ -68,6 +69,8 @@ def open_reader(source: Source) -> Iterator[Reader]:
                     yield UncompressedReader(file, name)
                     return
             stream.seek(0)
+        if head.startswith(b"OggS") and _ogg_is_cut_off(stream):
+            raise truncated(name)
         with _open_ffmpeg(stream, name) as reader:
             yield reader
 
@@ -85,7 +88,13 @@ def name_of(source: Source) -> str:
 
 
 @contextlib.contextmanager
-def _stream_of(source: Source, name: str) -> Iterator[BinaryIO]:
+def seekable_stream(source: Source) -> Iterator[BinaryIO]:
+    """Open a source for reading; a pipe is copied, since containers such as mp4 are read out of order.
+
+    Raises:
+        ClapgenError: the file does not exist or cannot be read.
+    """
+    name = name_of(source)
     if isinstance(source, (bytes, bytearray, memoryview)):
         yield io.BytesIO(source)
     elif isinstance(source, (str, os.PathLike)):
@@ -109,7 +118,6 @@ def _stream_of(source: Source, name: str) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _seekable(stream: BinaryIO) -> Iterator[BinaryIO]:
-    """The stream itself, or a copy of what a pipe holds: containers such as mp4 are read out of order."""
     if stream.seekable():
         yield stream
         return
@@ -261,20 +269,12 @@ class FfmpegReader:
         channels = frame.layout.nb_channels
         if not frame.format.is_planar:
             samples = samples.reshape(-1, channels).T
-        samples = _to_float(samples)
+        samples = as_float(samples)
         if channels != self.channels:  # the next link of a chained stream
             samples = np.repeat(samples.mean(axis=0, keepdims=True, dtype=np.float32), self.channels, axis=0)
         if frame.sample_rate != self.sample_rate:
             samples = soxr.resample(samples.T, frame.sample_rate, self.sample_rate).reshape(-1, self.channels).T
         return samples
-
-
-def _to_float(samples: np.ndarray) -> np.ndarray:
-    if samples.dtype.kind == "f":
-        return samples.astype(np.float32, copy=False)
-    if samples.dtype == np.uint8:
-        return (samples.astype(np.float32) - 128) / 128
-    return samples.astype(np.float32) / np.float32(2.0 ** (8 * samples.dtype.itemsize - 1))
 
 
 def _has_length(stream: BinaryIO, format_name: str) -> bool:
@@ -292,9 +292,22 @@ def _has_length(stream: BinaryIO, format_name: str) -> bool:
     return format_name == "mp3" and any(mark in head[:4096] for mark in (b"Xing", b"Info", b"VBRI"))
 
 
+def _ogg_is_cut_off(stream: BinaryIO) -> bool:
+    """Whether the last page is shorter than it says; decoders stop before it without a word."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - (1 << 17)))  # a page is at most 65,307 bytes
+    tail = stream.read()
+    stream.seek(0)
+    last = tail.rfind(b"OggS")
+    if last < 0 or len(tail) < last + 27:
+        return True
+    segments = tail[last + 27 : last + 27 + tail[last + 26]]
+    return len(tail) < last + 27 + tail[last + 26] + sum(segments)
+
+
 def truncated(name: str) -> ClapgenError:
     """The error for a file that ends early."""
-    return ClapgenError(f"{name} is truncated: it ends before its header says; copy or download it again.")
+    return ClapgenError(f"{name} is truncated: it is shorter than its header says; copy or download it again.")
 
 
 def _not_audio(name: str, error: BaseException) -> ClapgenError:

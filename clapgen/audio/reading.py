@@ -11,7 +11,7 @@ import numpy as np
 import soxr
 
 from clapgen.audio.decoding import Source, name_of, open_reader
-from clapgen.audio.io import resample
+from clapgen.audio.waveform import resample, to_mono
 from clapgen.errors import ClapgenError
 
 logger = logging.getLogger(__name__)
@@ -116,11 +116,6 @@ def rate_and_duration_of(path: str | os.PathLike[str] | bytes) -> tuple[int, flo
         return reader.sample_rate, sum(block.shape[1] for block in reader.blocks()) / reader.sample_rate
 
 
-def to_mono(waveform: np.ndarray) -> np.ndarray:
-    """Average the channels of `(channels, samples)`; `(samples,)` passes through."""
-    return waveform if waveform.ndim == 1 else waveform.mean(axis=0, dtype=np.float32)
-
-
 class _Mix:
     """Mono from blocks of several channels: their mean, or the loudest channel if they cancel each other.
 
@@ -193,9 +188,9 @@ def _checked(waveform: np.ndarray, name: str) -> np.ndarray:
 
 def _finite(waveform: np.ndarray, name: str) -> np.ndarray:
     if not np.isfinite(waveform).all():
-        raise ClapgenError(f"{name} has NaN or infinite samples; repair it or leave it out.")
+        raise ClapgenError(f"{name} contains NaN or infinite samples; repair or remove it.")
     return waveform
 
 
 def _too_short(name: str) -> ClapgenError:
-    return ClapgenError(f"{name} holds no samples (length zero), or too few for this sample rate.")
+    return ClapgenError(f"{name} is too short: it has zero samples, or none at this sample rate.")
