@@ -13,11 +13,11 @@ import numpy as np
 from captioning.captioner import Caption, Captioner
 from captioning.decoder import Decoding
 from clapgen.audio import duration_of, read_audio
+from clapgen.audio.batches import batches_of_sounds
 from clapgen.audio.windows import side_by_side
 from clapgen.errors import ClapgenError
 
 WINDOW_SECONDS = 10.0
-LONGEST_BATCH_SECONDS = 600
 
 Item = TypeVar("Item")
 
@@ -51,6 +51,9 @@ class _Window:
     waveform: np.ndarray | None = None
     error: ClapgenError | None = None
 
+    def samples(self) -> int:
+        return 0 if self.waveform is None else len(self.waveform)
+
 
 def caption_files(
     captioner: Captioner,
@@ -69,7 +72,7 @@ def caption_files(
     `Captioner.caption`, errors too; a file that cannot be read is no error here, but comes with its own.
     """
     rate = captioner.clap.sample_rate
-    batches = _batches(_windows(paths, rate, window_seconds), batch_size, LONGEST_BATCH_SECONDS * rate)
+    batches = batches_of_sounds(_windows(paths, rate, window_seconds), batch_size, _Window.samples, rate)
     segments: list[Segment] = []
     for batch in _read_ahead(batches):
         sounds = [window.waveform for window in batch if window.waveform is not None]
@@ -97,21 +100,6 @@ def _windows(paths: Iterable[Path], sample_rate: int, window_seconds: float) -> 
                 yield _Window(path, start, end, last, waveform)
         except ClapgenError as error:
             yield _Window(path, error=error)
-
-
-def _batches(windows: Iterable[_Window], size: int, longest: int) -> Iterator[list[_Window]]:
-    """Groups of at most `size` windows and, unless one alone is longer, `longest` samples."""
-    batch: list[_Window] = []
-    samples = 0
-    for window in windows:
-        length = 0 if window.waveform is None else len(window.waveform)
-        if batch and (len(batch) == size or samples + length > longest):
-            yield batch
-            batch, samples = [], 0
-        batch.append(window)
-        samples += length
-    if batch:
-        yield batch
 
 
 def _read_ahead(items: Iterator[Item]) -> Iterator[Item]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from clapgen.clap import Clap
 
 SUFFIXES = (".npz", ".parquet")
-LONGEST_BATCH_SECONDS = 600
 
 EPILOG = """
 [bold]Examples[/bold]
@@ -96,30 +94,17 @@ def _check_output(output: Path, force: bool) -> None:
 def _embed_sounds(clap: Clap, sounds: SoundFiles, batch_size: int) -> tuple[list[str], np.ndarray]:
     import numpy as np
 
+    from clapgen.audio.batches import batches_of_sounds
+
     paths: list[str] = []
     pieces = [np.zeros((0, clap.dim), dtype=np.float32)]
     with progress(len(sounds.paths), "files") as update:
-        for batch in _batches(sounds.read(clap.sample_rate), batch_size, LONGEST_BATCH_SECONDS * clap.sample_rate):
+        read = sounds.read(clap.sample_rate)
+        for batch in batches_of_sounds(read, batch_size, lambda sound: len(sound[1]), clap.sample_rate):
             paths += [str(path) for path, _ in batch]
             pieces.append(clap.embed_audio([waveform for _, waveform in batch], clap.sample_rate).numpy())
             update(len(paths) + len(sounds.skipped), "Embedding")
     return paths, np.concatenate(pieces)
-
-
-def _batches(
-    read: Iterable[tuple[Path, np.ndarray]], batch_size: int, longest: int
-) -> Iterator[list[tuple[Path, np.ndarray]]]:
-    """Groups of at most `batch_size` sounds and, unless one alone is longer, `longest` samples."""
-    batch: list[tuple[Path, np.ndarray]] = []
-    samples = 0
-    for path, waveform in read:
-        if batch and (len(batch) == batch_size or samples + len(waveform) > longest):
-            yield batch
-            batch, samples = [], 0
-        batch.append((path, waveform))
-        samples += len(waveform)
-    if batch:
-        yield batch
 
 
 def _write(
