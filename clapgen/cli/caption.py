@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from clapgen.cli.caption_output import Output, clock
-from clapgen.cli.console import progress, spinner
+from clapgen.cli.console import garbage_collector_off, spinner
 from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, ModelOption, StrictOption
 from clapgen.cli.sound_files import SoundFiles, sound_files
 from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError, nearest
-from clapgen.interrupts import defer_keyboard_interrupt
+from clapgen.terminal import defer_keyboard_interrupt, progress
 
 if TYPE_CHECKING:
     from captioning.captioner import Captioner
@@ -104,7 +104,7 @@ def caption(
     from clapgen.model_store import resolve_model
 
     resolve_model(model)
-    with spinner("Loading the model"):
+    with garbage_collector_off(), spinner("Loading the model"):
         from captioning.captioner import Captioner
 
         captioner = Captioner.from_pretrained(model, choose_device(device), bridge)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from clapgen.cli.console import print_json, print_result, print_table, spinner
+from clapgen.cli.console import garbage_collector_off, print_json, print_result, print_table, spinner
 from clapgen.cli.options import DeviceOption, JsonOption, ModelOption, StrictOption
 from clapgen.cli.prompts import clean_prompt, text_of
 from clapgen.cli.sound_files import sound_files
@@ -45,7 +45,7 @@ def classify(
     from clapgen.model_store import resolve_model
 
     resolve_model(model)
-    with spinner("Loading the model"):
+    with garbage_collector_off(), spinner("Loading the model"):
         from clapgen.clap import Clap
         from clapgen.metrics.embeddings.zero_shot import zero_shot_probabilities
 

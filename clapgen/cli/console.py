@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,40 +49,24 @@ def _is_number(text: str) -> bool:
 
 @contextmanager
 def spinner(what: str) -> Iterator[None]:
-    """Show a spinner with `what` while the block runs; nothing when stderr is not a terminal.
-
-    Such blocks import and load. Garbage is not collected meanwhile, and what they leave is never searched for any: with
-    the thousands of modules that stay anyway, that would take a third of a short command's time.
-    """
+    """Show a spinner with `what` while the block runs; nothing when stderr is not a terminal."""
     from rich.console import Console
 
+    with Console(stderr=True).status(what):
+        yield
+
+
+@contextmanager
+def garbage_collector_off() -> Iterator[None]:
+    """Turn the garbage collector off during imports, and exempt what they created from later collections.
+
+    The thousands of modules stay loaded anyway; searching them takes a third of a short command's time.
+    """
     collecting = gc.isenabled()
     gc.disable()
     try:
-        with Console(stderr=True).status(what):
-            yield
+        yield
     finally:
         gc.freeze()
         if collecting:
             gc.enable()
-
-
-@contextmanager
-def progress(total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
-    """Show a bar on stderr and yield ``update(done, description)``; nothing when stderr is not a terminal."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
-    console = Console(stderr=True)
-    shown = console.is_terminal
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, redirect_stdout=False, disable=not shown
-    ) as bar:
-        task = bar.add_task("", total=total)
-
-        def update(done: int, description: str) -> None:
-            bar.update(task, completed=min(done, total), description=escape(description))
-
-        yield update

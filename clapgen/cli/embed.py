@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clapgen.cli.console import print_json, print_result, progress, spinner
+from clapgen.cli.console import garbage_collector_off, print_json, print_result, spinner
 from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, ModelOption, StrictOption, check_new_file
 from clapgen.cli.prompts import clean_prompt
 from clapgen.cli.sound_files import SoundFiles, sound_files
 from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError
+from clapgen.terminal import progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +60,7 @@ def embed(
     from clapgen.model_store import resolve_model
 
     resolve_model(model)
-    with spinner("Loading the model"):
+    with garbage_collector_off(), spinner("Loading the model"):
         from clapgen.clap import Clap
 
         clap = Clap.from_pretrained(model, device=choose_device(device))

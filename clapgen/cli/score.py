@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from clapgen.cli.console import print_json, print_table, progress, spinner
+from clapgen.cli.console import garbage_collector_off, print_json, print_table, spinner
 from clapgen.cli.options import DeviceOption, JsonOption, ModelOption, StrictOption
 from clapgen.cli.prompts import clean_prompt
 from clapgen.cli.sound_files import sound_files
 from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError
+from clapgen.terminal import progress
 
 EPILOG = """
 [bold]Examples[/bold]
@@ -41,7 +42,7 @@ def score(
     from clapgen.model_store import resolve_model
 
     resolve_model(model)
-    with spinner("Loading the model"):
+    with garbage_collector_off(), spinner("Loading the model"):
         from clapgen.clap import Clap
 
         clap = Clap.from_pretrained(model, device=choose_device(device))
