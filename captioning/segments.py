@@ -1,4 +1,4 @@
-"""Captions of many sound files of any length: read ahead in a thread, cut into windows, captioned in batches."""
+"""Captions of many audio files of any length: read ahead in a thread, cut into windows, captioned in batches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from captioning.captioner import Caption, Captioner
-from captioning.decoder import Decoding
+from captioning.decoding import Decoding
 from clapgen.audio import duration_of, read_audio
 from clapgen.audio.batches import batches_of_sounds
 from clapgen.audio.windows import side_by_side
@@ -33,7 +33,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class CaptionedFile:
-    """A file and the captions of its windows, in order; none where it could not be read, which `error` then says."""
+    """A file and the captions of its windows, in order; none if it cannot be read, for the reason in `error`."""
 
     path: Path
     segments: list[Segment]
@@ -42,7 +42,7 @@ class CaptionedFile:
 
 @dataclass(frozen=True)
 class _Window:
-    """One window of a file, or the error that the file ends with."""
+    """One window of a file, or the error that ended reading it."""
 
     path: Path
     start: float = 0.0
@@ -64,12 +64,12 @@ def caption_files(
     batch_size: int = 32,
     report: Callable[[Path, float], None] | None = None,
 ) -> Iterator[CaptionedFile]:
-    """Caption files one after another; each comes as soon as all of its windows are captioned.
+    """Caption files in order; each is yielded as soon as all of its windows are captioned.
 
-    A file longer than `window_seconds` (0: none is) has a caption for each window; windows lie side by side, the last
-    flush with the end. Long files are read window by window. `report` is told the file and the second that each batch
-    has come to. `decoding` and `candidates` are as in
-    `Captioner.caption`, errors too; a file that cannot be read is no error here, but comes with its own.
+    A file longer than `window_seconds` (0: no limit) gets one caption per window. Windows are consecutive, the last one
+    flush with the end. Long files are read window by window. After each batch `report` is called with the current file
+    and position in seconds. `decoding`, `candidates` and errors are as in `Captioner.caption`, except that a file that
+    cannot be read raises nothing and is yielded with its error.
     """
     rate = captioner.clap.sample_rate
     batches = batches_of_sounds(_windows(paths, rate, window_seconds), batch_size, _Window.samples, rate)
@@ -94,8 +94,8 @@ def _windows(paths: Iterable[Path], sample_rate: int, window_seconds: float) -> 
     for path in paths:
         try:
             spans = side_by_side(duration_of(path), window_seconds)
-            for place, (start, end) in enumerate(spans):
-                last = place == len(spans) - 1
+            for index, (start, end) in enumerate(spans):
+                last = index == len(spans) - 1
                 waveform, _ = read_audio(path, sample_rate, start, None if last else end - start)
                 yield _Window(path, start, end, last, waveform)
         except ClapgenError as error:
@@ -103,7 +103,7 @@ def _windows(paths: Iterable[Path], sample_rate: int, window_seconds: float) -> 
 
 
 def _read_ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items; while one is worked on, the next is made in a thread."""
+    """The same items, each computed in a thread while the previous one is in use."""
     with ThreadPoolExecutor(1) as pool:
         ahead = pool.submit(_next, items)
         while found := ahead.result():
@@ -112,7 +112,7 @@ def _read_ahead(items: Iterator[Item]) -> Iterator[Item]:
 
 
 def _next(items: Iterator[Item]) -> list[Item]:
-    """The next item, if there is one: a StopIteration does not pass through a thread."""
+    """A list with the next item, or an empty one: StopIteration cannot pass through a future."""
     for item in items:
         return [item]
     return []

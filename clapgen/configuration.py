@@ -123,7 +123,9 @@ def _check_keys(values: DictConfig, cls: type, where: str, prefix: str = "") -> 
     for key in map(str, values):
         full_key = f"{prefix}{key}"
         if key not in names:
-            hint = nearest(key, names) or f" Known here: {', '.join(names)}."
+            renamed = {field.metadata.get("formerly"): field.name for field in dataclasses.fields(cls)}.get(key)
+            hint = f" It is now called {renamed!r}." if renamed else nearest(key, names)
+            hint = hint or f" Known here: {', '.join(names)}."
             raise ClapgenError(f"{where}: unknown key {full_key!r}.{hint}")
         candidates = (hints[key], *typing.get_args(hints[key]))  # the second part: Section | None
         sections = [hint for hint in candidates if isinstance(hint, type) and dataclasses.is_dataclass(hint)]

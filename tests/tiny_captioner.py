@@ -5,9 +5,10 @@ from pathlib import Path
 import torch
 from tiny_model import SAMPLE_RATE, WORDS, build_tiny_model, randomise
 
-from captioning.bridges import BridgesConfig, Corpus, build_bridge
+from captioning.bridges import BridgeData, BridgesConfig, create_bridge
 from captioning.captioner import CaptionerConfig, save_captioner
-from captioning.decoder import CaptionDecoder, DecoderConfig, Decoding, Vocabulary, train_vocabulary
+from captioning.decoder import CaptionDecoder, DecoderConfig, Vocabulary, train_vocabulary
+from captioning.decoding import Decoding
 from clapgen.clap import Clap
 from clapgen.clap.text_tower import tokenize
 
@@ -69,9 +70,9 @@ def add_tiny_captioner(folder: Path, clap_name: str = "tiny") -> None:
     """Write `captioner/` for the CLAP of a model folder."""
     clap = Clap.from_pretrained(folder)
     decoder = taught_decoder(clap.embed_text(SENTENCES))
-    bridges = BridgesConfig(names=["noise"], offered=["memory"])
-    fitted = {name: build_bridge(name, bridges, clap.dim) for name in ("noise", "memory")}
+    bridges = BridgesConfig(names=["noise"], extra=["memory"])
+    fitted = {name: create_bridge(name, bridges, clap.dim) for name in ("noise", "memory")}
     for bridge in fitted.values():
-        bridge.fit(Corpus(SENTENCES, clap.embed_text(SENTENCES)))
+        bridge.fit(BridgeData(SENTENCES, clap.embed_text(SENTENCES)))
     config = CaptionerConfig(decoder.config, bridges, ["noise"], DECODING, clap_name, clap.hash)
     save_captioner(folder, config, decoder, fitted)

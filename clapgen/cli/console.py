@@ -1,4 +1,4 @@
-"""What commands say: results on stdout, progress and remarks on stderr, so that `--json` stays pure."""
+"""Terminal output of commands: results on stdout, everything else on stderr, so that `--json` stays valid."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ PIPED_WIDTH = 200
 
 
 def print_result(text: str) -> None:
-    """Print one line of a result."""
+    """Print one line of a result on stdout."""
     print(text, flush=True)
 
 
 def print_warning(text: str) -> None:
-    """Print one line that is not a result, such as a warning."""
+    """Print one line on stderr that is not part of the result."""
     print(f"clapgen: {text}", file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON value on one line, flushed, so that a reader of a long batch sees it at once."""
+    """Print a JSON value on one line and flush it, so that a program reading a long batch gets it immediately."""
     print(json.dumps(value, ensure_ascii=False, allow_nan=False), flush=True)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; columns of numbers are set to the right."""
+    """Print a table; numeric columns are right-aligned."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

@@ -10,7 +10,7 @@ from tiny_captioner import SENTENCES, add_tiny_captioner, build_spread_model, bu
 from tiny_model import SAMPLE_RATE
 
 from captioning.captioner import SILENCE, Captioner
-from captioning.decoder import Decoding
+from captioning.decoding import Decoding
 from captioning.segments import caption_files
 from clapgen.audio import write_audio
 from clapgen.errors import ClapgenError
@@ -115,10 +115,10 @@ def test_bridges_are_chosen_by_name(folder: Path) -> None:
     assert torch.allclose(captioner.bridged_text(known), known)
     captioner.use_bridge(["none"])
     assert captioner.bridge == "none" and torch.equal(captioner.bridged_audio(audio), audio)
-    with pytest.raises(ClapgenError, match=r"no bridge 'memry'.*Did you mean 'memory'"):
+    with pytest.raises(ClapgenError, match=r"unknown bridge 'memry'.*Did you mean 'memory'"):
         captioner.use_bridge(["memry"])
     assert captioner.bridge == "none"  # what was in use stays
-    with pytest.raises(ClapgenError, match=r"no bridge 'difusion'.*Did you mean 'diffusion'"):
+    with pytest.raises(ClapgenError, match=r"unknown bridge 'difusion'.*Did you mean 'diffusion'"):
         Captioner.from_pretrained(folder, bridge="difusion")
 
 
@@ -141,7 +141,7 @@ def test_another_clap_is_refused_and_the_same_one_elsewhere_is_not(folder: Path,
         (lambda state: state.pop("decoder.mapper.layers.0.weight"), "lacks 'mapper.layers.0.weight'"),
         (lambda state: state.update({"decoder.extra": torch.zeros(1)}), "unknown weight 'extra'"),
         (lambda state: state.update({"bridges.memory.memory": torch.zeros(4, 7)}), "does not fit its config"),
-        (lambda state: state.update({"bridges.nnd.memory": torch.zeros(4, 16)}), "does not fit its config"),
+        (lambda state: state.update({"bridges.nearest.memory": torch.zeros(4, 16)}), "does not fit its config"),
     ],
 )
 def test_weights_that_do_not_fit_are_named(folder: Path, tmp_path: Path, change, words: str) -> None:

@@ -5,9 +5,10 @@ import torch
 from tiny_captioner import SENTENCES, taught_decoder, tiny_decoder
 from torch.nn import functional as F
 
-from captioning.decoder import CaptionDecoder, DecoderConfig, Decoding, Vocabulary, check_decoding, train_vocabulary
-from captioning.decoder.mapper import MAPPERS, build_mapper
+from captioning.decoder import CaptionDecoder, DecoderConfig, Vocabulary, train_vocabulary
+from captioning.decoder.mapper import MAPPERS
 from captioning.decoder.vocabulary import left_padded, right_padded
+from captioning.decoding import Decoding, check_decoding
 from clapgen.errors import ClapgenError
 
 DIM = 16
@@ -84,7 +85,7 @@ def test_the_same_seed_gives_the_same_captions_and_leaves_chance_alone(decoder: 
 def test_another_seed_draws_other_captions_from_the_nucleus(decoder: CaptionDecoder) -> None:
     drawn = [decoder.generate(unit(1, DIM), decoding=Decoding(method="nucleus", seed=s))[0][0] for s in range(4)]
     assert len(set(drawn)) == 4
-    assert len(set(decoder.generate(unit(1, DIM), decoding=Decoding(method="nucleus"), count=4)[0])) == 4
+    assert len(set(decoder.generate(unit(1, DIM), decoding=Decoding(method="nucleus"), candidates=4)[0])) == 4
 
 
 def test_a_tiny_nucleus_is_greedy_and_a_whole_one_follows_the_softmax(decoder: CaptionDecoder) -> None:
@@ -157,10 +158,10 @@ def test_stored_state_has_the_embedding_once_and_comes_back_whole(decoder: Capti
     assert CaptionDecoder.full_state({}) == {}
 
 
-@pytest.mark.parametrize("name", MAPPERS)
+@pytest.mark.parametrize("name", MAPPERS.names())
 @pytest.mark.parametrize("prefix_length", [1, 4])
 def test_mappers_give_a_prefix_of_each_embedding_alone(name: str, prefix_length: int) -> None:
-    mapper = build_mapper(DecoderConfig(dim=DIM, width=8, heads=2, mapper=name, prefix_length=prefix_length)).eval()
+    mapper = MAPPERS.create(name, DecoderConfig(dim=DIM, width=8, heads=2, prefix_length=prefix_length)).eval()
     embeddings = unit(5, DIM)
     prefix = mapper(embeddings)
     assert prefix.shape == (5, prefix_length, 8)
@@ -171,9 +172,9 @@ def test_mappers_give_a_prefix_of_each_embedding_alone(name: str, prefix_length:
 
 
 def test_an_unknown_mapper_and_too_few_positions_are_refused() -> None:
-    with pytest.raises(ClapgenError, match=r"decoder.mapper=transfomer.*Did you mean 'transformer'"):
+    with pytest.raises(ClapgenError, match=r"unknown decoder.mapper 'transfomer'.*Did you mean 'transformer'"):
         tiny_decoder(DIM, mapper="transfomer")
-    with pytest.raises(ClapgenError, match=r"decoder.positions=96.*113 tokens"):
+    with pytest.raises(ClapgenError, match=r"decoder.positions=96.*113"):
         tiny_decoder(DIM, prefix_length=40)
 
 
@@ -186,7 +187,7 @@ def test_an_unknown_mapper_and_too_few_positions_are_refused() -> None:
         ({"prefix_length": 0}, "decoder.prefix_length must be at least 1"),
         ({"dropout": 2.0}, "decoder.dropout must be at least 0 and below 1, not 2"),
         ({"max_tokens": 0}, "decoder.max_tokens must be at least 1"),
-        ({"hint_tokens": -1}, "hint_tokens 0, not 48 and -1"),
+        ({"retrieved_tokens": -1}, "decoder.retrieved_tokens at least 0, not 48 and -1"),
     ],
 )
 def test_sizes_out_of_range_are_named(size: dict[str, object], words: str) -> None:
@@ -222,7 +223,7 @@ def test_settings_out_of_range_are_named(decoder: CaptionDecoder, decoding: Deco
 
 
 def test_more_candidates_than_beams_widen_the_beam(decoder: CaptionDecoder) -> None:
-    [captions] = decoder.generate(unit(1, DIM), decoding=Decoding(beams=2, max_tokens=10), count=5)
+    [captions] = decoder.generate(unit(1, DIM), decoding=Decoding(beams=2, max_tokens=10), candidates=5)
     assert len(set(captions)) == 5
 
 

@@ -12,7 +12,7 @@ from command_line import Command, assert_one_line, finish, names, start, write_p
 from tiny_model import SAMPLE_RATE
 
 from captioning.captioner import Captioner
-from captioning.decoder import Decoding
+from captioning.decoding import Decoding
 from clapgen.audio import read_audio
 
 
@@ -112,7 +112,7 @@ def test_silence_is_called_silence(caption: Command, here: Path, captioner: Capt
     assert (result.code, result.out, result.err) == (
         0,
         "Silence\n",
-        f"clapgen: quiet.wav: {note}; nothing was made up.\n",
+        f"clapgen: quiet.wav: {note}; not captioned.\n",
     )
     [row] = caption(quiet, "--json", "--min-score", 1).json
     assert (row["caption"], row["note"], row["candidates"], row["unsure"]) == ("Silence", note, [], False)
@@ -192,7 +192,7 @@ def test_ctrl_c_writes_what_is_done(pitches: list[Path], captioner_model: Path) 
     assert result.code == 130
     done = len(list(Path("tones").glob("*.caption.json")))
     assert 0 < done < 604
-    assert result.err == f"clapgen: interrupted; {done} of 604 files are captioned, in all.csv.\n"
+    assert result.err == f"clapgen: interrupted; {done} of 604 files were captioned, in all.csv.\n"
     assert len(Path("all.csv").read_text().splitlines()) == 1 + done
     assert not [name for name in names(Path("tones")) if name.startswith(".")]
 

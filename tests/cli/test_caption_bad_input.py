@@ -42,11 +42,12 @@ def test_a_recording_that_ends_before_its_header_says_is_left_out_whole(caption:
 def test_a_wrong_bridge_is_named_before_anything_slow(
     caption: Command, pitches: list[Path], captioner_model: Path
 ) -> None:
-    assert_one_line(caption(pitches[0], "--bridge", "memry"), "no bridge 'memry'", "Did you mean 'memory'")
+    assert_one_line(caption(pitches[0], "--bridge", "memry"), "unknown bridge 'memry'", "Did you mean 'memory'")
     assert_one_line(caption(pitches[0], "--bridge", "noise+nois"), "'nois'", "Did you mean 'noise'")
     assert_one_line(
-        caption(pitches[0], "--bridge", "nnd"), "has no bridge 'nnd'", "none, noise, memory", "offered=[nnd]"
+        caption(pitches[0], "--bridge", "nearest"), "has no bridge 'nearest'", "none, noise, memory", "extra=[nearest]"
     )
+    assert_one_line(caption(pitches[0], "--bridge", "nnd"), "'nnd' is now called 'nearest'")
     script = "import sys; from clapgen.cli import run; run(sys.argv[1:]); print('transformers' in sys.modules)"
     arguments = ["caption", pitches[0], "--model", captioner_model, "--bridge", "memry"]
     command = [sys.executable, "-c", script, *map(str, arguments)]
@@ -66,6 +67,10 @@ def test_a_captioner_of_another_clap_is_refused_with_both_names(
 def test_a_model_without_a_captioner_says_how_to_train_one(caption: Command, pitches: list[Path], model: Path) -> None:
     assert_one_line(caption(pitches[0], "--model", model), str(model), "has no captioner", "clapgen train captioner")
     assert_one_line(caption(pitches[0], "--model", f"{model}x"), f"'{model}x'", "Did you mean")
+
+
+def test_a_public_clap_alone_says_how_to_train_a_captioner_on_it(caption: Command, pitches: list[Path]) -> None:
+    assert_one_line(caption(pitches[0], "--model", "laion:a/b"), "laion:a/b has no captioner", "clap=laion:a/b")
 
 
 @pytest.mark.parametrize("file", ["config.yaml", "model.safetensors", "tokenizer.json"])
@@ -105,7 +110,7 @@ def test_a_damaged_captioner_is_named(
         (["tone.wav", "--min-score", "2"], ["--min-score", "-1 to 1"]),
         (["tone.wav", "--min-score", "nan"], ["--min-score"]),
         (["tone.wav", "--device", "gpu"], ["--device", "'gpu'"]),
-        (["tone.wav", "--csv", "tone.wav", "--force"], ["tone.wav is one of the sounds"]),
+        (["tone.wav", "--csv", "tone.wav", "--force"], ["tone.wav is one of the input files"]),
         (["tone.wav", "--csv", "a", "--jsonl", "./a"], ["--csv and --jsonl both"]),
         (["tone.wav", "--csv", "empty"], ["empty is a folder"]),
         (["tone.wav", "--jsonl", "tone.wav/a.jsonl"], ["cannot write", "tone.wav"]),

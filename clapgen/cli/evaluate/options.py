@@ -104,10 +104,10 @@ def load_setup(
     check_device(device)
     kept = open_cache(cache, no_cache)
     clap = load(model, device)
-    from clapgen.embedders import TextEmbedder
+    from clapgen.embedders import ClapEmbedder
     from clapgen.evaluation.setup import Setup
 
-    if not isinstance(clap, TextEmbedder):
+    if not isinstance(clap, ClapEmbedder):
         raise ClapgenError(f"--model {model} cannot read sentences; give a CLAP, and {model} as --embedder if you can.")
     return Setup(clap, kept, _bar, strict=strict, seed=seed, command=command_line())
 
