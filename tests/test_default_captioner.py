@@ -1,4 +1,4 @@
-"""The shipped captioner: it names what is heard, in whole English sentences, and was trained for the shipped CLAP."""
+"""The shipped captioner: names sounds in whole English sentences, and belongs to the shipped CLAP."""
 
 import re
 from pathlib import Path

@@ -10,17 +10,17 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from captioning.bridges import BRIDGES, Bridge, BridgeChain, BridgeData, BridgesConfig, create_bridge
+from captioning.bridges import Bridge, BridgeChain, BridgeData, create_bridge
 from captioning.captioner import Captioner, CaptionerConfig, save_captioner, stored_bridges
-from captioning.decoder import CaptionDecoder, DecoderConfig, Vocabulary, train_vocabulary
-from captioning.decoding import Decoding, check_decoding
+from captioning.decoder import CaptionDecoder, Vocabulary, train_vocabulary
+from captioning.decoding import Decoding
+from captioning.training.config import CaptionerRecipe, check_recipe
 from captioning.training.pretrained_gpt2 import load_gpt2
 from captioning.training.rows import Rows, clip_rows, embed_clips, join_rows, text_rows
 from captioning.training.sentences import embed_sentences, read_sentences
@@ -31,7 +31,7 @@ from clapgen.embedders import load_clap
 from clapgen.errors import ClapgenError
 from clapgen.metrics.captions.scores import caption_scores
 from clapgen.model_store import copy_part, is_same_part, resolve_model
-from clapgen.training.loop import Task, TrainingConfig, train, weight_decay_groups
+from clapgen.training.loop import Task, train, weight_decay_groups
 from clapgen.training.seeds import seeded
 
 logger = logging.getLogger(__name__)
@@ -41,52 +41,11 @@ MAX_HELD_OUT = 1000
 TOO_FEW_TO_HOLD_OUT = 100
 
 
-def _training() -> TrainingConfig:
-    return TrainingConfig("runs/captioner", 3000, batch_size=128, ema_decay=0.998, evaluate_every=500, save_every=500)
-
-
-@dataclass
-class CaptionerRecipe:
-    """Text, CLAP, bridges and decoder of a captioner.
-
-    Data: `text` are JSONL, CSV or plain text files (a manifest is one); of lines with a "split" only `text_splits` are
-    read. `shares` is each file's share of a batch, by default proportional to its number of sentences. `memory` are the
-    text files whose sentences a memory bridge stores (default: all). `labels` is a text file with the labels for hard
-    prompts. `pairs` is a manifest of clips with captions, on whose audio embeddings the decoder is trained if `paired`
-    is set, in addition to any `text`. `validation` is a manifest whose held-out clips are captioned at evaluations.
-
-    Model: `bridge` are the bridges used on audio (default: those of training, `bridges.names`). `start_from` is a
-    captioner to continue from, for instance in another style; its `decoder` sizes are kept. `pretrained` is a GPT-2 by
-    name or folder. `freeze` trains only the mapping network in front of either.
-    """
-
-    text: list[str] = field(default_factory=list)
-    text_splits: list[str] = field(default_factory=lambda: ["train"])
-    shares: list[float] = field(default_factory=list)
-    memory: list[str] = field(default_factory=list)
-    free_only: bool = True
-    labels: str = ""
-    pairs: str = ""
-    paired: bool = False
-    validation: str = ""
-    validation_share: float = 0.01
-    clap: str = "default"
-    cache: str = "runs/cache"
-    start_from: str = ""
-    pretrained: str = ""
-    freeze: bool = False
-    decoder: DecoderConfig = field(default_factory=DecoderConfig)
-    bridges: BridgesConfig = field(default_factory=BridgesConfig)
-    bridge: list[str] = field(default_factory=list)
-    decoding: Decoding = field(default_factory=Decoding)
-    training: TrainingConfig = field(default_factory=_training)
-
-
 class CaptionerTask(Task):
     """Predict sentences from their own CLAP embeddings, behind the bridges."""
 
     def __init__(self, recipe: CaptionerRecipe) -> None:
-        _check(recipe)
+        check_recipe(recipe)
         self.recipe = recipe
         self.clap = load_clap(recipe.clap)
         recipe.decoder.dim = self.clap.dim
@@ -278,7 +237,8 @@ def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:
     """Train a captioner with a recipe: `clapgen train captioner text=captions.txt`."""
     recipe = load_config(CaptionerRecipe, config, _with_lists(overrides))
     task = CaptionerTask(recipe)
-    print("\n".join(task.describe_bridges()), file=sys.stderr)
+    for line in task.describe_bridges():
+        print(line, file=sys.stderr)
     return train(task, recipe.training, recipe=recipe)
 
 
@@ -290,24 +250,3 @@ def _with_lists(overrides: Sequence[str]) -> list[str]:
         return list(overrides)
     names = [name.strip() for value in files for name in value.split(",")]
     return [*others, f"text={json.dumps(names, ensure_ascii=False)}"]
-
-
-def _check(recipe: CaptionerRecipe) -> None:
-    """Raise ClapgenError for contradicting settings, before anything is read."""
-    check_decoding(recipe.decoding)
-    if not recipe.text and not recipe.paired:
-        raise ClapgenError("nothing to train on: set text=FILE (JSONL, CSV, or plain text with one caption per line).")
-    if recipe.paired and not recipe.pairs:
-        raise ClapgenError("paired=true trains on clips with captions: set pairs=MANIFEST.")
-    for name in (*recipe.bridges.names, *recipe.bridges.extra):
-        if recipe.paired and name in BRIDGES and BRIDGES.get(name).maps_audio_to_text:
-            raise ClapgenError(
-                f"the bridge '{name}' maps audio embeddings to text, but paired=true trains the decoder on audio; "
-                "remove the bridge."
-            )
-    if recipe.start_from and recipe.pretrained:
-        raise ClapgenError("start_from and pretrained both name an initial language model; set only one of them.")
-    if recipe.freeze and not (recipe.start_from or recipe.pretrained):
-        raise ClapgenError("freeze=true would keep a language model with random weights; set pretrained or start_from.")
-    if not 0 <= recipe.validation_share < 1:
-        raise ClapgenError(f"validation_share must be at least 0 and below 1, not {recipe.validation_share:g}.")

@@ -50,25 +50,26 @@ class PublicEmbedder(ABC):
     dim: int
     window: int
 
-    def __init__(self, which: str, device: torch.device) -> None:
-        if not which:
-            raise ClapgenError(f"'{self.kind}:' lacks what to load; give {self.kind}:FOLDER or {self.kind}:NAME.")
-        folder = _from_hub(self.kind, which) if self.needs_hub(which) else Path(which).expanduser()
-        self.name, self.device = f"{self.kind}:{which}", device
+    def __init__(self, checkpoint: str, device: torch.device) -> None:
+        if not checkpoint:
+            raise ClapgenError(f"'{self.kind}:' lacks a checkpoint; give {self.kind}:FOLDER or {self.kind}:NAME.")
+        folder = _from_hub(self.kind, checkpoint) if self.needs_hub(checkpoint) else Path(checkpoint).expanduser()
+        self.name, self.device = f"{self.kind}:{checkpoint}", device
         try:
             self.hash = content_hash(folder)
             with _no_progress_bars():
                 self._load(folder)
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+            reason = " ".join(str(error).split())[:300]
             raise ClapgenError(
-                f"{which} cannot be loaded as '{self.kind}': {' '.join(str(error).split())[:300]} It must be a folder "
-                "(or hub model) with config.json, preprocessor_config.json and model.safetensors."
+                f"{checkpoint} cannot be loaded as '{self.kind}': {reason} It must be a folder (or hub model) with "
+                "config.json, preprocessor_config.json and model.safetensors."
             ) from error
 
     @staticmethod
-    def needs_hub(which: str) -> bool:
+    def needs_hub(checkpoint: str) -> bool:
         """Whether this names a model of the hub: it is not a folder."""
-        return not Path(which).expanduser().is_dir()
+        return not Path(checkpoint).expanduser().is_dir()
 
     @property
     def window_policy(self) -> str:
@@ -134,17 +135,17 @@ def pooled(output: Any) -> Tensor:
     return output if isinstance(output, Tensor) else output.pooler_output
 
 
-def _from_hub(kind: str, which: str) -> Path:
-    if which.count("/") != 1 or which.startswith((".", "/", "~")):
-        raise ClapgenError(f"there is no folder {which}; give {kind}:FOLDER, or {kind}:owner/name for a hub model.")
+def _from_hub(kind: str, checkpoint: str) -> Path:
+    if checkpoint.count("/") != 1 or checkpoint.startswith((".", "/", "~")):
+        raise ClapgenError(f"there is no folder {checkpoint}; give {kind}:FOLDER, or {kind}:owner/name from the hub.")
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(which, allow_patterns=list(HUB_FILES)))
+        return Path(snapshot_download(checkpoint, allow_patterns=list(HUB_FILES)))
     except Exception as error:  # huggingface_hub and its HTTP client raise a dozen classes
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") == "1" else ""
         raise ClapgenError(
-            f"{which} is not a folder, and cannot be downloaded from the Hugging Face hub{offline}: "
+            f"{checkpoint} is not a folder, and cannot be downloaded from the Hugging Face hub{offline}: "
             f"{' '.join(str(error).split())[:200]} Download it and give its folder."
         ) from error
 

@@ -3,7 +3,7 @@
 The kinds are ``laion:`` (ClapModel), ``encodec:`` (EncodecModel) and ``ast:`` (audio spectrogram transformer), each in
 a file of its own. Any other, such as msclap, whose package pins old versions of its dependencies, can be registered::
 
-    register_embedder("msclap", lambda which, device: MyMsClap(which, device))
+    register_embedder("msclap", lambda checkpoint, device: MyMsClap(checkpoint, device))
     load_embedder("msclap:2023")
 """
 
@@ -26,7 +26,7 @@ EMBEDDERS: Registry[Loader] = Registry("kind of embedder")
 
 
 def register_embedder(kind: str, loader: Loader) -> None:
-    """Let `load_embedder("kind:which")` call ``loader("which", device)``, with "" for "which" if there is none.
+    """Let `load_embedder("kind:checkpoint")` call ``loader("checkpoint", device)``, with "" if none is given.
 
     Raises:
         ClapgenError: the kind is empty, contains a colon, or is taken.
@@ -47,9 +47,9 @@ def load_embedder(name: str = "default", device: str | torch.device = "cpu") -> 
     """
     import torch
 
-    kind, which = split_name(name)
+    kind, checkpoint = split_name(name)
     if kind:
-        return _backends().get(kind)(which, torch.device(device))
+        return _backends().get(kind)(checkpoint, torch.device(device))
     from clapgen.clap import Clap
 
     return Clap.from_pretrained(name, device)
@@ -71,17 +71,17 @@ def load_clap(name: str | Path = "default", device: str | torch.device = "cpu") 
 
 def needs_hub(name: str) -> bool:
     """Whether loading this embedder reads from the Hugging Face hub (or from its cache) rather than from a folder."""
-    kind, which = split_name(name)
+    kind, checkpoint = split_name(name)
     check = getattr(_backends().get(kind), "needs_hub", None) if kind else None
-    return check is not None and check(which)
+    return check is not None and check(checkpoint)
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """``kind:which`` as (kind, which); a clapgen model has the kind "". The kind need not be a known one."""
-    kind, colon, which = name.partition(":")
+    """Split ``kind:checkpoint``; a clapgen model has the kind "". The kind is not checked."""
+    kind, colon, checkpoint = name.partition(":")
     is_path = len(kind) == 1 or name.startswith(("/", ".", "~")) or Path(name).is_dir()  # C:\model is a path
     if colon and not is_path:
-        return kind, which
+        return kind, checkpoint
     return (name, "") if name in EMBEDDERS and not is_path else ("", name)
 
 

@@ -1,4 +1,4 @@
-"""Every bridge: one signature, no chance of its own on sounds, and a state that a model folder gives back."""
+"""Every bridge: one interface, deterministic on audio, and restored from a model folder."""
 
 import math
 
@@ -24,7 +24,7 @@ def unit(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def make_data() -> BridgeData:
-    """Sentences, and sounds that lie beside 40 of them: a constant gap and some noise."""
+    """Sentences, and audio embeddings for 40 of them: a constant gap plus noise."""
     text = F.normalize(unit(SENTENCES, DIM) + 0.5 * unit(DIM, seed=1), dim=-1)
     audio = F.normalize(text[:40] + 0.4 * unit(DIM, seed=2) + 0.3 * unit(40, DIM, seed=3), dim=-1)
     labels = [f"label {i}" for i in range(9)]
@@ -40,12 +40,12 @@ def fitted(*names: str, config: BridgesConfig | None = None) -> BridgeChain:
 @pytest.mark.parametrize("name", BRIDGES.names())
 def test_sounds_are_bridged_without_chance_and_row_by_row(name: str) -> None:
     bridge, sounds = fitted(name), unit(7, DIM, seed=5)
-    bridged, hints = bridge.audio(sounds)
-    again, hints_again = bridge.audio(sounds)
-    assert torch.equal(bridged, again) and hints == hints_again
+    bridged, words = bridge.audio(sounds)
+    again, words_again = bridge.audio(sounds)
+    assert torch.equal(bridged, again) and words == words_again
     alone = [bridge.audio(sound[None]) for sound in sounds]
     assert torch.allclose(bridged, torch.cat([embedding for embedding, _ in alone]), atol=1e-5)
-    assert hints is None or hints == [words[0] for _, words in alone]
+    assert words is None or words == [words[0] for _, words in alone]
     assert torch.allclose(bridged.norm(dim=-1), torch.ones(7), atol=1e-5)
 
 
@@ -56,10 +56,10 @@ def test_a_model_folder_gives_a_bridge_back(name: str, tmp_path) -> None:
     restored = build_chain([name], *(load_part(tmp_path, "captioner", BridgesConfig)[0], DIM))
     restored.load_state_dict(load_part(tmp_path, "captioner", BridgesConfig)[1])
     sounds = unit(7, DIM, seed=5)
-    bridged, hints = chain.audio(sounds)
-    bridged_again, hints_again = restored.audio(sounds)
+    bridged, words = chain.audio(sounds)
+    bridged_again, words_again = restored.audio(sounds)
     assert torch.allclose(bridged, bridged_again, atol=5e-3)  # weights are stored as halves
-    assert hints == hints_again
+    assert words == words_again
 
 
 @pytest.mark.parametrize("name", BRIDGES.names())
@@ -69,9 +69,9 @@ def test_training_draws_from_its_generator_alone(name: str) -> None:
     outcomes = []
     for _ in range(2):
         chain, generator = fitted(name), torch.Generator().manual_seed(3)
-        seen, hints = chain.train_text(text, rows, generator)
+        seen, words = chain.train_text(text, rows, generator)
         loss = chain.loss(text, rows, generator)
-        outcomes.append((seen, hints, None if loss is None else loss.detach()))
+        outcomes.append((seen, words, None if loss is None else loss.detach()))
     assert torch.equal(torch.random.get_rng_state(), global_state)
     assert torch.equal(outcomes[0][0], outcomes[1][0]) and outcomes[0][1] == outcomes[1][1]
     assert outcomes[0][2] is None or torch.equal(outcomes[0][2], outcomes[1][2])
@@ -123,7 +123,7 @@ def test_mean_shift_closes_a_constant_gap() -> None:
 
 
 def test_mean_shift_takes_other_contents_for_no_gap() -> None:
-    """Training captions about other things than the sounds: only what lies between pairs goes."""
+    """The training captions are about other content than the audio: only the gap between pairs is removed."""
     text = unit(50, DIM) + unit(DIM, seed=1)
     other = unit(80, DIM, seed=3) + unit(DIM, seed=4)
     audio = text + 0.6 * unit(DIM, seed=2)
@@ -145,11 +145,11 @@ def test_soft_prompts_draw_related_captions_and_never_the_own() -> None:
     drawn = set()
     for seed in range(20):
         seen, _ = chain.train_text(data.text, rows, torch.Generator().manual_seed(seed))
-        places = (seen @ data.text[:-1].T).argmax(1)
-        assert torch.allclose(seen, data.text[places], atol=1e-5)
+        indices = (seen @ data.text[:-1].T).argmax(1)
+        assert torch.allclose(seen, data.text[indices], atol=1e-5)
         for row in range(SENTENCES - 1):
-            assert int(places[row]) in allowed[row, 1:4].tolist()
-        drawn.add(int(places[5]))
+            assert int(indices[row]) in allowed[row, 1:4].tolist()
+        drawn.add(int(indices[5]))
     assert drawn == set(allowed[5, 1:4].tolist())
 
 
@@ -163,7 +163,7 @@ def test_soft_prompts_of_chance_zero_are_noise() -> None:
 
 
 def test_an_adapter_learns_to_undo_noise_and_brings_shifted_sounds_nearer() -> None:
-    """Sentences lie in 4 of 24 dimensions; noise and the sounds' shift lie in all."""
+    """Sentences lie in 4 of 24 dimensions; the noise and the shift of the audio lie in all."""
     basis = torch.linalg.qr(torch.randn(DIM, 4, generator=torch.Generator().manual_seed(8)))[0]
     text = F.normalize(unit(500, 4) @ basis.T, dim=-1)
     sounds = F.normalize(text + 0.8 * unit(DIM, seed=9), dim=-1)

@@ -1,4 +1,4 @@
-"""`Captioner`: captions do not depend on company, carry their own CLAP score, and come back from a model folder."""
+"""`Captioner`: captions are independent of the batch, carry their own CLAP score, and survive saving."""
 
 from pathlib import Path
 
@@ -29,9 +29,9 @@ def captioner(folder: Path) -> Captioner:
 
 def tones(*seconds: float) -> list[np.ndarray]:
     sounds = []
-    for place, length in enumerate(seconds):
+    for index, length in enumerate(seconds):
         time = np.arange(round(length * SAMPLE_RATE)) / SAMPLE_RATE
-        sounds.append((0.5 * np.sin(2 * np.pi * 110 * 2.5**place * time)).astype(np.float32))
+        sounds.append((0.5 * np.sin(2 * np.pi * 110 * 2.5**index * time)).astype(np.float32))
     return sounds
 
 
@@ -161,11 +161,11 @@ def test_files_come_in_order_with_the_error_of_each_that_cannot_be_read(captione
     for path, sound in zip(paths, tones(0.5, 3, 0.5, 0.5), strict=True):
         write_audio(path, sound, SAMPLE_RATE)
     paths[2].write_text("not a sound")
-    told: list[tuple[Path, float]] = []
+    reported: list[tuple[Path, float]] = []
     texts: list[list[list[str]]] = []
     for batch_size in (1, 2, 32):
         files = list(
-            caption_files(captioner, paths, 1.0, batch_size=batch_size, report=lambda *where: told.append(where))
+            caption_files(captioner, paths, 1.0, batch_size=batch_size, report=lambda *where: reported.append(where))
         )
         assert [file.path for file in files] == paths
         assert [[(each.start, each.end) for each in file.segments] for file in files] == [
@@ -177,12 +177,12 @@ def test_files_come_in_order_with_the_error_of_each_that_cannot_be_read(captione
         assert [file.error is None for file in files] == [True, True, False, True]
         texts.append([[each.caption.text for each in file.segments] for file in files])
     assert texts[0] == texts[1] == texts[2]
-    assert told[0] == (paths[0], 0.5) and told[-1] == (paths[3], 0.5)
+    assert reported[0] == (paths[0], 0.5) and reported[-1] == (paths[3], 0.5)
 
 
 def test_reading_stops_when_nobody_listens(captioner: Captioner, tmp_path: Path) -> None:
-    for place in range(40):
-        write_audio(tmp_path / f"{place:02d}.wav", tones(0.2)[0], SAMPLE_RATE)
+    for index in range(40):
+        write_audio(tmp_path / f"{index:02d}.wav", tones(0.2)[0], SAMPLE_RATE)
     asked: list[Path] = []
 
     def paths():

@@ -1,4 +1,4 @@
-"""The captioner's recipe: it learns from text alone, opens no sound unless told to, and stops and goes on exactly."""
+"""The captioner's recipe: learns from text alone, opens audio only if asked to, and resumes exactly."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,8 @@ from tiny_captioner import SENTENCES, build_tiny_captioner
 from tiny_laion import laion
 
 from captioning.captioner import Captioner
-from captioning.training.recipe import CaptionerRecipe, CaptionerTask, run
+from captioning.training.config import CaptionerRecipe
+from captioning.training.recipe import CaptionerTask, run
 from clapgen.audio import read_audio
 from clapgen.cli import run as run_command
 from clapgen.configuration import recipe_path
@@ -21,7 +22,7 @@ from clapgen.training.loop import train
 def test_it_learns_sentences_from_text_alone_and_opens_no_sound(
     overrides: Overrides, tmp_path: Path, opened: list[str]
 ) -> None:
-    rows = [{"path": f"nowhere/{place}.wav", "captions": [text]} for place, text in enumerate(SENTENCES)]
+    rows = [{"path": f"nowhere/{index}.wav", "captions": [text]} for index, text in enumerate(SENTENCES)]
     (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, rows)))
     sizes = ["bridges.names=[]", "decoder.width=32", "decoder.mapper_width=32", "decoder.dropout=0.0"]
     metrics = run(None, overrides(120, *sizes, "training.batch_size=16", text="manifest.jsonl"))
@@ -53,7 +54,7 @@ def test_the_supervised_bound_learns_from_sounds(
 def test_every_bridge_that_can_reads_the_pairs_that_are_given(
     overrides: Overrides, pairs: Path, opened: list[str]
 ) -> None:
-    """The diffusion bridge centres sounds on their own mean, if it is told any."""
+    """The diffusion bridge centres audio on its own mean if pairs are given."""
     more = ["bridges.names=[diffusion]", "bridges.diffusion.width=8"]
     for given in ([], [f"pairs={pairs}"]):
         bridge = CaptionerTask(recipe_of(overrides(1, *more, *given))).bridges["diffusion"]
@@ -109,13 +110,13 @@ def test_batches_follow_their_generator_and_shares(overrides: Overrides, tmp_pat
 def test_several_text_files_are_given_as_a_list_or_one_by_one(overrides: Overrides, tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("Glass breaks\nA piano plays\n")
     first, second = tmp_path / "captions.txt", tmp_path / "other.txt"
-    for place, given in enumerate(
+    for index, given in enumerate(
         [[f"text={first},{second}"], [f"text=[{first},{second}]"], [f"text={first}", f"text={second}"]]
     ):
-        output = tmp_path / str(place)
+        output = tmp_path / str(index)
         run(None, [*given, *overrides(1, f"training.output={output}")[1:]])
         assert f"- {second}" in (output / "config.yaml").read_text()
-    assert torch.equal(*(weights(tmp_path / str(place))["decoder.mapper.layers.0.weight"] for place in (0, 2)))
+    assert torch.equal(*(weights(tmp_path / str(index))["decoder.mapper.layers.0.weight"] for index in (0, 2)))
 
 
 def test_files_of_any_name_are_read(overrides: Overrides, tmp_path: Path) -> None:
@@ -128,17 +129,17 @@ def test_files_of_any_name_are_read(overrides: Overrides, tmp_path: Path) -> Non
 def test_held_out_sentences_are_measured_as_training_sees_them(
     overrides: Overrides, tmp_path: Path, method: str
 ) -> None:
-    """With its hints, and behind the network that is to undo noise: else the figure is of what is never asked for."""
+    """With retrieved words, and behind the denoising adapter: as in training."""
     (tmp_path / "labels.txt").write_text("dog\nrain\nbells\n")
     more = [f"bridges.names=[{method}]", f"labels={tmp_path / 'labels.txt'}", "bridges.hard_prompt.dropout=0.0"]
     task = CaptionerTask(recipe_of(overrides(1, *more, "bridges.adapter.variance=0.0")))
     task.decoder.eval()
     [row] = task.held_out.tolist()
-    seen, hints = task.chain.train_text(task.rows.embeddings[[row]], torch.tensor([row]), torch.Generator())
+    seen, retrieved = task.chain.train_text(task.rows.embeddings[[row]], torch.tensor([row]), torch.Generator())
     with torch.no_grad():
         asked, plain = (
             float(task.decoder(embedding, [task.rows.captions[row]], words))
-            for embedding, words in ((seen, hints), (task.rows.embeddings[[row]], None))
+            for embedding, words in ((seen, retrieved), (task.rows.embeddings[[row]], None))
         )
         assert task.evaluate()["loss"] == pytest.approx(asked, abs=1e-6) != pytest.approx(plain, abs=1e-5)
 

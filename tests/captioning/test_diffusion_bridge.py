@@ -1,4 +1,4 @@
-"""The diffusion bridge learns the distribution of text, and brings sounds into it."""
+"""The diffusion bridge learns the distribution of text and maps audio into it."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def unit(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def make_data(with_audio: bool = True) -> BridgeData:
-    """Sentences lie near one of 12 points; sounds beside their sentence, all shifted and each a little elsewhere."""
+    """Sentences lie near one of 12 points; audio lies near its sentence, with a common shift and noise."""
     text = F.normalize(unit(12, DIM)[torch.arange(600) % 12] + 0.2 * unit(600, DIM, seed=1), dim=-1)
     audio = F.normalize(text + 0.8 * unit(DIM, seed=2) + 0.8 * unit(600, DIM, seed=3), dim=-1)
     captions = [f"Sentence {i}" for i in range(600)]
@@ -53,7 +53,7 @@ def test_sounds_come_nearer_to_their_captions(paired: bool, with_audio: bool) ->
 
 
 def test_it_works_in_the_space_of_the_text() -> None:
-    """What it makes of text noised and denoised is as far from the mean of text as text is."""
+    """Text that was noised and denoised is as far from the mean of text as text is."""
     data = make_data()
     bridge = trained(data, noise_step=200)
     seen = bridge.augment(data.text[:64], torch.arange(64), torch.Generator().manual_seed(0))

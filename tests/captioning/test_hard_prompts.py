@@ -1,4 +1,4 @@
-"""Hard prompts: retrieved words are the nearest ones, masked in training, and never a caption's own."""
+"""Hard prompts: the nearest words are retrieved, dropped at random in training, and never a caption's own."""
 
 import pytest
 import torch
@@ -33,35 +33,35 @@ def test_the_nearest_labels_come_first() -> None:
 
 @pytest.mark.parametrize("mask", [0.0, 0.4, 1.0])
 def test_training_masks_by_chance(mask: float) -> None:
-    hints = prompts(count=1, dropout=mask).retrieved_words(unit(2000, DIM, seed=2), torch.Generator().manual_seed(0))
-    assert hints is not None
-    assert sum(hint == "" for hint in hints) / 2000 == pytest.approx(mask, abs=0.04)
+    words = prompts(count=1, dropout=mask).retrieved_words(unit(2000, DIM, seed=2), torch.Generator().manual_seed(0))
+    assert words is not None
+    assert sum(word == "" for word in words) / 2000 == pytest.approx(mask, abs=0.04)
 
 
 def test_a_caption_is_not_handed_its_own_words() -> None:
     text, rows = unit(30, DIM), torch.arange(30)
     bridge = prompts(source="captions", count=1, dropout=0.0)
     assert bridge.retrieved_words(text) == [f"Caption {i}" for i in range(30)]
-    hints = bridge.retrieved_words(text, torch.Generator().manual_seed(0), rows)
+    words = bridge.retrieved_words(text, torch.Generator().manual_seed(0), rows)
     expected = (text @ text.T).fill_diagonal_(-2).argmax(1).tolist()
-    assert hints == [f"Caption {i}" for i in expected]
+    assert words == [f"Caption {i}" for i in expected]
 
 
 def test_captions_that_are_too_near_are_left_out_in_training() -> None:
     text, rows = unit(30, DIM), torch.arange(30)
-    hints = prompts(source="captions", count=1, dropout=0.0, max_similarity=0.2).retrieved_words(
+    words = prompts(source="captions", count=1, dropout=0.0, max_similarity=0.2).retrieved_words(
         text, torch.Generator(), rows
     )
-    assert hints is not None
-    cosines = [float(text[row] @ text[int(hint.split()[1])]) for row, hint in enumerate(hints) if hint]
+    assert words is not None
+    cosines = [float(text[row] @ text[int(word.split()[1])]) for row, word in enumerate(words) if word]
     assert cosines and max(cosines) <= 0.2
 
 
 def test_a_part_of_the_captions_is_retrieved_from() -> None:
     text, rows = unit(30, DIM), torch.arange(30)
-    hints = prompts(source="captions", size=10, count=1, dropout=0.0).retrieved_words(text, torch.Generator(), rows)
-    assert hints is not None
-    assert len(set(hints)) <= 10 and all(hint != f"Caption {row}" for row, hint in enumerate(hints))
+    words = prompts(source="captions", size=10, count=1, dropout=0.0).retrieved_words(text, torch.Generator(), rows)
+    assert words is not None
+    assert len(set(words)) <= 10 and all(word != f"Caption {row}" for row, word in enumerate(words))
 
 
 def test_strings_survive_the_buffer() -> None:

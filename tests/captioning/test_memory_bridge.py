@@ -1,4 +1,4 @@
-"""The text memory: what it holds, and that its temperature runs from the nearest sentence to the mean of all."""
+"""The text memory: its contents, and its temperature, from the nearest sentence to the mean of all."""
 
 import pytest
 import torch

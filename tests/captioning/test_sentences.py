@@ -1,4 +1,4 @@
-"""Sentences to train on: every form that people have them in, and what is wrong with a file said with its line."""
+"""Training sentences: every file format, and errors that name the line."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`clapgen caption` says what the Python interface says: of files, folders, long recordings and silence."""
+"""`clapgen caption` agrees with the Python interface: on files, folders, long recordings and silence."""
 
 import csv
 import json
@@ -179,8 +179,8 @@ def test_files_that_are_there_are_kept_unless_forced(
 
 
 def test_ctrl_c_writes_what_is_done(pitches: list[Path], captioner_model: Path) -> None:
-    for place in range(600):
-        shutil.copy(pitches[place % 4], f"tones/many-{place:03d}.wav")
+    for index in range(600):
+        shutil.copy(pitches[index % 4], f"tones/many-{index:03d}.wav")
     process = start(
         "caption", "tones", "--model", captioner_model, "--csv", "all.csv", "--candidates", 16, "--sidecar",
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),

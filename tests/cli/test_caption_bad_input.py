@@ -1,4 +1,4 @@
-"""What can be wrong with what `clapgen caption` is given: named, and before anything slow where that can be."""
+"""Bad input to `clapgen caption` is named, before anything slow where possible."""
 
 import json
 import shutil
@@ -13,8 +13,8 @@ from clapgen.model_store import copy_part
 
 
 def test_a_corrupt_file_among_many_is_named_and_the_rest_is_done(caption: Command, pitches: list[Path]) -> None:
-    for place in range(70):
-        shutil.copy(pitches[place % 4], f"tones/many-{place:02d}.wav")
+    for index in range(70):
+        shutil.copy(pitches[index % 4], f"tones/many-{index:02d}.wav")
     content = Path("tones/many-40.wav").read_bytes()
     Path("tones/many-40.wav").write_bytes(content[: len(content) // 2])
     result = caption("tones", "--csv", "all.csv")

@@ -1,4 +1,4 @@
-"""`embed`, `classify` and `score` say what the Python interface says, of many files as of one."""
+"""`embed`, `classify` and `score` agree with the Python interface, on one file and on many."""
 
 import sys
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Public checkpoints as embedders: on tiny random networks saved as the published ones are."""
+"""Public checkpoints as embedders, on tiny random networks saved in the published format."""
 
 import json
 import subprocess
@@ -231,7 +231,7 @@ def test_what_cannot_be_loaded_is_named(tmp_path: Path) -> None:
         load_embedder(f"laion:{tmp_path}/missing")
     with pytest.raises(ClapgenError, match="safetensors"):
         load_embedder(f"ast:{tmp_path}")
-    with pytest.raises(ClapgenError, match="lacks"):
+    with pytest.raises(ClapgenError, match="lacks a checkpoint"):
         load_embedder("encodec:")
     folder = encodec(tmp_path / "encodec")
     (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:1000])
