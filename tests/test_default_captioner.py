@@ -32,7 +32,7 @@ def test_recordings_are_called_by_their_names(captioner: Captioner, recordings: 
     captions = captioner.caption(sounds, captioner.clap.sample_rate)
     labels = [LABELS[path.stem] for path in recordings]
     named = keyword_accuracy([caption.text for caption in captions], labels, load_synonyms())
-    assert named.data["keyword_accuracy"] >= 0.8
+    assert named.corpus["keyword_accuracy"] >= 0.8
     assert all(caption.score > 0.4 for caption in captions)
 
 
