@@ -1,4 +1,4 @@
-"""The shipped captioner: it names what is heard, in whole English sentences, and was trained for the shipped CLAP."""
+"""The shipped captioner: names sounds in whole English sentences, and belongs to the shipped CLAP."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from captioning.captioner import Captioner
-from captioning.decoder import Decoding
+from captioning.decoding import Decoding
 from clapgen.audio import read_audio
 from clapgen.metrics.captions.scores import keyword_accuracy
 from clapgen.metrics.captions.synonyms import load_synonyms

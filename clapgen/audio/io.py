@@ -15,7 +15,7 @@ import soxr
 from clapgen.audio.ogg import fix_serial_number
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
-from clapgen.interrupts import defer_keyboard_interrupt
+from clapgen.terminal import defer_keyboard_interrupt
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"})
 OUTPUT_SUFFIXES = (".wav", ".flac", ".ogg", ".opus")

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clapgen.cli import clips
-from clapgen.cli.console import print_json, print_result, print_warning, progress, spinner
+from clapgen.cli.console import garbage_collector_off, print_json, print_result, print_warning, spinner
 from clapgen.cli.prompts import ClipRequest
 from clapgen.devices import choose_device
+from clapgen.terminal import progress
 
 if TYPE_CHECKING:
     from generation.pipeline import Generation, TextToAudio
@@ -44,7 +45,7 @@ def run(plan: Plan) -> None:
     remaining = _unfinished(plan)
     if not remaining:
         return
-    with spinner("Loading the model"):
+    with garbage_collector_off(), spinner("Loading the model"):
         pipeline = _load(plan)
     _warn_of_cut_prompts(pipeline, remaining)
     made = 0

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from clapgen.cli.console import print_result, progress, spinner
+from clapgen.cli.console import garbage_collector_off, print_result, spinner
 from clapgen.cli.options import DeviceOption, ForceOption, ModelOption, check_new_file, make_writable_folder
 from clapgen.devices import check_device, choose_device
+from clapgen.terminal import progress
 
 EPILOG = """
 [bold]Examples[/bold]
@@ -38,7 +39,7 @@ def reconstruct(
     chosen = [clip for clip in clips if clip.split in (None, split)]
     make_writable_folder(output)
     check_new_file(output / "manifest.jsonl", force)
-    with spinner("Loading the model"):
+    with garbage_collector_off(), spinner("Loading the model"):
         from generation.autoencoder import Autoencoder
         from generation.reconstruct import reconstruct_clips
 

@@ -138,7 +138,7 @@ def test_unusual_sounds_are_sounds(clapgen: Command, model: Path, here: Path) ->
     result = clapgen("score", "octets.wav", "silence.wav", "short.wav", "rain", "--model", model, "--json")
     assert result.code == 0
     assert all(-1 <= line["score"] <= 1 for line in result.json)
-    assert result.err.splitlines() == ["clapgen: silence.wav is digital silence; what is said of it means little."]
+    assert result.err.splitlines() == ["clapgen: silence.wav is silent; its score is not meaningful."]
 
 
 @pytest.mark.parametrize(
