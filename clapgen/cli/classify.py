@@ -9,8 +9,8 @@ import typer
 
 from clapgen.cli.console import print_json, print_result, print_table, spinner
 from clapgen.cli.options import DeviceOption, JsonOption, ModelOption, StrictOption
-from clapgen.cli.prompts import clean_prompt, text_of
 from clapgen.cli.sound_files import sound_files
+from clapgen.data.text import clean_prompt, read_lines
 from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError
 
@@ -68,7 +68,7 @@ def classify(
 
 
 def _labels(given: str) -> list[str]:
-    pieces = text_of(Path(given[1:])).splitlines() if given.startswith("@") else given.split(",")
+    pieces = read_lines(Path(given[1:])) if given.startswith("@") else given.split(",")
     names = [clean_prompt(piece, "--labels: a label") for piece in pieces if piece.strip()]
     repeated = {name for name in names if names.count(name) > 1}
     if repeated:

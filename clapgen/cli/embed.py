@@ -10,8 +10,8 @@ import typer
 
 from clapgen.cli.console import print_json, print_result, progress, spinner
 from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, ModelOption, StrictOption, check_new_file
-from clapgen.cli.prompts import clean_prompt
 from clapgen.cli.sound_files import SoundFiles, sound_files
+from clapgen.data.text import clean_prompt
 from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError
 

@@ -9,8 +9,8 @@ import typer
 
 from clapgen.cli.console import print_json, print_table, progress, spinner
 from clapgen.cli.options import DeviceOption, JsonOption, ModelOption, StrictOption
-from clapgen.cli.prompts import clean_prompt
 from clapgen.cli.sound_files import sound_files
+from clapgen.data.text import clean_prompt
 from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError
 

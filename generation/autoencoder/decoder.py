@@ -4,6 +4,8 @@ The network predicts a spectrum frame by frame, so no layer runs at the sample r
 for what no latent foretells (rain, wind), and partials that keep their phase (bells).
 """
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -131,11 +133,12 @@ class Decoder(nn.Module):
         """Latent frames to each side that what `predict` says of one depends on."""
         config = self.config
         radius = config.kernel_size // 2
-        return -(-radius * config.decoder_depth // config.frames_per_latent) + radius * config.decoder_slow_depth
+        fast = math.ceil(radius * config.decoder_depth / config.frames_per_latent)
+        return fast + radius * config.decoder_slow_depth
 
     def synthesis_context(self) -> int:
         """Latent frames to each side whose windows reach into one latent frame's samples."""
-        return -(-self.config.n_fft // (2 * self.config.samples_per_latent))
+        return math.ceil(self.config.n_fft / (2 * self.config.samples_per_latent))
 
 
 def _bands_to_bins(config: AutoencoderConfig) -> tuple[Tensor, Tensor]:

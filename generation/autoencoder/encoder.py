@@ -1,5 +1,7 @@
 """The encoder: log-mel spectrograms to a Gaussian posterior, a linear projection with a ConvNeXt correction."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -60,7 +62,7 @@ class Encoder(nn.Module):
         radius = config.kernel_size // 2
         samples = max(config.mel_n_fft, config.fine_n_fft) // 2 + config.hop_length
         samples += radius * config.encoder_depth * config.hop_length
-        return -(-samples // config.samples_per_latent) + radius * config.encoder_slow_depth
+        return math.ceil(samples / config.samples_per_latent) + radius * config.encoder_slow_depth
 
 
 def _columns(log_mel: LogMel, waveform: Tensor) -> Tensor:

@@ -5,14 +5,14 @@ One network in place of the usual pair of spectrogram autoencoder and vocoder; s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clapgen.model_store import load_module, resolve_model
+from clapgen.model_store import Model, load_module, open_model
 from generation.autoencoder.config import AutoencoderConfig
 from generation.autoencoder.decoder import Decoder
 from generation.autoencoder.encoder import Encoder
@@ -61,9 +61,9 @@ class Autoencoder(nn.Module):
         self.latent_scale = LatentScale(config.latent_dim)
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path = "default", device: str | torch.device = "cpu") -> Autoencoder:
+    def from_pretrained(cls, name_or_path: Model = "default", device: str | torch.device = "cpu") -> Autoencoder:
         """The autoencoder of a model (name or folder), in evaluation mode; ClapgenError if it cannot be read."""
-        return load_module(resolve_model(name_or_path), "autoencoder", AutoencoderConfig, cls).to(device)
+        return load_module(open_model(name_or_path), "autoencoder", AutoencoderConfig, cls).to(device)
 
     @torch.no_grad()
     def start_from_principal_components(self, waveforms: Tensor) -> None:
@@ -85,6 +85,11 @@ class Autoencoder(nn.Module):
         moved = self.decoder.unproject.weight.norm(dim=0) * self.latent_scale.std
         return moved / moved.mean()
 
+    def frames_for(self, seconds: float) -> int:
+        """Number of latent frames that cover `seconds`, at least 1."""
+        frame_rate = self.sample_rate / self.hop_length
+        return max(1, math.ceil(seconds * frame_rate - 1e-6))
+
     def encode(self, waveform: Tensor) -> Tensor:
         """Latents of sounds at `sample_rate`.
 
@@ -93,7 +98,7 @@ class Autoencoder(nn.Module):
 
         Returns: posterior means, `(batch, latent_dim, frames)`, about unit variance a channel.
         """
-        frames = max(1, -(-waveform.shape[-1] // self.hop_length))
+        frames = max(1, math.ceil(waveform.shape[-1] / self.hop_length))
         waveform = F.pad(waveform, (0, frames * self.hop_length - waveform.shape[-1]))
 
         def encode(start: int, end: int) -> Tensor:

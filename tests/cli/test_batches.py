@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from command_line import Result, assert_one_line, environment, finish, names, start
 
-from clapgen.cli.clips import sha256_of
+from generation.sidecars import sha256_of
 
 Generate = Callable[..., Result]
 PROMPTS = ["rain on a tin roof", "a dog barks twice", "wind in the trees"]
@@ -60,7 +60,7 @@ def test_a_finished_clip_gets_the_plot_that_is_asked_for_later(generate: Generat
 
 
 def test_other_settings_are_other_clips_beside_the_first(generate: Generate, here: Path) -> None:
-    for options in ((), ("--steps", 3), ("--steps", 3), ("--format", "flac"), ()):
+    for options in ((), ("--num-steps", 3), ("--num-steps", 3), ("--format", "flac"), ()):
         assert generate("church bells", "-o", "out", *options).code == 0
     assert [name for name in names(here / "out") if not name.endswith(".json")] == [
         "church-bells_seed0-2.wav",
@@ -94,10 +94,13 @@ def test_force_makes_a_clip_again_in_place(generate: Generate, here: Path) -> No
 
 def test_lines_of_a_jsonl_carry_their_own_settings(generate: Generate, here: Path) -> None:
     lines = [
-        {"prompt": "rain", "seconds": 1, "seed": 4, "negative": "wind", "guidance": 1.5, "steps": 1, "candidates": 2},
+        {
+            "prompt": "rain", "seconds": 1, "seed": 4, "negative_prompt": "wind", "guidance_scale": 1.5, "num_steps": 1,
+            "sampler": "euler", "time_shift": 2, "candidates": 2,
+        },
         {"prompt": "rain", "name": "My clip/1"},
         {"prompt": "rain", "name": "My clip/1"},
-    ]
+    ]  # fmt: skip
     Path("prompts.jsonl").write_text("\n\n".join(map(json.dumps, lines)))
     first, second = generate("--prompts", "prompts.jsonl", "--seed", 8, "--json").json
     assert {key: first[key] for key in lines[0]} == lines[0]
@@ -105,14 +108,24 @@ def test_lines_of_a_jsonl_carry_their_own_settings(generate: Generate, here: Pat
     assert (second["seed"], second["seconds"]) == (8, 0.5)
 
 
+def test_lines_with_the_names_of_earlier_versions_are_read(generate: Generate, here: Path) -> None:
+    Path("prompts.jsonl").write_text('{"prompt": "rain", "steps": 3, "guidance": 1.5, "negative": "wind"}')
+    [made] = generate("--prompts", "prompts.jsonl", "--json").json
+    assert (made["num_steps"], made["guidance_scale"], made["negative_prompt"]) == (3, 1.5, "wind")
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         (b'{"prompt": "rain"}\n{"prompt": "rain", "secods": 3}', ["prompts.jsonl:2:", "secods", "'seconds'"]),
         (b'{"prompt": "rain", "seconds": "3"}', ["prompts.jsonl:1:", "'seconds'", "a number from 0.5 to 30"]),
-        (b'{"prompt": "rain", "steps": 2.5}', ["prompts.jsonl:1:", "'steps'", "whole number"]),
+        (b'{"prompt": "rain", "num_steps": 2.5}', ["prompts.jsonl:1:", "'num_steps'", "whole number"]),
+        (b'{"prompt": "rain", "steps": 2, "num_steps": 2}', ["prompts.jsonl:1:", "'steps' and 'num_steps'"]),
+        (b'{"prompt": "rain", "sampler": "hoin"}', ["prompts.jsonl:1:", "'sampler'", "euler", "'heun'"]),
+        (b'{"prompt": "rain", "sampler": ["heun"]}', ["prompts.jsonl:1:", "'sampler'", "euler"]),
+        (b'{"prompt": "rain", "time_shift": 0}', ["prompts.jsonl:1:", "'time_shift'", "0.1 to 10"]),
         (b'{"prompt": "rain", "seed": true}', ["prompts.jsonl:1:", "'seed'", "true"]),
-        (b'{"prompt": "rain", "guidance": NaN}', ["prompts.jsonl:1:", "'guidance'", "0 to 20"]),
+        (b'{"prompt": "rain", "guidance_scale": NaN}', ["prompts.jsonl:1:", "'guidance_scale'", "0 to 20"]),
         (b'{"prompt": 7}', ["prompts.jsonl:1:", "must be text, not 7"]),
         (b'{"seed": 7}', ["prompts.jsonl:1:", "prompt"]),
         (b'{"prompt": "a\\u0000b"}', ["prompts.jsonl:1:", "U+0000", "position 1"]),

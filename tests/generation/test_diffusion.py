@@ -13,7 +13,7 @@ from clapgen.model_store import verify_model
 from generation.autoencoder.model import Autoencoder
 from generation.diffusion import DiffusionConfig, DiffusionTransformer
 from generation.diffusion.samplers import sample_multistep, timesteps
-from generation.diffusion.training.latents import LatentCache, extend, frames_of, texts_of
+from generation.diffusion.training.latents import LatentCache, extend, texts_of
 from generation.diffusion.training.recipe import DiffusionRecipe, DiffusionTask
 from generation.pipeline import TextToAudio
 
@@ -164,7 +164,7 @@ def test_the_cache_is_read_back_and_pairs_every_sound_with_its_clip(task, tmp_pa
     assert torch.equal(made.latents, read.latents) and len(made.audio) == len(clips)
     for sound, clip in enumerate(made.clip_of.tolist()):
         waveform = audio.waveform(clip)[: 2 * 8000]
-        if made.lengths[sound] == frames_of(len(waveform) / 8000, 25) and len(waveform) < 2 * 8000:
+        if made.lengths[sound] == autoencoder.frames_for(len(waveform) / 8000) and len(waveform) < 2 * 8000:
             expected = autoencoder.encode(torch.from_numpy(waveform)[None])[0].T
             start = int(made.starts[sound])
             assert torch.allclose(made.latents[start : start + len(expected)].float(), expected, atol=1e-2)

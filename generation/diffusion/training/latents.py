@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,8 +143,3 @@ def _embed_texts(clap: Clap, texts: Sequence[str]) -> Tensor:
     embedded = clap.embed_text(distinct)
     index = {text: i for i, text in enumerate(distinct)}
     return embedded[[index[text] for text in texts]]
-
-
-def frames_of(seconds: float, frame_rate: float) -> int:
-    """Latent frames that cover `seconds`."""
-    return max(1, math.ceil(seconds * frame_rate - 1e-6))

@@ -22,7 +22,7 @@ from clapgen.training.seeds import seeded
 from generation.autoencoder.model import Autoencoder
 from generation.diffusion.config import DiffusionConfig
 from generation.diffusion.model import DiffusionTransformer
-from generation.diffusion.training.latents import LatentCache, frames_of
+from generation.diffusion.training.latents import LatentCache
 from generation.pipeline import TextToAudio
 
 
@@ -99,7 +99,7 @@ class DiffusionTask(Task):
 
     def _crops(self, data: LatentCache, size: int, generator: torch.Generator) -> dict[str, Tensor]:
         choice = int(torch.randint(len(self.recipe.crop_seconds), (), generator=generator))
-        frames = frames_of(self.recipe.crop_seconds[choice], self.frame_rate)
+        frames = self.autoencoder.frames_for(self.recipe.crop_seconds[choice])
         size = max(1, round(size * min(self.recipe.crop_seconds) / self.recipe.crop_seconds[choice]))
         clips = torch.randint(len(data.audio), (size,), generator=generator)
         sounds = self._sounds_of(data, clips, generator)

@@ -1,26 +1,26 @@
-"""Generated clips on disk: their names, their sidecars, and which of them are finished already."""
+"""Generated sounds on disk: their file names, their sidecars, and which of them are finished. Imports no torch."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import clapgen
-from clapgen.cli.prompts import ClipRequest
 from clapgen.errors import ClapgenError, nearest
 from clapgen.files import atomic_path, slug
+from generation.requests import DEFAULTS, GenerationRequest, with_current_keys
+
+PARTS = ("clap", "autoencoder", "diffusion")  # of a model that generates; a sidecar records the hash of each
 
 LONGEST_STEM = 180  # bytes; with seed, number and suffix it stays below the 255 of most file systems
 
-# Name on the command line -> suffix and bits per sample, as clapgen.audio.write_audio takes them.
+# Name on the command line -> suffix and bits per sample, as clapgen.write_audio takes them.
 FORMATS: dict[str, tuple[str, int | None]] = {
     "wav": (".wav", 16),
     "wav24": (".wav", 24),
@@ -46,12 +46,13 @@ class Destination:
         return FORMATS[self.audio_format][0]
 
 
-def destination_of(
-    output: Path | None, audio_format: str | None, several: bool = False, usual_format: str = "wav"
+def choose_destination(
+    output: Path | None, audio_format: str | None = None, several: bool = False, default_format: str = "wav"
 ) -> Destination:
-    """Decide between file and folder: a folder exists or has no suffix; none given is the current folder.
+    """A file if `output` has a suffix and is not a folder, otherwise a folder: the current one if `output` is None.
 
-    `usual_format` is taken where neither `audio_format` nor the suffix of `output` says which.
+    `default_format` applies if neither `audio_format` nor the suffix of `output` names one. `ClapgenError` if they
+    contradict each other, or if `several` sounds would go into one file.
     """
     if audio_format is not None and audio_format not in FORMATS:
         raise ClapgenError(
@@ -61,7 +62,7 @@ def destination_of(
         folder = output or Path()
         if folder.is_file():
             raise ClapgenError(f"-o {folder} is a file, not a folder; give it a suffix such as .wav to write a sound.")
-        return Destination(folder, None, audio_format or usual_format)
+        return Destination(folder, None, audio_format or default_format)
     matching = [name for name, (suffix, _) in FORMATS.items() if suffix == output.suffix.lower()]
     if not matching:
         suffixes = ", ".join(dict.fromkeys(suffix for suffix, _ in FORMATS.values()))
@@ -73,98 +74,107 @@ def destination_of(
     if several:
         raise ClapgenError(f"-o {output} is one file, but there are several prompts; give a folder.")
     return Destination(
-        output.parent, output, audio_format or (usual_format if usual_format in matching else matching[0])
+        output.parent, output, audio_format or (default_format if default_format in matching else matching[0])
     )
 
 
-def stem_of(request: ClipRequest) -> str:
+def stem_of(request: GenerationRequest) -> str:
     """File name of a clip without suffix: its own name, or its prompt and seed."""
     words = slug(request.name or request.prompt).encode()[:LONGEST_STEM].decode(errors="ignore")
     return words if request.name else f"{words}_seed{request.seed}"
 
 
-def settings_of(request: ClipRequest, audio_format: str, dtype: str, hashes: dict[str, str]) -> dict[str, Any]:
-    """All that decides the bytes of a clip on one machine; two clips with equal settings are the same clip."""
-    settings = dataclasses.asdict(request)
-    settings.pop("name")
-    return {**settings, "format": audio_format, "dtype": dtype, "hashes": hashes}
+def planned_sidecar(request: GenerationRequest, audio_format: str, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a sound before it is generated: its request, its format, and what `identity` says of the model.
+
+    Together they decide its bytes on one machine. All settings of the request are keyword arguments of `generate`.
+    """
+    return {"prompt": request.prompt, **request.settings(), "format": audio_format, **identity}
 
 
-def settings_of_sidecar(sidecar: dict[str, Any]) -> dict[str, Any]:
-    """The same out of a sidecar."""
-    keys = [*(field.name for field in dataclasses.fields(ClipRequest) if field.name != "name"), "format", "dtype"]
+def model_identity(name: str, hashes: Mapping[str, str], dtype: str) -> dict[str, Any]:
+    """How a sidecar names the model: also what `TextToAudio.describe` returns."""
+    return {"dtype": dtype, "model": {"name": name, "hashes": dict(hashes)}}
+
+
+def settings_of(sidecar: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the bytes of the sound; two sounds with equal settings are the same one.
+
+    A sidecar of an earlier version lacks settings that did not exist then; it was generated with their defaults.
+    """
     model = sidecar.get("model")
-    return {
-        **{key: sidecar.get(key) for key in keys},
-        "hashes": model.get("hashes") if isinstance(model, dict) else None,
-    }
+    settings = {key: sidecar.get(key) for key in ("prompt", *DEFAULTS.settings(), "format", "dtype")}
+    settings |= {key: sidecar.get(key, getattr(DEFAULTS, key)) for key in ("sampler", "time_shift")}
+    return {**settings, "hashes": model.get("hashes") if isinstance(model, dict) else None}
 
 
-def find_finished(folder: Path, stem: str, settings: dict[str, Any]) -> Path | None:
-    """The sound file of a clip made with these settings, if it is there as its sidecar says; else None."""
+def find_finished(folder: Path, stem: str, planned: Mapping[str, Any]) -> tuple[Path, dict[str, Any]] | None:
+    """The sound file with the settings of the `planned` sidecar, and its own sidecar, if both are there and intact."""
     for path in _stems(folder, stem):
         if not _is_taken(path):
             return None
         sidecar = _sidecar_at(path)
-        if sidecar is not None and settings_of_sidecar(sidecar) == settings and _is_whole(folder, sidecar):
-            return folder / Path(sidecar["file"]).name
+        if sidecar is not None and settings_of(sidecar) == settings_of(planned) and _is_whole(folder, sidecar):
+            return folder / Path(sidecar["file"]).name, sidecar
     return None
 
 
 def save_clip(
-    destination: Destination, stem: str, sidecar: dict[str, Any], write: Callable[[Path], None], force: bool = False
+    destination: Destination, stem: str, sidecar: Mapping[str, Any], content: bytes, overwrite: bool = False
 ) -> tuple[Path, dict[str, Any]]:
-    """Write sound and sidecar; each appears whole, and neither without the other unless the process is killed.
+    """Write a sound file and its sidecar; each appears whole, and neither without the other unless the process is
+    killed.
 
-    In a folder, a name that is taken by another clip is left to it; the same clip (made by another process
-    meanwhile) is not written twice.
+    In a folder, a name that another clip has is left alone; the same clip (generated by another process in the
+    meantime) is not written twice.
 
     Args:
-        write: writes the sound to the path it is given.
-        force: replace the file of the destination, or in a folder the clip of the same settings.
+        content: bytes of the sound file.
+        overwrite: replace the file of the destination, or in a folder the clip with the same settings.
 
     Returns: path of the sound, and the sidecar as written.
     """
+    sidecar = {**sidecar, "sha256": hashlib.sha256(content).hexdigest()}
     if destination.file is not None:
-        return destination.file, _write_pair(destination.file, sidecar, write, force)
+        return destination.file, _write_pair(destination.file, sidecar, content, overwrite)
     for path in _stems(destination.folder, stem):
-        saved = _save_as(path, destination.suffix, sidecar, write, force)
+        saved = _save_as(path, destination.suffix, sidecar, content, overwrite)
         if saved is not None:
             return path.with_name(path.name + destination.suffix), saved
     raise AssertionError("unreachable")
 
 
 def _save_as(
-    path: Path, suffix: str, sidecar: dict[str, Any], write: Callable[[Path], None], force: bool
+    path: Path, suffix: str, sidecar: dict[str, Any], content: bytes, overwrite: bool
 ) -> dict[str, Any] | None:
-    """Write a clip under this name, or find that the very same is there; None when another clip has the name."""
+    """Write a clip under this name, or find that it is already there; None when another clip has the name."""
     audio = path.with_name(path.name + suffix)
     while True:
         taken = _is_taken(path)  # before the sidecar is read: it may appear in between
         present = _sidecar_at(path)
-        if present is not None and settings_of_sidecar(present) == settings_of_sidecar(sidecar):
-            if force:
-                return _write_pair(audio, sidecar, write, overwrite=True)
-            if _is_whole(path.parent, present) or _complete_pair(audio, present, write):
+        if present is not None and settings_of(present) == settings_of(sidecar):
+            if overwrite:
+                return _write_pair(audio, sidecar, content, overwrite=True)
+            if _is_whole(path.parent, present) or _complete_pair(audio, present, sidecar["sha256"], content):
                 return present
         if taken:
             return None
         try:
-            return _write_pair(audio, sidecar, write, overwrite=False)
+            return _write_pair(audio, sidecar, content, overwrite=False)
         except ClapgenError:
             if not _is_taken(path):
                 raise
             # Another process took the name a moment ago: look again whose clip it is.
 
 
-def _write_pair(audio: Path, sidecar: dict[str, Any], write: Callable[[Path], None], overwrite: bool) -> dict[str, Any]:
-    """Write both; the sidecar takes its name first, and who has that name may give the sound its own."""
+def _write_pair(audio: Path, sidecar: dict[str, Any], content: bytes, overwrite: bool) -> dict[str, Any]:
+    """Write both; the sidecar takes its name first, and the process that has that name may write the sound."""
+    sidecar = {**sidecar, "file": audio.name}
     sidecar_path = audio.with_suffix(".json")
     claimed = False
     try:
         with atomic_path(audio, overwrite=overwrite) as temporary:
-            write(temporary)
-            sidecar = {**sidecar, "file": audio.name, "sha256": sha256_of(temporary)}
+            temporary.write_bytes(content)
             with atomic_path(sidecar_path, overwrite=overwrite) as temporary_sidecar:
                 text = json.dumps(sidecar, indent=2, ensure_ascii=False, allow_nan=False)
                 temporary_sidecar.write_text(text + "\n", encoding="utf-8")
@@ -179,33 +189,17 @@ def _write_pair(audio: Path, sidecar: dict[str, Any], write: Callable[[Path], No
     return sidecar
 
 
-def _complete_pair(audio: Path, sidecar: dict[str, Any], write: Callable[[Path], None]) -> bool:
-    """Add the sound to a sidecar that lost it; false when what was made now is not the sound it tells of."""
-    with contextlib.suppress(ClapgenError), atomic_path(audio) as temporary:
-        write(temporary)
-        if sha256_of(temporary) != sidecar.get("sha256"):
-            raise ClapgenError("another sound")
+def _complete_pair(audio: Path, sidecar: dict[str, Any], sha256: str, content: bytes) -> bool:
+    """Write the sound that a sidecar lost; false if the sound generated now differs from the one recorded there."""
+    if sha256 == sidecar.get("sha256"):
+        with contextlib.suppress(ClapgenError), atomic_path(audio) as temporary:
+            temporary.write_bytes(content)
     return _is_whole(audio.parent, sidecar)
 
 
 def sha256_of(path: Path) -> str:
     """Hex sha256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Versions of what computes a sound, for the sidecar."""
-    import platform
-
-    import numpy
-    import torch
-
-    return {
-        "clapgen": clapgen.__version__,
-        "torch": str(torch.__version__),
-        "numpy": numpy.__version__,
-        "python": platform.python_version(),
-    }
 
 
 def _stems(folder: Path, stem: str) -> Iterator[Path]:
@@ -224,14 +218,9 @@ def _is_whole(folder: Path, sidecar: dict[str, Any]) -> bool:
     return audio.is_file() and sha256_of(audio) == sidecar.get("sha256")
 
 
-def read_sidecar(audio: Path) -> dict[str, Any]:
-    """The sidecar beside a finished clip."""
-    return _sidecar_at(audio.with_suffix("")) or {}
-
-
 def _sidecar_at(path: Path) -> dict[str, Any] | None:
     try:
         sidecar = json.loads(path.with_name(path.name + ".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return sidecar if isinstance(sidecar, dict) else None
+    return with_current_keys(sidecar) if isinstance(sidecar, dict) else None
