@@ -76,6 +76,10 @@ class Task(ABC):
     def batch(self, index: int, generator: torch.Generator) -> Any:
         """The micro-batch of this index, on the CPU. Made ahead of time in a thread: `generator` is all its chance."""
 
+    def prepare(self, step: int) -> None:
+        """Called before the losses of a step, in training only: for what a network needs at certain steps."""
+        return None
+
     @abstractmethod
     def loss(self, batch: Any, group: str, step: int) -> tuple[Tensor | None, dict[str, Any]]:
         """Scalar loss of `group`'s optimizer on a batch, and figures to log. A loss of None leaves that group out."""
@@ -191,6 +195,7 @@ class _Loop:
 
     def _train_step(self, batches: Iterator[Any]) -> dict[str, float]:
         config, accelerator = self.config, self.accelerator
+        self.task.prepare(self.step)
         micro_batches = [to_device(next(batches), accelerator.device) for _ in range(config.accumulate)]
         torch.manual_seed(step_seed(config.seed + 1, self.step, accelerator.process_index))
         rate = learning_rate_at(self.step, config)

@@ -7,6 +7,8 @@ against discriminators.
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,9 +109,12 @@ class AutoencoderTask(Task):
             self.discriminators = Discriminators(recipe.adversary.windows, recipe.adversary.channels)
         self.spectral = MultiResolutionLoss(config.sample_rate, recipe.loss.windows)
         self.perceptual = self._perceptual_loss()
-        self.crop = -(-round(recipe.crops.seconds * config.sample_rate) // config.samples_per_latent)
+        self.crop = math.ceil(round(recipe.crops.seconds * config.sample_rate) / config.samples_per_latent)
         self.weights = np.cumsum(clips.lengths / clips.lengths.sum())
         self.step = 0
+        # The generator's optimizer steps first and leaves the reconstructions of its micro-batches, in their order, to
+        # the discriminator's.
+        self.reconstructions: deque[Tensor] = deque()
 
     def _perceptual_loss(self) -> ClapPerceptualLoss | None:
         if not self.recipe.loss.clap:
@@ -171,17 +176,20 @@ class AutoencoderTask(Task):
         gain = min(10 ** ((low + draws[2] * (high - low)) / 20), 1 / max(1e-3, float(np.abs(crop).max(initial=0))))
         return torch.from_numpy(np.pad(crop * np.float32(gain), (0, samples - len(crop))))
 
-    def loss(self, batch: dict[str, Tensor], group: str, step: int) -> tuple[Tensor | None, dict[str, Any]]:
-        self.step = step
-        adversarial = step >= self.recipe.adversary.start
-        if group == "discriminator":
-            return self._discriminator_loss(batch) if adversarial else (None, {})
-        if step == 0:  # here, not when made: the start is of the first step, not of every resumed run
-            with torch.autocast(batch["waveform"].device.type, enabled=False):
-                self.autoencoder.start_from_principal_components(self._fixed_crops(512))
-        if step == self.recipe.adversary.start or (adversarial and not self.autoencoder.latent_scale.is_measured):
+    def prepare(self, step: int) -> None:
+        """Initialise the linear paths at the first step of a run (not of a resumed one), and fix the latent scale when
+        the adversarial stage begins."""
+        self.step, start = step, self.recipe.adversary.start
+        if step == 0:
+            self.autoencoder.start_from_principal_components(self._fixed_crops(512))
+        if step == start or (step > start and not self.autoencoder.latent_scale.is_measured):
             self._measure_latents()
-        return self._generator_loss(batch, adversarial)
+
+    def loss(self, batch: dict[str, Tensor], group: str, step: int) -> tuple[Tensor | None, dict[str, Any]]:
+        adversarial = step >= self.recipe.adversary.start
+        if group == "generator":
+            return self._generator_loss(batch, adversarial)
+        return self._discriminator_loss(batch) if adversarial else (None, {})
 
     def _generator_loss(self, batch: dict[str, Tensor], adversarial: bool) -> tuple[Tensor, dict[str, Any]]:
         weights = self.recipe.loss
@@ -200,7 +208,7 @@ class AutoencoderTask(Task):
             total = total + weights.clap * metrics["clap"]
         judged = self.recipe.adversary.batch_size
         fake = draws[0, :judged]
-        batch["fake"] = fake.detach()
+        self.reconstructions.append(fake.detach())
         fake_scores, fake_layers = self.discriminators(fake)
         with torch.no_grad():
             _, real_layers = self.discriminators(batch["waveform"][:judged])
@@ -210,17 +218,15 @@ class AutoencoderTask(Task):
         return total + weights.feature_matching * metrics["feature_matching"], metrics
 
     def _discriminator_loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Any]]:
-        """Of what the generator's optimizer, which steps first, left in this batch."""
         real, _ = self.discriminators(batch["waveform"][: self.recipe.adversary.batch_size])
-        fake, _ = self.discriminators(batch["fake"])
+        fake, _ = self.discriminators(self.reconstructions.popleft())
         return discriminator_loss(real, fake), {}
 
     @torch.no_grad()
     def _measure_latents(self) -> None:
         """Set the latent scale from a fixed draw of training crops."""
         waveforms = self._fixed_crops(256)
-        with torch.autocast(waveforms.device.type, enabled=False):
-            means = torch.cat([self.autoencoder.encoder(part)[0] for part in waveforms.split(16)])
+        means = torch.cat([self.autoencoder.encoder(part)[0] for part in waveforms.split(16)])
         self.autoencoder.latent_scale.measure(means)
 
     def _fixed_crops(self, count: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from clapgen.configuration import load_config
 from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import Clip, held_out_clips, training_clips
 from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
-from clapgen.model_store import copy_part, is_same_part, resolve_model, save_part, weights_hash
+from clapgen.model_store import copy_part, is_same_part, open_model, resolve_model, save_part, weights_hash
 from clapgen.training.loop import Task, TrainingConfig, to_device, train
 from clapgen.training.seeds import seeded
 from generation.autoencoder.model import Autoencoder
@@ -60,17 +61,24 @@ class DiffusionRecipe:
 
 
 class DiffusionTask(Task):
-    """Noisy crops of latents, and the velocity that would clean them."""
+    """Noisy crops of latents, and the velocity that would clean them.
+
+    Its `recipe` is the given one with what follows from the autoencoder and the CLAP filled in.
+    """
 
     def __init__(self, recipe: DiffusionRecipe) -> None:
-        self.recipe = recipe
         self.clap = Clap.from_pretrained(recipe.clap)
-        self.autoencoder = Autoencoder.from_pretrained(recipe.autoencoder)
-        recipe.diffusion.latent_dim = self.autoencoder.latent_dim
-        recipe.diffusion.condition_dim = self.clap.dim
-        recipe.diffusion.window_seconds = max(recipe.crop_seconds)
-        recipe.diffusion.clap_hash = self.clap.hash
-        recipe.diffusion.autoencoder_hash = weights_hash(resolve_model(recipe.autoencoder), "autoencoder")
+        folder = open_model(recipe.autoencoder)
+        self.autoencoder = Autoencoder.from_pretrained(folder)
+        config = dataclasses.replace(
+            recipe.diffusion,
+            latent_dim=self.autoencoder.latent_dim,
+            condition_dim=self.clap.dim,
+            window_seconds=max(recipe.crop_seconds),
+            clap_hash=self.clap.hash,
+            autoencoder_hash=weights_hash(folder, "autoencoder"),
+        )
+        self.recipe = recipe = dataclasses.replace(recipe, diffusion=config)
         self.frame_rate = self.autoencoder.sample_rate / self.autoencoder.hop_length
         clips = training_clips(recipe.manifest, recipe.train_split, recipe.free_only)
         self.class_names = sorted({name for clip in clips if (name := clip.extra.get(recipe.class_field))})
@@ -180,4 +188,5 @@ class DiffusionTask(Task):
 def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:
     """Train a diffusion transformer by a recipe: `clapgen train diffusion manifest=…`."""
     recipe = load_config(DiffusionRecipe, config, overrides)
-    return train(DiffusionTask(recipe), recipe.training, recipe=recipe)
+    task = DiffusionTask(recipe)
+    return train(task, recipe.training, recipe=task.recipe)
