@@ -220,7 +220,7 @@ def _without_initialisation() -> Iterator[None]:
     class SkipDraws(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             kwargs = kwargs or {}
-            if getattr(func, "__name__", "") in ("uniform_", "normal_", "trunc_normal_"):
+            if getattr(func, "__name__", "") in ("kaiming_uniform_", "uniform_", "normal_"):
                 return args[0] if args else kwargs["tensor"]
             return func(*args, **kwargs)
 

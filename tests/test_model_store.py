@@ -12,7 +12,15 @@ from torch import nn
 
 from clapgen import model_store
 from clapgen.errors import ClapgenError
-from clapgen.model_store import load_module, load_part, resolve_model, save_part, verify_model, weights_hash
+from clapgen.model_store import (
+    load_module,
+    load_part,
+    open_model,
+    resolve_model,
+    save_part,
+    verify_model,
+    weights_hash,
+)
 
 
 @dataclasses.dataclass
@@ -81,6 +89,22 @@ def test_load_module_builds_and_fills(model: Path) -> None:
     assert isinstance(network, Tiny)
     assert not network.training
     assert torch.equal(network.linear.bias, load_part(model, "clap", TinyConfig)[1]["linear.bias"])
+
+
+def test_loading_draws_no_random_numbers(model: Path) -> None:
+    torch.manual_seed(0)
+    load_module(model, "clap", TinyConfig, Tiny)
+    drawn = torch.rand(1)
+    torch.manual_seed(0)
+    assert torch.equal(drawn, torch.rand(1))
+
+
+def test_an_open_model_reads_its_checksums_once(model: Path) -> None:
+    folder = open_model(model)
+    (model / "checksums.json").unlink()
+    assert folder.name == str(model) and open_model(folder) is folder
+    load_module(folder, "clap", TinyConfig, Tiny)
+    assert weights_hash(folder, "clap") == folder.checksums["clap/model.safetensors"][:12]
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "model.safetensors"])
