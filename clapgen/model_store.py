@@ -1,4 +1,4 @@
-"""Models on disk: one folder per part with a config and safetensors weights, guarded by checksums.
+"""Models on disk: one folder per part with a config and safetensors weights, protected by checksums.
 
 A model is a directory::
 
@@ -54,14 +54,14 @@ Model = str | Path | ModelFolder
 
 @dataclass(frozen=True)
 class FileCheck:
-    """State of one file of a model: `problem` is empty when the file is what was saved."""
+    """Result of checking one file of a model: `problem` is empty if the file is as it was saved."""
 
     file: Path
     problem: str
 
 
 def list_models() -> list[str]:
-    """Names of the models that came with the package."""
+    """Names of the models bundled with the package."""
     if not BUNDLED_MODELS.is_dir():
         return []
     return sorted(folder.name for folder in BUNDLED_MODELS.iterdir() if parts_of(folder))
@@ -77,7 +77,7 @@ def parts_of(model_dir: Path) -> list[str]:
 def resolve_model(name_or_path: str | Path) -> Path:
     """The folder of a bundled model (by name) or of a model on disk (by path).
 
-    Raises ClapgenError, with the nearest known name, when it is neither.
+    Raises ClapgenError, with the nearest known name, if it is neither.
     """
     name = str(name_or_path)
     if name in list_models():
@@ -87,7 +87,7 @@ def resolve_model(name_or_path: str | Path) -> Path:
         return folder
     if folder.is_file():
         raise ClapgenError(
-            f"{name} is a file, but a model is a folder; give the folder that holds clap/, diffusion/, …"
+            f"{name} is a file, but a model is a folder; give the folder with clap/, diffusion/, … in it."
         )
     neighbours = [str(folder.parent / found.name) for found in _folders_in(folder.parent) if parts_of(found)]
     raise ClapgenError(
@@ -127,15 +127,15 @@ def save_part(
 ) -> Path:
     """Write one part of a model, replacing an earlier version of it, and record the checksums of its folder.
 
-    Other files of the part, such as a tokenizer, are to be in the folder before; their checksums are recorded too.
-    Both files are complete on disk before either takes its final name, so an interrupted or failed save
-    (a full disk) leaves the earlier version as it was.
+    Write other files of the part, such as a tokenizer, into the folder first; their checksums are recorded too.
+    Both files are complete on disk before either gets its final name, so an interrupted or failed save (a full disk)
+    leaves the earlier version as it was.
 
     Args:
-        model_dir: folder of the model, made when missing.
+        model_dir: folder of the model, created if missing.
         part: folder name of the part, for example ``"clap"``.
         config: the dataclass that describes the network; weights: the network, or its state dict.
-        half: store floating-point tensors as float16; a tensor with values beyond its range stays as it is.
+        half: store floating-point tensors as float16, except tensors with values beyond its range.
 
     Returns: the folder of the part.
     """
@@ -213,8 +213,8 @@ def load_module(model: Model, part: str, config_class: type[Config], build: Call
 
 @contextlib.contextmanager
 def _without_initialisation() -> Iterator[None]:
-    """Leave new parameters as they come instead of drawing them: they are about to be overwritten, and drawing the
-    default model's takes a fifth of a second."""
+    """Do not initialise new parameters at random: they are about to be overwritten, and drawing those of the default
+    model takes a fifth of a second."""
     from torch.overrides import TorchFunctionMode
 
     class SkipDraws(TorchFunctionMode):
@@ -229,23 +229,23 @@ def _without_initialisation() -> Iterator[None]:
 
 
 def fill_module(module: torch.nn.Module, state: dict[str, torch.Tensor], file: Path) -> None:
-    """Copy a state dict into a network; ClapgenError names the first key that does not fit and `file`."""
+    """Copy a state dict into a network; ClapgenError names `file` and the first key that does not match."""
     expected = {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
     problems = [f"lacks '{key}'" for key in expected if key not in state]
     problems += [f"has an unknown weight '{key}'" for key in state if key not in expected]
     problems += [
-        f"has '{key}' of shape {tuple(state[key].shape)} where the config asks for {shape}"
+        f"has '{key}' of shape {tuple(state[key].shape)} where the config requires {shape}"
         for key, shape in expected.items()
         if key in state and tuple(state[key].shape) != shape
     ]
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise ClapgenError(f"{file} does not fit its {CONFIG_FILE}: it {problems[0]}{more}. {_REINSTALL}")
+        raise ClapgenError(f"{file} does not match its {CONFIG_FILE}: it {problems[0]}{more}. {_REINSTALL}")
     module.load_state_dict(state)
 
 
 def copy_part(source: str | Path, model_dir: str | Path, part: str) -> None:
-    """Copy a part of another model folder as it is, file by file, and record its checksums."""
+    """Copy a part of another model folder unchanged and record its checksums."""
     folder = Path(model_dir) / part
     folder.mkdir(parents=True, exist_ok=True)
     for name in _files_of(Path(source) / part):
@@ -285,7 +285,7 @@ def part_hashes(model: Model, parts: Iterable[str]) -> dict[str, str]:
 
 
 def verify_model(model_dir: str | Path) -> list[FileCheck]:
-    """Check every file of a model against its recorded checksum; never raises for a bad file."""
+    """Check every file of a model against its recorded checksum; does not raise for a bad file."""
     model_dir = Path(model_dir)
     checksums = _read_checksums(model_dir)
     on_disk = {f"{part}/{name}" for part in parts_of(model_dir) for name in _files_of(model_dir / part)}
@@ -300,10 +300,10 @@ def verify_model(model_dir: str | Path) -> list[FileCheck]:
 
 
 def record_checksums(model_dir: str | Path) -> None:
-    """Take the files of a model as they are now for the right ones (after an edit or a copy on purpose)."""
+    """Re-record the checksums of a model after an intentional edit or copy."""
     model_dir = Path(model_dir)
     if not parts_of(model_dir):
-        raise ClapgenError(f"{model_dir} holds no model: no folder in it has a {WEIGHTS_FILE}.")
+        raise ClapgenError(f"{model_dir} is not a model: none of its folders has a {WEIGHTS_FILE}.")
     digests: dict[str, str] = {}
     for part in parts_of(model_dir):
         digests |= _digests_of(model_dir, part)
@@ -311,7 +311,7 @@ def record_checksums(model_dir: str | Path) -> None:
 
 
 def _record_part(model_dir: Path, part: str) -> None:
-    """Record the checksums of one part as it lies on disk; those of the others stay."""
+    """Record the checksums of one part as it is on disk; those of other parts stay."""
     others = {key: digest for key, digest in _read_checksums(model_dir).items() if not _belongs(key, part)}
     _write_checksums(model_dir, others | _digests_of(model_dir, part))
 
@@ -329,12 +329,12 @@ def _digests_of(model_dir: Path, part: str) -> dict[str, str]:
     return {f"{part}/{name}": _sha256(_read_file(model_dir / part / name)) for name in _files_of(model_dir / part)}
 
 
-_REINSTALL = "Install the package again, or export or copy the model again."
-_RECORD = "If you changed or copied it on purpose, run `clapgen models verify --record` on the model."
+_REINSTALL = "Reinstall the package, or export or copy the model again."
+_RECORD = "After an intentional change or copy, run `clapgen models verify --record` on the model."
 
 
 def _problem(file: Path, content: bytes, expected_digest: str | None) -> str:
-    """What is wrong with a model file, as the rest of a sentence that starts with its name; "" if nothing."""
+    """What is wrong with a model file, as a sentence without its subject, the file name; "" if nothing is."""
     if file.name == WEIGHTS_FILE:
         length = _safetensors_length(content)
         if length is None:
@@ -344,12 +344,12 @@ def _problem(file: Path, content: bytes, expected_digest: str | None) -> str:
     if expected_digest is None:
         return f"is not listed in {CHECKSUMS_FILE}. {_RECORD}"
     if _sha256(content) != expected_digest:
-        return f"is damaged or was changed: its sha256 is not the one in {CHECKSUMS_FILE}. {_REINSTALL} {_RECORD}"
+        return f"is damaged or was changed: its sha256 differs from {CHECKSUMS_FILE}. {_REINSTALL} {_RECORD}"
     return ""
 
 
 def _safetensors_length(content: bytes) -> int | None:
-    """Full length in bytes that a safetensors header announces; None when there is no such header."""
+    """Length in bytes of the whole file according to its safetensors header; None if there is no such header."""
     header_length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or content[8:9] not in (b"{", b""):
         return None
@@ -382,7 +382,7 @@ def _read_checksums(model_dir: Path) -> dict[str, str]:
     except ValueError:
         checksums = None
     if not isinstance(checksums, dict) or not all(isinstance(digest, str) for digest in checksums.values()):
-        raise ClapgenError(f"{path} is not a list of checksums. {_REINSTALL} {_RECORD}")
+        raise ClapgenError(f"{path} does not map file names to checksums. {_REINSTALL} {_RECORD}")
     return checksums
 
 

@@ -14,7 +14,15 @@ from typing import Any
 from clapgen.devices import library_versions
 from generation.generator import Callback, Generation, Generator
 from generation.requests import GenerationRequest
-from generation.sidecars import FORMATS, Destination, find_finished, planned_sidecar, save_clip, stem_of
+from generation.sidecars import (
+    FORMATS,
+    Destination,
+    choose_destination,
+    find_finished,
+    planned_sidecar,
+    save_clip,
+    stem_of,
+)
 
 Progress = Callable[[Sequence[GenerationRequest]], AbstractContextManager[Callback | None]]
 
@@ -51,7 +59,7 @@ def split_finished(
 
 def render(
     requests: Sequence[GenerationRequest],
-    destination: Destination,
+    destination: Destination | str | Path,
     generator: Generator,
     batch_size: int = 1,
     overwrite: bool = False,
@@ -60,6 +68,7 @@ def render(
     """Generate sounds, save each with its sidecar, and yield it; clips that are finished come first, as they are.
 
     Args:
+        destination: a folder, or the name of one sound file; see `choose_destination`.
         batch_size: sounds generated at once, if their settings differ in prompt and seed only.
         overwrite: generate finished clips again and replace existing files.
         progress: called with each batch; the context manager that it returns gives `generate` its callback.
@@ -68,6 +77,8 @@ def render(
         ClapgenError: a sound cannot be generated or written; those before it are saved.
     """
     remaining = list(dict.fromkeys(requests))
+    if not isinstance(destination, Destination):
+        destination = choose_destination(Path(destination), several=len(remaining) > 1)
     if not overwrite:
         finished, remaining = split_finished(requests, destination, generator.describe())
         yield from finished

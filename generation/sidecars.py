@@ -34,7 +34,7 @@ FORMATS: dict[str, tuple[str, int | None]] = {
 
 @dataclass(frozen=True)
 class Destination:
-    """Where clips go: exactly one `file`, or free names in a `folder`."""
+    """Where sounds go: into exactly one `file`, or under free names in a `folder`."""
 
     folder: Path
     file: Path | None
@@ -61,46 +61,46 @@ def choose_destination(
     if output is None or output.is_dir() or not output.suffix:
         folder = output or Path()
         if folder.is_file():
-            raise ClapgenError(f"-o {folder} is a file, not a folder; give it a suffix such as .wav to write a sound.")
+            raise ClapgenError(f"-o {folder} is a file, not a folder; add a suffix such as .wav to write a sound.")
         return Destination(folder, None, audio_format or default_format)
     matching = [name for name, (suffix, _) in FORMATS.items() if suffix == output.suffix.lower()]
     if not matching:
         suffixes = ", ".join(dict.fromkeys(suffix for suffix, _ in FORMATS.values()))
         raise ClapgenError(
-            f"-o {output}: a sound is written as one of {suffixes} (make the folder first if it is one)."
+            f"-o {output}: unsupported suffix; use one of {suffixes} (create the folder first if it is meant as one)."
         )
     if audio_format is not None and audio_format not in matching:
-        raise ClapgenError(f"-o {output} and --format {audio_format} contradict each other; leave one out.")
+        raise ClapgenError(f"-o {output} and --format {audio_format} contradict each other; omit one.")
     if several:
-        raise ClapgenError(f"-o {output} is one file, but there are several prompts; give a folder.")
+        raise ClapgenError(f"-o {output} is a single file, but there are several prompts; give a folder.")
     return Destination(
         output.parent, output, audio_format or (default_format if default_format in matching else matching[0])
     )
 
 
 def stem_of(request: GenerationRequest) -> str:
-    """File name of a clip without suffix: its own name, or its prompt and seed."""
+    """File name of a sound without suffix: the request's `name`, or its prompt and seed."""
     words = slug(request.name or request.prompt).encode()[:LONGEST_STEM].decode(errors="ignore")
     return words if request.name else f"{words}_seed{request.seed}"
 
 
 def planned_sidecar(request: GenerationRequest, audio_format: str, identity: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known of a sound before it is generated: its request, its format, and what `identity` says of the model.
+    """The part of a sidecar that is known before the sound is generated: request, format and the model's `identity`.
 
-    Together they decide its bytes on one machine. All settings of the request are keyword arguments of `generate`.
+    On one machine these decide the bytes of the file. The settings are keyword arguments of `TextToAudio.generate`.
     """
     return {"prompt": request.prompt, **request.settings(), "format": audio_format, **identity}
 
 
 def model_identity(name: str, hashes: Mapping[str, str], dtype: str) -> dict[str, Any]:
-    """How a sidecar names the model: also what `TextToAudio.describe` returns."""
+    """How sidecars identify a model, and what `TextToAudio.describe` returns."""
     return {"dtype": dtype, "model": {"name": name, "hashes": dict(hashes)}}
 
 
 def settings_of(sidecar: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the bytes of the sound; two sounds with equal settings are the same one.
+    """The values in a sidecar that decide the bytes of the sound; sounds with equal settings are identical.
 
-    A sidecar of an earlier version lacks settings that did not exist then; it was generated with their defaults.
+    Sidecars of earlier versions lack settings that did not exist then; their defaults apply.
     """
     model = sidecar.get("model")
     settings = {key: sidecar.get(key) for key in ("prompt", *DEFAULTS.settings(), "format", "dtype")}
@@ -109,7 +109,7 @@ def settings_of(sidecar: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def find_finished(folder: Path, stem: str, planned: Mapping[str, Any]) -> tuple[Path, dict[str, Any]] | None:
-    """The sound file with the settings of the `planned` sidecar, and its own sidecar, if both are there and intact."""
+    """The sound file that has the settings of the `planned` sidecar, and its sidecar, if both exist and are intact."""
     for path in _stems(folder, stem):
         if not _is_taken(path):
             return None
@@ -122,15 +122,15 @@ def find_finished(folder: Path, stem: str, planned: Mapping[str, Any]) -> tuple[
 def save_clip(
     destination: Destination, stem: str, sidecar: Mapping[str, Any], content: bytes, overwrite: bool = False
 ) -> tuple[Path, dict[str, Any]]:
-    """Write a sound file and its sidecar; each appears whole, and neither without the other unless the process is
+    """Write a sound file and its sidecar, each in one step, and never one without the other unless the process is
     killed.
 
-    In a folder, a name that another clip has is left alone; the same clip (generated by another process in the
-    meantime) is not written twice.
+    In a folder, a sound with other settings keeps its name and this one gets the next free name; a sound with the same
+    settings, written by another process in the meantime, is kept.
 
     Args:
         content: bytes of the sound file.
-        overwrite: replace the file of the destination, or in a folder the clip with the same settings.
+        overwrite: replace the destination's file, or in a folder the sound with the same settings.
 
     Returns: path of the sound, and the sidecar as written.
     """
@@ -147,7 +147,7 @@ def save_clip(
 def _save_as(
     path: Path, suffix: str, sidecar: dict[str, Any], content: bytes, overwrite: bool
 ) -> dict[str, Any] | None:
-    """Write a clip under this name, or find that it is already there; None when another clip has the name."""
+    """Write a sound under this name unless it is already there; None if another sound has the name."""
     audio = path.with_name(path.name + suffix)
     while True:
         taken = _is_taken(path)  # before the sidecar is read: it may appear in between
@@ -164,7 +164,7 @@ def _save_as(
         except ClapgenError:
             if not _is_taken(path):
                 raise
-            # Another process took the name a moment ago: look again whose clip it is.
+            # Another process took the name a moment ago: check again which sound it is.
 
 
 def _write_pair(audio: Path, sidecar: dict[str, Any], content: bytes, overwrite: bool) -> dict[str, Any]:
@@ -185,12 +185,12 @@ def _write_pair(audio: Path, sidecar: dict[str, Any], content: bytes, overwrite:
         if not isinstance(error, ClapgenError) or not _is_whole(audio.parent, sidecar):
             sidecar_path.unlink(missing_ok=True)
             raise
-        # Otherwise another process took the sidecar for an orphan and has just added the very same sound.
+        # Otherwise another process found the sidecar without a sound and has just added the same one.
     return sidecar
 
 
 def _complete_pair(audio: Path, sidecar: dict[str, Any], sha256: str, content: bytes) -> bool:
-    """Write the sound that a sidecar lost; false if the sound generated now differs from the one recorded there."""
+    """Write the missing sound of a sidecar; false if the new sound differs from the recorded one."""
     if sha256 == sidecar.get("sha256"):
         with contextlib.suppress(ClapgenError), atomic_path(audio) as temporary:
             temporary.write_bytes(content)
@@ -208,7 +208,7 @@ def _stems(folder: Path, stem: str) -> Iterator[Path]:
 
 
 def _is_taken(path: Path) -> bool:
-    """Whether a sound, a plot or a sidecar has this name: `rain.wav` and `rain.flac` would share `rain.json`."""
+    """Whether a sound, plot or sidecar has this name: `rain.wav` and `rain.flac` would share `rain.json`."""
     suffixes = {".json", ".png", *(suffix for suffix, _ in FORMATS.values())}
     return any(os.path.lexists(path.with_name(path.name + suffix)) for suffix in suffixes)
 

@@ -1,4 +1,4 @@
-"""Batches of prompts: they resume where they stopped, whatever stopped them."""
+"""Batches of prompts: they resume where they stopped, for any reason."""
 
 import json
 import resource
@@ -26,7 +26,7 @@ def write_prompts(prompts: list[str]) -> Path:
 
 
 def assert_whole(folder: Path) -> None:
-    """Every sound has a true sidecar and every sidecar a sound, and nothing else is there."""
+    """Every sound has a correct sidecar, every sidecar a sound, and there is no other file."""
     sidecars = [json.loads(path.read_text()) for path in folder.glob("*.json")]
     assert names(folder) == sorted(
         name for sidecar in sidecars for name in (sidecar["file"], Path(sidecar["file"]).stem + ".json")
@@ -36,7 +36,7 @@ def assert_whole(folder: Path) -> None:
         assert soundfile.info(folder / sidecar["file"]).frames > 0
 
 
-def test_finished_clips_are_skipped_and_missing_ones_made(generate: Generate, here: Path) -> None:
+def test_finished_clips_are_skipped_and_missing_ones_generated(generate: Generate, here: Path) -> None:
     run = ("--prompts", write_prompts(PROMPTS), "-o", "out", "--json")
     assert [line["skipped"] for line in generate(*run).json] == [False] * 3
     before = {path: path.stat().st_mtime_ns for path in (here / "out").iterdir()}
@@ -49,7 +49,7 @@ def test_finished_clips_are_skipped_and_missing_ones_made(generate: Generate, he
     assert_whole(here / "out")
 
 
-def test_a_finished_clip_gets_the_plot_that_is_asked_for_later(generate: Generate, here: Path) -> None:
+def test_a_finished_clip_gets_a_plot_requested_later(generate: Generate, here: Path) -> None:
     run = ("--prompts", write_prompts(PROMPTS[:1]), "-o", "out")
     generate(*run)
     sound = here / "out" / "rain-on-a-tin-roof_seed0.wav"
@@ -59,7 +59,7 @@ def test_a_finished_clip_gets_the_plot_that_is_asked_for_later(generate: Generat
     assert generate(*run, "--plot").code == 0
 
 
-def test_other_settings_are_other_clips_beside_the_first(generate: Generate, here: Path) -> None:
+def test_other_settings_give_other_clips_next_to_the_first(generate: Generate, here: Path) -> None:
     for options in ((), ("--num-steps", 3), ("--num-steps", 3), ("--format", "flac"), ()):
         assert generate("church bells", "-o", "out", *options).code == 0
     assert [name for name in names(here / "out") if not name.endswith(".json")] == [
@@ -83,7 +83,7 @@ def test_foreign_and_edited_files_are_never_touched(generate: Generate, here: Pa
     assert {name: (here / name).read_text() for name in foreign} == foreign
 
 
-def test_force_makes_a_clip_again_in_place(generate: Generate, here: Path) -> None:
+def test_force_replaces_a_clip_in_place(generate: Generate, here: Path) -> None:
     generate("rain")
     before = (here / "rain_seed0.wav").read_bytes()
     result = generate("rain", "--force")
@@ -136,7 +136,7 @@ def test_lines_with_the_names_of_earlier_versions_are_read(generate: Generate, h
         (b"\xff\xfe\x00", ["prompts.jsonl", "UTF-8"]),
     ],
 )
-def test_wrong_lines_are_named_before_anything_is_made(
+def test_wrong_lines_are_named_before_anything_is_generated(
     generate: Generate, here: Path, content: bytes, words: list[str]
 ) -> None:
     Path("prompts.jsonl").write_bytes(content)
@@ -144,7 +144,7 @@ def test_wrong_lines_are_named_before_anything_is_made(
     assert names(here) == ["prompts.jsonl"]
 
 
-def test_ctrl_c_keeps_finished_clips_and_the_next_run_goes_on(generate: Generate, here: Path, model: Path) -> None:
+def test_ctrl_c_keeps_finished_clips_and_the_next_run_continues(generate: Generate, here: Path, model: Path) -> None:
     prompts = write_prompts([f"rain number {number}" for number in range(8)])
     settings = ("--seconds", 0.5, "--steps", 200)
     process = start(

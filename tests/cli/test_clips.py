@@ -1,4 +1,4 @@
-"""Sound and sidecar as a pair: whoever writes at the same time, and wherever an earlier process was killed."""
+"""Sound and sidecar as a pair: with concurrent writers, and after a process was killed at any point."""
 
 import json
 import resource
@@ -52,7 +52,7 @@ def test_many_writers_of_different_clips_keep_them_all(tmp_path: Path) -> None:
         assert (sidecar["prompt"], sidecar["sha256"]) == (f"rain {number}", sha256_of(path))
 
 
-def test_one_writer_gets_the_file_that_several_were_told_to_write(tmp_path: Path) -> None:
+def test_only_one_of_several_writers_gets_the_same_file(tmp_path: Path) -> None:
     barrier = threading.Barrier(6)
 
     def writer(number: int) -> str:
@@ -72,14 +72,14 @@ def test_one_writer_gets_the_file_that_several_were_told_to_write(tmp_path: Path
     assert json.loads((tmp_path / "one.json").read_text())["sha256"] == sha256_of(tmp_path / "one.wav")
 
 
-def test_a_sidecar_without_its_sound_is_completed(tmp_path: Path) -> None:
+def test_a_missing_sound_of_a_sidecar_is_written(tmp_path: Path) -> None:
     save(tmp_path).unlink()
     assert find_finished(tmp_path, "rain", SIDECAR) is None
     assert save(tmp_path).name == "rain.wav"
     finished = find_finished(tmp_path, "rain", SIDECAR)
     assert finished is not None and finished[0] == tmp_path / "rain.wav"
     (tmp_path / "rain.wav").unlink()
-    assert save(tmp_path, b"what another version of torch makes").name == "rain-2.wav"
+    assert save(tmp_path, b"the result of another version of torch").name == "rain-2.wav"
 
 
 def test_a_sound_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:

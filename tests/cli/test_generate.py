@@ -1,4 +1,4 @@
-"""`clapgen generate`: the sound, its sidecar, and the same sound again."""
+"""`clapgen generate`: the sound, its sidecar, and generating it again."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ Generate = Callable[..., Result]
 RAIN = "rain-on-a-tin-roof_seed0"
 
 
-def test_one_prompt_makes_a_sound_and_a_sidecar(generate: Generate, here: Path, model: Path) -> None:
+def test_one_prompt_gives_a_sound_and_a_sidecar(generate: Generate, here: Path, model: Path) -> None:
     result = generate("rain on a tin roof")
     assert result.code == 0, result
     assert result.out.startswith(f"{RAIN}.wav")
@@ -70,7 +70,7 @@ def test_settings_change_the_sound(generate: Generate, here: Path) -> None:
         (("--seed", "5"), "church-bells_seed5.wav", "PCM_16"),
     ],
 )
-def test_where_and_as_what_it_is_written(
+def test_destination_and_format(
     generate: Generate, here: Path, options: tuple[str, ...], file: str, subtype: str
 ) -> None:
     result = generate("church bells", *options)
@@ -80,7 +80,7 @@ def test_where_and_as_what_it_is_written(
 
 
 @pytest.mark.parametrize("audio_format", ["wav", "wav32", "flac", "ogg", "opus"])
-def test_a_sidecar_makes_its_file_again_bit_for_bit(generate: Generate, clapgen: Generate, audio_format: str) -> None:
+def test_a_sidecar_reproduces_its_file_bit_for_bit(generate: Generate, clapgen: Generate, audio_format: str) -> None:
     options = ("--format", audio_format, "--negative-prompt", "wind", "--candidates", 3, "--seed", 9)
     options += ("--guidance-scale", 2.5, "--sampler", "euler", "--time-shift", 2)
     [made] = generate("rain on a tin roof", "-o", "first", "--json", *options).json
@@ -91,7 +91,7 @@ def test_a_sidecar_makes_its_file_again_bit_for_bit(generate: Generate, clapgen:
     assert "bit for bit" in result.err
 
 
-def test_from_takes_the_sound_itself_and_other_settings(generate: Generate, clapgen: Generate, here: Path) -> None:
+def test_from_accepts_the_sound_itself_and_other_settings(generate: Generate, clapgen: Generate, here: Path) -> None:
     generate("church bells", "-o", "bells.wav")
     assert_one_line(clapgen("generate", "--from", "bells.wav"), "bells.wav exists already")
     assert clapgen("generate", "--from", "bells.wav", "--seed", "3").code == 0
@@ -99,7 +99,7 @@ def test_from_takes_the_sound_itself_and_other_settings(generate: Generate, clap
     assert (sidecar["seed"], sidecar["num_steps"]) == (3, 2)
 
 
-def test_other_weights_are_not_passed_off_as_the_same_sound(
+def test_other_weights_are_refused_unless_forced(
     generate: Generate, clapgen: Generate, model: Path, other_model: Path
 ) -> None:
     generate("church bells", "-o", "bells.wav")
@@ -150,7 +150,7 @@ def test_unusual_prompts_get_safe_names(generate: Generate, here: Path, prompt: 
     assert "\n" not in made["path"]
 
 
-def test_a_prompt_longer_than_the_model_reads_is_said_so(generate: Generate) -> None:
+def test_a_prompt_longer_than_the_model_reads_gives_a_warning(generate: Generate) -> None:
     result = generate("rain and wind and " * 50)
     assert result.code == 0
     assert "reads only the first 77" in result.err

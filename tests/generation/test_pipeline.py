@@ -1,4 +1,4 @@
-"""What `TextToAudio` promises: a seed is a sound, whatever is beside it; candidates are ranked within their prompt."""
+"""`TextToAudio`: an item does not depend on its batch, candidates are ranked within their prompt, masks are kept."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def model(tmp_path_factory) -> TextToAudio:
     return TextToAudio.from_pretrained(build_tiny_model(tmp_path_factory.mktemp("tiny")))
 
 
-def test_sounds_are_as_long_as_asked_and_peak_at_minus_one_dbfs(model):
+def test_sounds_have_the_requested_length_and_peak_at_minus_one_dbfs(model):
     for seconds in (0.5, 1.0, 1.37):
         [sound] = model.generate(["rain"], seconds=seconds, num_steps=2)
         assert sound.waveform.shape == (round(seconds * SAMPLE_RATE),) and sound.waveform.dtype == np.float32
@@ -37,7 +37,7 @@ def test_an_item_of_a_batch_is_bit_for_bit_the_item_alone(model):
         assert np.array_equal(alone.waveform, sound.waveform) and alone.score == sound.score
 
 
-def test_a_long_sound_is_seen_through_windows_of_the_trained_length(model, monkeypatch):
+def test_a_long_sound_is_processed_in_windows_of_the_trained_length(model, monkeypatch):
     seen = []
     forward = model.network.forward
     monkeypatch.setattr(
@@ -50,7 +50,7 @@ def test_a_long_sound_is_seen_through_windows_of_the_trained_length(model, monke
     assert seen == [(25, 1.0)] * 4
 
 
-def test_windows_of_one_velocity_blend_into_it():
+def test_windows_of_equal_velocity_blend_to_that_velocity():
     class Constant:
         config = DiffusionConfig(window_seconds=1.0)
 
@@ -109,14 +109,14 @@ def test_candidates_are_ranked_within_their_own_prompt(model):
         assert sound.seed == winner.seed and np.array_equal(sound.waveform, winner.waveform)
 
 
-def test_the_callback_counts_steps_and_items(model):
+def test_the_callback_gets_steps_and_items(model):
     seen = []
     model.generate(PROMPTS[:2], callback=seen.append, **QUICK)
     assert [(s["item"], s["i"]) for s in seen] == [(item, i) for item in range(2) for i in range(4)]
     assert all(s["num_items"] == 2 and s["num_steps"] == 4 for s in seen)
 
 
-def test_full_precision_is_near_bfloat16(model, tmp_path):
+def test_float32_is_close_to_bfloat16(model, tmp_path):
     build_tiny_model(tmp_path)
     exact = TextToAudio.from_pretrained(tmp_path, dtype="float32")
     assert exact.describe()["dtype"] == "float32"

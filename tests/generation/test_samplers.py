@@ -1,4 +1,4 @@
-"""Solvers: order of convergence on a known equation, and what the callback sees."""
+"""Samplers: order of convergence on a known equation, and what the callback gets."""
 
 import math
 
@@ -17,7 +17,7 @@ def error_of(name: str, num_steps: int) -> float:
 
 
 @pytest.mark.parametrize(("name", "order"), [("euler", 1), ("heun", 2), ("multistep", 2)])
-def test_twice_the_steps_cut_the_error_by_the_order(name, order):
+def test_the_error_falls_with_the_order(name, order):
     ratio = error_of(name, 40) / error_of(name, 80)
     assert 2**order * 0.8 < ratio < 2**order * 1.3
 
@@ -28,7 +28,7 @@ def test_a_straight_flow_needs_one_step(name):
     assert torch.allclose(SAMPLERS.get(name)(lambda x, t: noise - data, noise, timesteps(1)), data, atol=1e-6)
 
 
-def test_the_callback_sees_every_step_and_the_estimate_of_the_clean_latents():
+def test_the_callback_gets_every_step_and_an_estimate_of_the_clean_latents():
     seen = []
     noise, data = torch.randn(2, 1, 3, 4, generator=torch.Generator().manual_seed(0)).unbind()
     SAMPLERS.get("euler")(lambda x, t: noise - data, noise, timesteps(4), seen.append)
@@ -36,7 +36,7 @@ def test_the_callback_sees_every_step_and_the_estimate_of_the_clean_latents():
     assert all(torch.allclose(step["denoised"], data, atol=1e-6) for step in seen)
 
 
-def test_times_fall_from_one_to_zero_and_the_shift_dwells_near_the_noise():
+def test_times_fall_from_one_to_zero_and_a_shift_puts_more_of_them_near_the_noise():
     plain, shifted = timesteps(10), timesteps(10, shift=3.0)
     assert plain[0] == shifted[0] == 1.0 and plain[-1] == shifted[-1] == 0.0
     assert all(s > p for p, s in zip(plain[1:-1], shifted[1:-1], strict=True))

@@ -31,13 +31,13 @@ from generation.pipeline import TextToAudio
 class DiffusionRecipe:
     """Data, condition and sizes of a diffusion transformer.
 
-    The condition of a clip is its CLAP text embedding with probability `text_share`, a point between text and audio
-    embedding with `blend_share`, else its audio embedding; it is dropped with `condition_dropout`, so that guidance has
-    something to push away from. `noise_scale` is the length of Gaussian noise added to the embedding (length 1).
-    The error of each latent channel counts with its importance to the decoder to the power `importance_power` (0: all
-    alike): most channels are fine detail that no condition foretells, the first few carry what the sound is.
-    Each batch holds crops of one of `crop_seconds`: `training.batch_size` of the shortest, fewer of longer ones, so
-    that every batch costs about the same.
+    The condition of a clip is its CLAP text embedding with probability `text_share`, a random point between its text
+    and audio embedding with probability `blend_share`, otherwise its audio embedding. It is dropped with probability
+    `condition_dropout`, for classifier-free guidance. `noise_scale` is the length of Gaussian noise added to the
+    embedding (length 1). The error of each latent channel is weighted by its importance to the decoder to the power
+    `importance_power` (0: equal weights): the first few channels carry the identity of a sound, most others fine detail
+    that the condition cannot predict. Each batch has crops of one of `crop_seconds`: `training.batch_size` of the
+    shortest, fewer of longer ones, so that all batches cost about the same.
     """
 
     manifest: str = ""
@@ -61,9 +61,9 @@ class DiffusionRecipe:
 
 
 class DiffusionTask(Task):
-    """Noisy crops of latents, and the velocity that would clean them.
+    """Flow matching: predict the velocity of noisy crops of latents.
 
-    Its `recipe` is the given one with what follows from the autoencoder and the CLAP filled in.
+    `recipe` is a copy of the given one, completed with the sizes and hashes of the autoencoder and the CLAP.
     """
 
     def __init__(self, recipe: DiffusionRecipe) -> None:
@@ -121,7 +121,7 @@ class DiffusionTask(Task):
         return {
             "latents": latents,
             "noise": torch.randn(latents.shape, generator=generator),
-            # logit-normal times: most of the work lies in the middle (Esser et al. 2024)
+            # logit-normal times: the middle is the hardest part (Esser et al. 2024)
             "time": torch.sigmoid(torch.randn(size, generator=generator)),
             "mask": mask,
             "seconds": valid / self.frame_rate,
@@ -130,7 +130,7 @@ class DiffusionTask(Task):
         }
 
     def _sounds_of(self, data: LatentCache, clips: Tensor, generator: torch.Generator) -> Tensor:
-        """One of each clip's sounds: as it is, or extended; they lie next to each other."""
+        """One version of each clip, as it is or extended; they are adjacent in the cache."""
         first = torch.searchsorted(data.clip_of, clips)
         count = torch.searchsorted(data.clip_of, clips, right=True) - first
         return first + (torch.rand(len(clips), generator=generator) * count).long()
@@ -140,12 +140,12 @@ class DiffusionTask(Task):
         audio = data.audio[clips]
         count = data.text_starts[clips + 1] - data.text_starts[clips]
         pick = data.text_starts[clips] + (torch.rand(size, generator=generator) * count).long()
-        text = audio  # of a clip that nobody described
+        text = audio  # for clips without any text
         if len(data.text):
             text = torch.where(count[:, None] > 0, data.text[pick.clamp(max=len(data.text) - 1)], audio)
-        which = torch.rand(size, 1, generator=generator)
+        kind = torch.rand(size, 1, generator=generator)
         blend = torch.rand(size, 1, generator=generator)
-        share = torch.where(which < recipe.text_share, 1.0, torch.where(which < 1 - recipe.blend_share, 0.0, blend))
+        share = torch.where(kind < recipe.text_share, 1.0, torch.where(kind < 1 - recipe.blend_share, 0.0, blend))
         noise = torch.randn(audio.shape, generator=generator) * recipe.noise_scale / audio.shape[1] ** 0.5
         return F.normalize(share * text + (1 - share) * audio + noise, dim=-1)
 
@@ -158,7 +158,7 @@ class DiffusionTask(Task):
         return (error * mask).sum() / mask.sum(), {}
 
     def evaluate(self) -> dict[str, float]:
-        """Flow-matching loss on held-out crops, and how many class prompts come out as sounds of their class."""
+        """Flow-matching loss on held-out crops, and the share of class prompts that give sounds of their class."""
         metrics: dict[str, float] = {}
         if self.validation_set is not None:
             size, device = self.recipe.training.batch_size, self.network.null_condition.device
@@ -178,7 +178,7 @@ class DiffusionTask(Task):
         return zero_shot_accuracy(audio, self.clap.embed_text(prompts), torch.arange(len(prompts)))
 
     def export(self, directory: Path) -> None:
-        """The whole model, ready for `clapgen generate --model`: the parts it was trained on go with it."""
+        """Write a whole model for `clapgen generate --model`, including the parts that it was trained with."""
         save_part(directory, "diffusion", self.recipe.diffusion, self.network)
         for part, source in (("clap", self.recipe.clap), ("autoencoder", self.recipe.autoencoder)):
             if not is_same_part(resolve_model(source), directory, part):
@@ -186,7 +186,7 @@ class DiffusionTask(Task):
 
 
 def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:
-    """Train a diffusion transformer by a recipe: `clapgen train diffusion manifest=…`."""
+    """Train a diffusion transformer according to a recipe: `clapgen train diffusion manifest=…`."""
     recipe = load_config(DiffusionRecipe, config, overrides)
     task = DiffusionTask(recipe)
     return train(task, recipe.training, recipe=task.recipe)
