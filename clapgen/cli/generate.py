@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from clapgen.cli.console import print_json, print_result, print_warning, progress, spinner
+from clapgen.cli.console import print_warning, spinner
+from clapgen.cli.generate_output import Output, progress_bar, warn_of_cut_prompts
 from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, check_new_file, make_writable_folder
 from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError
 
 if TYPE_CHECKING:
-    from generation.generator import Callback, Generator
-    from generation.rendering import SavedClip
     from generation.requests import GenerationRequest
     from generation.sidecars import Destination
 
@@ -146,26 +142,26 @@ def generate(
     identity = model_identity(folder.name, part_hashes(folder, PARTS), dtype or _recorded_dtype(original) or DTYPES[0])
     _check_weights(identity["model"], original, force)
     _check_destination(destination, plot, force)
-    show = _Output(plot, as_json, replace_plots=force or destination.file is None, original=original)
+    printer = Output(plot, as_json, replace_plots=force or destination.file is None, original=original)
     finished, remaining = (
         ([], list(dict.fromkeys(requests))) if force else split_finished(requests, destination, identity)
     )
     for clip in finished:
-        show.clip(clip)
+        printer.show(clip)
     if not remaining:
         return
     with spinner("Loading the model"):
         from generation.pipeline import TextToAudio
 
         generator = TextToAudio.from_pretrained(folder, choose_device(device), identity["dtype"])
-    _warn_of_cut_prompts(generator, remaining)
+    warn_of_cut_prompts(generator, remaining)
     try:
-        for clip in render(remaining, destination, generator, batch_size, force, _progress_bar(len(remaining))):
-            show.clip(clip)
+        for clip in render(remaining, destination, generator, batch_size, force, progress_bar(len(remaining))):
+            printer.show(clip)
     except KeyboardInterrupt:
         rest = "run the same command again to continue" if len(remaining) > 1 else "nothing was written"
         raise KeyboardInterrupt(
-            f"interrupted; {show.count - len(finished)} of {len(remaining)} sounds are finished, {rest}."
+            f"interrupted; {printer.count - len(finished)} of {len(remaining)} sounds are finished, {rest}."
         ) from None
 
 
@@ -248,78 +244,3 @@ def _check_destination(destination: Destination, plot: bool, force: bool) -> Non
         return
     for path in (file, file.with_suffix(".json"), *([file.with_suffix(".png")] if plot else [])):
         check_new_file(path, force)
-
-
-def _warn_of_cut_prompts(generator: Generator, requests: Sequence[GenerationRequest]) -> None:
-    for prompt, (tokens, limit) in generator.cut_prompts([request.prompt for request in requests]).items():
-        print_warning(f"'{prompt[:40]}…' has {tokens} tokens; the model reads only the first {limit}.")
-
-
-def _progress_bar(total: int) -> Callable[[Sequence[GenerationRequest]], AbstractContextManager[Callback]]:
-    """A bar for each batch of `render`, counting the steps of all its sounds."""
-    started = 0
-
-    @contextmanager
-    def bar(batch: Sequence[GenerationRequest]) -> Iterator[Callback]:
-        nonlocal started
-        first, steps = batch[0], batch[0].num_steps
-        description = f"sound {started + 1} of {total}: {first.prompt[:40]}"
-        started += len(batch)
-        with progress(len(batch) * first.candidates * steps, "steps") as update:
-            update(0, description)
-            yield lambda step: update(step["item"] * steps + step["i"] + 1, description)
-
-    return bar
-
-
-@dataclass
-class _Output:
-    """Prints clips as they are finished, and draws their spectrograms."""
-
-    plot: bool
-    as_json: bool
-    replace_plots: bool
-    original: dict[str, Any] | None  # sidecar of the sound that is generated again
-    count: int = 0
-
-    def clip(self, clip: SavedClip) -> None:
-        skipped = clip.generation is None
-        self.count += 1
-        if self.plot:
-            self._draw(clip)
-        if self.as_json:
-            print_json({**clip.sidecar, "path": str(clip.path), "skipped": skipped})
-        elif skipped:
-            print_warning(f"Skipping {clip.path}: already generated with these settings (--force regenerates).")
-        else:
-            score, sidecar = clip.sidecar["score"], clip.sidecar
-            scored = "" if score is None else f", CLAP score {score:.2f}"
-            print_result(
-                f"{clip.path}  ({sidecar['seconds']:g} s, seed {sidecar['seed']}{scored}, took {clip.took:.1f} s)"
-            )
-        if self.original is not None and not skipped:
-            self._compare(clip.sidecar, self.original)
-
-    def _draw(self, clip: SavedClip) -> None:
-        from clapgen.audio import read_audio
-        from clapgen.plot import spectrogram_png
-
-        png = clip.path.with_suffix(".png")
-        if clip.generation is not None:
-            sound = clip.generation.waveform, clip.generation.sample_rate
-            spectrogram_png(*sound, png, clip.request.prompt, overwrite=self.replace_plots)
-        elif not png.exists():
-            spectrogram_png(*read_audio(clip.path), png, clip.request.prompt)
-
-    def _compare(self, sidecar: dict[str, Any], original: dict[str, Any]) -> None:
-        from generation.sidecars import settings_of
-
-        if settings_of(original) != settings_of(sidecar):
-            return
-        if original["sha256"] == sidecar["sha256"]:
-            print_warning("identical to the original, bit for bit.")
-        else:
-            print_warning(
-                "same settings and weights as the original, but different bits: "
-                f"it was generated on {original.get('device')} with {original.get('versions')}."
-            )

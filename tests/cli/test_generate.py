@@ -233,3 +233,14 @@ def test_one_command_reads_and_hashes_every_file_once(here: Path, model: Path) -
     assert max(hashes.values()) == 1
     assert {sha256_of(file) for file in model.glob("*/*")} | {sha256_of(here / "rain_seed0.wav")} <= hashes.keys()
     assert reads["resolved"] == [str(model)]
+
+
+def test_help_and_finished_clips_load_no_torch(generate: Generate, model: Path) -> None:
+    generate("rain")
+    skip = ("rain", "--model", model, "--seconds", 0.5, "--num-steps", 2)
+    for arguments in (("--help",), skip):
+        line = [sys.executable, "-X", "importtime", "-m", "clapgen.cli", "generate", *map(str, arguments)]
+        done = subprocess.run(line, capture_output=True, text=True, env=environment(), check=True)
+        imported = {line.split()[-1] for line in done.stderr.splitlines() if line.startswith("import time:")}
+        assert "generation.requests" in imported
+        assert imported.isdisjoint({"torch", "numpy", "soundfile"})
