@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clapgen.cli.clips import versions
 from clapgen.cli.console import print_json, print_result, print_warning
 from clapgen.cli.options import check_new_file, make_writable_folder
+from clapgen.devices import library_versions
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
 
@@ -64,7 +64,13 @@ class Output:
         self.rows.extend(rows)
         if self.sidecar:
             own = [{key: value for key, value in row.items() if key not in ("path", *self.made_by)} for row in rows]
-            record = {"path": file.path.name, "captions": own, **self.made_by, **self.settings, "versions": versions()}
+            record = {
+                "path": file.path.name,
+                "captions": own,
+                **self.made_by,
+                **self.settings,
+                "versions": library_versions(),
+            }
             _write(sidecar_of(file.path), json.dumps(record, indent=2, ensure_ascii=False) + "\n", self.force)
         for row in rows:
             if self.as_json:

@@ -9,8 +9,8 @@ import typer
 
 from clapgen.cli.console import print_json, print_result, print_table
 from clapgen.cli.options import ClapOption, DeviceOption, JsonOption, StrictOption, load_clap_option
-from clapgen.cli.prompts import clean_prompt, text_of
 from clapgen.cli.sound_files import sound_files
+from clapgen.data.text import clean_prompt, read_lines
 from clapgen.devices import check_device
 from clapgen.errors import ClapgenError
 
@@ -63,7 +63,7 @@ def classify(
 
 
 def _labels(given: str) -> list[str]:
-    pieces = text_of(Path(given[1:])).splitlines() if given.startswith("@") else given.split(",")
+    pieces = read_lines(Path(given[1:])) if given.startswith("@") else given.split(",")
     names = [clean_prompt(piece, "--labels: a label") for piece in pieces if piece.strip()]
     repeated = {name for name in names if names.count(name) > 1}
     if repeated:

@@ -17,8 +17,8 @@ from clapgen.cli.options import (
     check_new_file,
     load_clap_option,
 )
-from clapgen.cli.prompts import clean_prompt
 from clapgen.cli.sound_files import SoundFiles, sound_files
+from clapgen.data.text import clean_prompt
 from clapgen.devices import check_device
 from clapgen.errors import ClapgenError
 from clapgen.terminal import progress

@@ -9,8 +9,8 @@ import typer
 
 from clapgen.cli.console import print_json, print_table
 from clapgen.cli.options import ClapOption, DeviceOption, JsonOption, StrictOption, load_clap_option
-from clapgen.cli.prompts import clean_prompt
 from clapgen.cli.sound_files import sound_files
+from clapgen.data.text import clean_prompt
 from clapgen.devices import check_device
 from clapgen.errors import ClapgenError
 from clapgen.terminal import progress
