@@ -170,6 +170,7 @@ def test_the_captioner_of_another_clap_is_no_start(overrides: Overrides, tmp_pat
     assert str(model) in str(refused.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(path.stem for path in recipe_path("captioner").parent.glob("*.yaml")))
 def test_every_recipe_that_is_shipped_trains(
     overrides: Overrides, tmp_path: Path, pairs: Path, opened: list[str], name: str

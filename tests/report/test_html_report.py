@@ -153,6 +153,7 @@ def test_what_a_clip_is_compared_with_can_be_heard_too(recordings, tmp_path):
     assert len(page.all("img")) == 2
 
 
+@pytest.mark.slow
 def test_long_noise_and_many_classes_stay_small(tmp_path):
     generator = np.random.default_rng(0)
     soundfile.write(tmp_path / "noise.wav", generator.uniform(-1, 1, 44100 * 12), 44100)
