@@ -17,6 +17,7 @@ from clapgen.errors import ClapgenError
 from clapgen.training.loop import train
 
 
+@pytest.mark.slow
 def test_it_learns_sentences_from_text_alone_and_opens_no_sound(
     overrides: Overrides, tmp_path: Path, opened: list[str]
 ) -> None:
@@ -226,6 +227,7 @@ def test_a_corpus_of_one_sentence_or_none_is_refused(overrides: Overrides, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_captioner_learns_on_a_public_clap_and_finds_it_again(
     overrides: Overrides, tmp_path: Path, recordings: list[Path]
 ) -> None:

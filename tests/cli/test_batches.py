@@ -49,6 +49,7 @@ def test_finished_clips_are_skipped_and_missing_ones_made(generate: Generate, he
     assert_whole(here / "out")
 
 
+@pytest.mark.slow
 def test_a_finished_clip_gets_the_plot_that_is_asked_for_later(generate: Generate, here: Path) -> None:
     run = ("--prompts", write_prompts(PROMPTS[:1]), "-o", "out")
     generate(*run)

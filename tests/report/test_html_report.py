@@ -116,6 +116,7 @@ def test_rank_by_chooses_the_column_and_its_good_end(recordings, tmp_path):
     assert not (tmp_path / "other.html").exists()
 
 
+@pytest.mark.slow
 def test_the_same_report_gives_the_same_bytes_and_a_page_is_not_replaced(recordings, tmp_path):
     report = full_report(recordings)
     write_html(report, tmp_path / "one.html")
