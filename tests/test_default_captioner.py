@@ -47,6 +47,7 @@ def test_captions_are_whole_words_whatever_is_heard(captioner: Captioner):
             assert len(caption.text.split()) >= 2
 
 
+@pytest.mark.slow
 def test_company_does_not_change_a_caption(captioner: Captioner, recordings: list[Path]):
     sounds = [read_audio(path, captioner.clap.sample_rate)[0] for path in recordings]
     together = captioner.caption(sounds, captioner.clap.sample_rate)

@@ -221,6 +221,7 @@ except ClapgenError as error:
 """
 
 
+@pytest.mark.slow
 def test_failed_save_leaves_the_earlier_version(model: Path) -> None:
     before = {path: path.read_bytes() for path in model.rglob("*") if path.is_file()}
     script = SAVE_UNDER_A_SIZE_LIMIT.format(tests=os.path.dirname(__file__), model=str(model))

@@ -162,6 +162,7 @@ def test_soft_prompts_of_chance_zero_are_noise() -> None:
     assert cosine == pytest.approx(expected_cosine(math.sqrt(config.soft_prompt.variance), DIM), abs=0.01)
 
 
+@pytest.mark.slow
 def test_an_adapter_learns_to_undo_noise_and_brings_shifted_sounds_nearer() -> None:
     """Sentences lie in 4 of 24 dimensions; the noise and the shift of the audio lie in all."""
     basis = torch.linalg.qr(torch.randn(DIM, 4, generator=torch.Generator().manual_seed(8)))[0]

@@ -19,6 +19,7 @@ from clapgen.errors import ClapgenError
 from clapgen.training.loop import train
 
 
+@pytest.mark.slow
 def test_it_learns_sentences_from_text_alone_and_opens_no_sound(
     overrides: Overrides, tmp_path: Path, opened: list[str]
 ) -> None:
@@ -172,6 +173,7 @@ def test_the_captioner_of_another_clap_is_no_start(overrides: Overrides, tmp_pat
     assert str(model) in str(refused.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(path.stem for path in recipe_path("captioner").parent.glob("*.yaml")))
 def test_every_recipe_that_is_shipped_trains(
     overrides: Overrides, tmp_path: Path, pairs: Path, opened: list[str], name: str
@@ -237,6 +239,7 @@ def test_a_corpus_of_one_sentence_or_none_is_refused(overrides: Overrides, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_captioner_learns_on_a_public_clap_and_finds_it_again(
     overrides: Overrides, tmp_path: Path, recordings: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -125,6 +125,7 @@ def bad_sounds(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_files_that_are_not_audio(clapgen: Command, model: Path, here: Path) -> None:
     for name, word in bad_sounds(here).items():
         for verb in (("score", name, "rain"), ("classify", name, "-l", "a,b"), ("embed", name, "-o", "e.npz")):

@@ -49,6 +49,7 @@ def test_finished_clips_are_skipped_and_missing_ones_generated(generate: Generat
     assert_whole(here / "out")
 
 
+@pytest.mark.slow
 def test_a_finished_clip_gets_a_plot_requested_later(generate: Generate, here: Path) -> None:
     run = ("--prompts", write_prompts(PROMPTS[:1]), "-o", "out")
     generate(*run)

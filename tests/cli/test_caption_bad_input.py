@@ -39,6 +39,7 @@ def test_a_recording_that_ends_before_its_header_says_is_left_out_whole(caption:
     assert (result.code, [line["path"] for line in result.json]) == (2, ["good.wav"])
 
 
+@pytest.mark.slow
 def test_a_wrong_bridge_is_named_before_anything_slow(
     caption: Command, pitches: list[Path], captioner_model: Path
 ) -> None:

@@ -130,6 +130,7 @@ def test_a_batch_changes_no_bit(generate: Generate, here: Path, dtype: str) -> N
         assert path.read_bytes() == (here / "by3" / path.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_plot_and_json(generate: Generate, here: Path) -> None:
     result = generate("church bells", "wind", "--plot", "--json")
     assert [line["path"] for line in result.json] == ["church-bells_seed0.wav", "wind_seed0.wav"]

@@ -84,6 +84,7 @@ def test_the_same_vector_at_every_call_alone_and_in_company(public: Embedder) ->
     assert public.embed_frames(clips[1], 48_000).shape[1] == public.dim
 
 
+@pytest.mark.slow
 def test_every_part_of_a_long_clip_counts(public: Embedder) -> None:
     clip = noise(25.0)
     before = public.embed_audio([clip], 48_000)
