@@ -66,7 +66,7 @@ def test_finished_clips_are_known_without_a_generator(tmp_path: Path) -> None:
 def test_one_file_takes_one_sound(tmp_path: Path) -> None:
     [clip] = render(REQUESTS[:1], tmp_path / "rain.flac", Hum())
     assert clip.path == tmp_path / "rain.flac"
-    with pytest.raises(ClapgenError, match="exists already"):
+    with pytest.raises(ClapgenError, match="already exists"):
         list(render(REQUESTS[:1], tmp_path / "rain.flac", Hum()))
     with pytest.raises(ClapgenError, match="single file"):
         list(render(REQUESTS, tmp_path / "all.wav", Hum()))
