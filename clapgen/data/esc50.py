@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from clapgen.audio import AUDIO_SUFFIXES
 from clapgen.data.manifest import Clip
+from clapgen.data.tables import csv_rows
 from clapgen.data.text import read_text
 from clapgen.errors import ClapgenError
 
 _COLUMNS = ("filename", "fold", "category", "src_file")
 _SPLITS = {"1": "train", "2": "train", "3": "train", "4": "val", "5": "test"}
+_LABELS = (
+    "airplane, breathing, brushing teeth, can opening, car horn, cat, chainsaw, chirping birds, church bells, "
+    "clapping, clock alarm, clock tick, coughing, cow, crackling fire, crickets, crow, crying baby, dog, door wood "
+    "creaks, door wood knock, drinking sipping, engine, fireworks, footsteps, frog, glass breaking, hand saw, "
+    "helicopter, hen, insects, keyboard typing, laughing, mouse click, pig, pouring water, rain, rooster, sea "
+    "waves, sheep, siren, sneezing, snoring, thunderstorm, toilet flush, train, vacuum cleaner, washing machine, "
+    "water drops, wind"
+)
+ESC50_LABELS = _LABELS.split(", ")
 
 
 def read_esc50(folder: str | Path) -> tuple[list[Clip], list[str]]:
@@ -45,14 +53,8 @@ def esc50_clips(table: Path, find: Callable[[str], Path | None]) -> tuple[list[C
     Raises:
         ClapgenError: a column is missing, a row is cut off, or a fold is not 1 to 5 (the file is named).
     """
-    reader = csv.DictReader(io.StringIO(read_text(table), newline=""))
-    absent = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
-    if absent:
-        raise ClapgenError(f"{table} has no column {absent[0]!r}; it does not look like ESC-50.")
     clips, missing = [], []
-    for row in reader:
-        if any(row[column] is None for column in _COLUMNS):
-            raise ClapgenError(f"{table}:{reader.line_num}: fewer columns than the header has.")
+    for _, row in csv_rows(read_text(table), table, [(column,) for column in _COLUMNS]):
         if row["fold"] not in _SPLITS:
             raise ClapgenError(f"{table}: {row['filename']} is in fold {row['fold']!r}, not 1 to 5.")
         path = find(Path(row["filename"]).stem)
@@ -61,21 +63,6 @@ def esc50_clips(table: Path, find: Callable[[str], Path | None]) -> tuple[list[C
         else:
             clips.append(_clip(row, path))
     return clips, missing
-
-
-def by_fold(clips: Sequence[Clip]) -> dict[int, list[int]]:
-    """Fold → indices of its clips, by rising fold: the figure of ESC-50 is the mean over five folds of 400 clips.
-
-    Raises:
-        ClapgenError: a clip says no fold (`extra["fold"]`).
-    """
-    folds: dict[int, list[int]] = {}
-    for index, clip in enumerate(clips):
-        fold = clip.extra.get("fold")
-        if not isinstance(fold, int):
-            raise ClapgenError(f'{clip.path} says no fold; ESC-50 clips have "fold": 1 to 5 in the manifest.')
-        folds.setdefault(fold, []).append(index)
-    return dict(sorted(folds.items()))
 
 
 def _clip(row: dict[str, str], path: Path) -> Clip:

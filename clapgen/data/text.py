@@ -51,6 +51,21 @@ def json_lines(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield where, row
 
 
+def parse_labels(given: str, option: str = "--labels") -> list[str]:
+    """The labels of a command-line option: separated by commas, or `@FILE` with one label per line.
+
+    Raises:
+        ClapgenError: as `read_text`; fewer than two labels, or one that comes twice.
+    """
+    pieces = read_text(given[1:]).splitlines() if given.startswith("@") else given.split(",")
+    labels = [" ".join(piece.split()) for piece in pieces if piece.strip()]
+    if repeated := [label for label in labels if labels.count(label) > 1]:
+        raise ClapgenError(f"{option} names '{min(repeated)}' more than once.")
+    if len(labels) < 2:
+        raise ClapgenError(f"{option} must name at least two labels, e.g. {option} rain,wind.")
+    return labels
+
+
 def shown(value: Any) -> str:
     """A JSON value as an error shows it: at most 60 characters."""
     text = json.dumps(value, ensure_ascii=False)

@@ -23,10 +23,12 @@ import numpy.typing as npt
 from clapgen.audio import read_audio, resample
 from clapgen.embedders import BROKEN_MODEL, device_type, display_name, identity_of
 from clapgen.embedders.file_identity import SoundFile, cache_key, identify_files, worker_count
-from clapgen.embedders.store import CacheFolder
+from clapgen.embedders.store import CacheFolder, Store
 from clapgen.errors import ClapgenError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from clapgen.embedders import Embedder
 
 EMBEDDING_VERSION = 1  # to be raised when the same file and embedder give another embedding than before
@@ -62,7 +64,11 @@ class EmbeddingCache(CacheFolder):
 class Embedded:
     """Embeddings of the files that could be read, in the order given, and why the others could not.
 
-    `embeddings` is (n, dim) float32, `digests` the sha256 of each file's content, `facts` what `inspect` said of it.
+    Attributes:
+        embeddings: (n, dim) float32.
+        digests: sha256 of each file's content.
+        facts: what `inspect` returned for each file; empty without `inspect`.
+        frames: (frames, dim) float32 for each file; empty unless asked for.
     """
 
     paths: list[Path]
@@ -70,13 +76,15 @@ class Embedded:
     digests: list[str] = field(repr=False)
     skipped: list[tuple[Path, str]]
     facts: list[Facts] = field(default_factory=list, repr=False)
+    frames: list[Array] = field(default_factory=list, repr=False)
 
 
 def embed_files(
-    paths: Sequence[str | Path],
+    files: Sequence[str | Path | SoundFile],
     embedder: Embedder,
-    cache: EmbeddingCache | None = None,
+    cache: Store | None = None,
     *,
+    frames: bool = False,
     band_limit: int | None = None,
     inspect: Inspect | None = None,
     strict: bool = False,
@@ -84,10 +92,13 @@ def embed_files(
 ) -> Embedded:
     """Embed whole files, each by its window policy; always float32, whatever autocast is on around it.
 
+    Each file is decoded at most once, whether its embedding, its frames or facts about its waveform are wanted.
+
     Args:
-        paths: sound files; one that is given twice is there twice.
+        files: sound files; one that is given twice is there twice. A `SoundFile` is not hashed again.
         embedder: `Clap`, or what `load_embedder` gives.
         cache: where embeddings are looked up and kept; nothing is kept of an embedder without a hash.
+        frames: also embed the frames of each file.
         band_limit: sample rate in Hz to which each file is brought down first, so that sets of different rates compare.
         inspect: called with each clip's mono waveform at the file's own rate, and that rate; what it returns (JSON) is
             in `facts` and kept as well. A function at the top of a module.
@@ -97,41 +108,25 @@ def embed_files(
     Raises:
         ClapgenError: no file could be read (or, `strict`, one could not), or the embedder gives NaN, which is named.
     """
-    files, skipped = identify_files(paths, cache, strict=strict)
-    work = _Work(embedder, cache, band_limit, inspect, strict, frames=False)
-    done = work.run(files, skipped, advance or (lambda count: None))
-    good = [file for file in files if file.digest in done]
+    identified, skipped = identify_files(files, cache, strict=strict)
+    work = _Work(embedder, cache, band_limit, inspect, strict, frames)
+    done = work.run(identified, skipped, advance or (lambda count: None))
+    good = [file for file in identified if file.digest in done]
     if not good and skipped:
         more = f" (and {len(skipped) - 1} more files)" if len(skipped) > 1 else ""
         raise ClapgenError(f"no file could be read: {skipped[0][1]}{more}")
-    rows = [done[file.digest].embeddings[0] for file in good]
+    rows = [done[file.digest]["clip"][0] for file in good]
     return Embedded(
         paths=[file.path for file in good],
         embeddings=np.stack(rows) if rows else np.zeros((0, embedder.dim), dtype=np.float32),
         digests=[file.digest for file in good],
         skipped=skipped,
-        facts=[done[file.digest].facts for file in good],
+        facts=[done[file.digest]["facts"] for file in good] if inspect else [],
+        frames=[done[file.digest]["frames"] for file in good] if frames else [],
     )
 
 
-def embed_frames(
-    paths: Sequence[str | Path],
-    embedder: Embedder,
-    cache: EmbeddingCache | None = None,
-    *,
-    band_limit: int | None = None,
-    advance: Advance | None = None,
-) -> dict[Path, Array]:
-    """Frame embeddings (frames, dim) of each file that can be read; otherwise as `embed_files`."""
-    files, skipped = identify_files(paths, cache)
-    done = _Work(embedder, cache, band_limit, None, False, frames=True).run(files, skipped, advance or (lambda _: None))
-    return {file.path: done[file.digest].embeddings for file in files if file.digest in done}
-
-
-@dataclass
-class _Done:
-    embeddings: Array  # (1, dim) of a clip, (frames, dim) of its frames
-    facts: Facts
+Results = dict[str, Any]  # of one file: "clip" (1, dim), "frames" (frames, dim), "facts" (JSON)
 
 
 @dataclass
@@ -146,25 +141,26 @@ class _Work:
     """What to do with each file, and the keys under which the results are kept."""
 
     embedder: Embedder
-    cache: EmbeddingCache | None
+    cache: Store | None
     band_limit: int | None
     inspect: Inspect | None
     strict: bool
     frames: bool
 
-    def run(self, files: Sequence[SoundFile], skipped: list[tuple[Path, str]], advance: Advance) -> dict[str, _Done]:
+    def run(self, files: Sequence[SoundFile], skipped: list[tuple[Path, str]], advance: Advance) -> dict[str, Results]:
         """Results by digest; files that cannot be decoded are added to `skipped`."""
         by_digest: dict[str, SoundFile] = {}  # copies of a file are embedded once
         for file in files:
             by_digest.setdefault(file.digest, file)
-        done = self._known(list(by_digest.values()))
-        advance(len(skipped) + len(files) - len(by_digest) + len(done))
-        missing = [file for digest, file in by_digest.items() if digest not in done]
+        known = self._known(list(by_digest))
+        missing = [file for digest, file in by_digest.items() if len(known[digest]) < len(self._kinds)]
+        advance(len(skipped) + len(files) - len(missing))
         broken: dict[str, str] = {}
         for batch in self._batches(self._decoded(missing, broken)):
-            results = self._embed(batch)
-            done |= results
+            results = self._embed(batch, known)
             self._keep(results)
+            for digest, result in results.items():
+                known[digest] |= result
             advance(len(batch))
         advance(len(broken))
         for file in files:
@@ -172,48 +168,55 @@ class _Work:
                 skipped.append(
                     (file.path, broken[file.digest].replace(str(by_digest[file.digest].path), str(file.path)))
                 )
-        return done
+        return {digest: result for digest, result in known.items() if digest not in broken}
 
-    def _known(self, files: Sequence[SoundFile]) -> dict[str, _Done]:
+    def _known(self, digests: Sequence[str]) -> dict[str, Results]:
+        results: dict[str, Results] = {digest: {} for digest in digests}
         if not self._cache:
-            return {}
-        found = self._cache.get([key for file in files for key in self._keys(file.digest)])
-        done = {}
-        for file in files:
-            embedding_key, facts_key = self._keys(file.digest)
-            if embedding_key in found and (self.inspect is None or facts_key in found):
-                values = np.frombuffer(found[embedding_key], dtype="<f4").astype(np.float32)
-                facts = json.loads(found[facts_key]) if self.inspect else {}
-                done[file.digest] = _Done(values.reshape(-1, self.embedder.dim), facts)
-        return done
+            return results
+        keys = {(digest, kind): self._key(kind, digest) for digest in digests for kind in self._kinds}
+        found = self._cache.get(list(keys.values()))
+        for (digest, kind), key in keys.items():
+            if key not in found:
+                continue
+            if kind == "facts":
+                results[digest][kind] = json.loads(found[key])
+            else:
+                values = np.frombuffer(found[key], dtype="<f4").astype(np.float32)
+                results[digest][kind] = values.reshape(-1, self.embedder.dim)
+        return results
 
-    def _keep(self, results: dict[str, _Done]) -> None:
+    def _keep(self, results: dict[str, Results]) -> None:
         if not self._cache:
             return
-        values: dict[bytes, bytes] = {}
-        for digest, result in results.items():
-            embedding_key, facts_key = self._keys(digest)
-            values[embedding_key] = result.embeddings.astype("<f4").tobytes()
-            if self.inspect:
-                values[facts_key] = json.dumps(result.facts).encode()
-        self._cache.put(values)
+        self._cache.put(
+            {
+                self._key(kind, digest): (
+                    json.dumps(value).encode() if kind == "facts" else value.astype("<f4").tobytes()
+                )
+                for digest, result in results.items()
+                for kind, value in result.items()
+            }
+        )
 
     @property
-    def _cache(self) -> EmbeddingCache | None:
+    def _cache(self) -> Store | None:
         return self.cache if self.embedder.hash else None
 
-    def _keys(self, digest: str) -> tuple[bytes, bytes]:
-        embedding, facts = self._decided_by
-        return cache_key(embedding, [digest]), cache_key(facts, [digest])
+    def _key(self, kind: str, digest: str) -> bytes:
+        return cache_key(self._kinds[kind], [digest])
 
     @cached_property
-    def _decided_by(self) -> tuple[str, str]:
-        """What decides an embedding, and what `inspect` says, beside the content of the file."""
+    def _kinds(self) -> dict[str, str]:
+        """The wanted kinds of results, each with a hash of everything but the file's content that decides them."""
         limit = None if self.band_limit is None or self.band_limit >= self.embedder.sample_rate else self.band_limit
-        kind = "frames" if self.frames else "clip"
-        inspect = f"{self.inspect.__module__}.{self.inspect.__qualname__}" if self.inspect else ""
-        embedding = cache_key(kind, [identity_of(self.embedder), limit, EMBEDDING_VERSION]).hex()
-        return embedding, cache_key("facts", [inspect, EMBEDDING_VERSION]).hex()
+        kinds = {}
+        for kind in ("clip", "frames") if self.frames else ("clip",):
+            kinds[kind] = cache_key(kind, [identity_of(self.embedder), limit, EMBEDDING_VERSION]).hex()
+        if self.inspect:
+            inspect = f"{self.inspect.__module__}.{self.inspect.__qualname__}"
+            kinds["facts"] = cache_key("facts", [inspect, EMBEDDING_VERSION]).hex()
+        return kinds
 
     def _decode(self, file: SoundFile) -> _Decoded:
         waveform, rate = read_audio(file.path)
@@ -261,22 +264,29 @@ class _Work:
         if batch:
             yield batch
 
-    def _embed(self, batch: list[_Decoded]) -> dict[str, _Done]:
+    def _embed(self, batch: list[_Decoded], known: dict[str, Results]) -> dict[str, Results]:
+        """The results of a batch that are not known yet."""
         import torch
 
         rate = self.embedder.sample_rate
+        results: dict[str, Results] = {
+            clip.file.digest: {"facts": clip.facts} if self.inspect else {} for clip in batch
+        }
+        lacking = {kind: [clip for clip in batch if kind not in known[clip.file.digest]] for kind in self._kinds}
         with torch.no_grad(), torch.autocast(device_type(self.embedder), enabled=False):
-            if self.frames:
-                tables = [self.embedder.embed_frames(clip.waveform, rate) for clip in batch]
-            else:
-                tables = list(self.embedder.embed_audio([clip.waveform for clip in batch], rate)[:, None])
-        results = {}
-        for clip, table in zip(batch, tables, strict=True):
-            values = table.float().cpu().numpy()
-            if not np.isfinite(values).all():
-                raise ClapgenError(
-                    f"the model {display_name(self.embedder)} gives NaN or infinity for {clip.file.path}. "
-                    f"{BROKEN_MODEL}"
-                )
-            results[clip.file.digest] = _Done(values, clip.facts)
+            if clips := lacking["clip"]:
+                table = self.embedder.embed_audio([clip.waveform for clip in clips], rate)[:, None]
+                for clip, row in zip(clips, table, strict=True):
+                    results[clip.file.digest]["clip"] = self._finite(row, clip)
+            for clip in lacking.get("frames", []):
+                frames = self.embedder.embed_frames(clip.waveform, rate)
+                results[clip.file.digest]["frames"] = self._finite(frames, clip)
         return results
+
+    def _finite(self, table: Tensor, clip: _Decoded) -> Array:
+        values = table.float().cpu().numpy()
+        if not np.isfinite(values).all():
+            raise ClapgenError(
+                f"the model {display_name(self.embedder)} gives NaN or infinity for {clip.file.path}. {BROKEN_MODEL}"
+            )
+        return values

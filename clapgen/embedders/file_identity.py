@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clapgen.audio import rate_and_duration_of
-from clapgen.embedders.store import CacheFolder
+from clapgen.embedders.store import Store
 from clapgen.errors import ClapgenError
 
 SETTLED_SECONDS = 2.0  # a file changed more recently may change again within the clock's grain, and keep its time
@@ -32,18 +32,20 @@ class SoundFile:
 
 
 def identify_files(
-    paths: Sequence[str | Path], cache: CacheFolder | None = None, *, strict: bool = False
+    paths: Sequence[str | Path | SoundFile], cache: Store | None = None, *, strict: bool = False
 ) -> tuple[list[SoundFile], list[tuple[Path, str]]]:
-    """Content hash, rate and length of each file, and the files that cannot be opened, with the reason.
+    """Content hash, sample rate and duration of each file, and the files that cannot be opened, with the reason.
+
+    A `SoundFile` among the paths is returned as it is, without opening the file again.
 
     Raises:
         ClapgenError: `strict`, and a file cannot be opened.
     """
-    wanted = list(map(Path, paths))
-    stamps = {path: _stamp(path) for path in wanted}
+    found: dict[Path, SoundFile | str] = {file.path: file for file in paths if isinstance(file, SoundFile)}
+    wanted = [file.path if isinstance(file, SoundFile) else Path(file) for file in paths]
+    stamps = {path: _stamp(path) for path in wanted if path not in found}
     known = cache.get([stamp for stamp in stamps.values() if stamp]) if cache else {}
     remembered: dict[bytes, bytes] = {}
-    found: dict[Path, SoundFile | str] = {}
     with ThreadPoolExecutor(worker_count()) as pool:
         unknown = [path for path, stamp in stamps.items() if stamp not in known]
         found |= dict(zip(unknown, pool.map(_identify, unknown), strict=True))

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from clapgen.errors import ClapgenError
 
@@ -40,6 +40,31 @@ class CacheInfo:
     limit_bytes: int
     oldest: float | None
     newest: float | None
+
+
+class Store(Protocol):
+    """Values (bytes) by key (bytes): `CacheFolder` on disk, or `MemoryStore`."""
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The values of those keys that are there."""
+
+    def put(self, values: Mapping[bytes, bytes]) -> None:
+        """Add or replace values."""
+
+
+class MemoryStore:
+    """A store that lasts as long as the object: what a run without a cache folder keeps until it ends."""
+
+    def __init__(self) -> None:
+        self._values: dict[bytes, bytes] = {}
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The values of those keys that are there."""
+        return {key: self._values[key] for key in keys if key in self._values}
+
+    def put(self, values: Mapping[bytes, bytes]) -> None:
+        """Add or replace values."""
+        self._values |= values
 
 
 class CacheFolder:

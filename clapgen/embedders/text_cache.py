@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from clapgen.embedders import BROKEN_MODEL, TextEmbedder, device_type, display_name, identity_of
-from clapgen.embedders.cache import EMBEDDING_VERSION, Array, EmbeddingCache
+from clapgen.embedders.cache import EMBEDDING_VERSION, Array
 from clapgen.embedders.file_identity import cache_key
+from clapgen.embedders.store import Store
 from clapgen.errors import ClapgenError
 
 
-def embed_texts(texts: Sequence[str], embedder: TextEmbedder, cache: EmbeddingCache | None = None) -> Array:
+def embed_texts(texts: Sequence[str], embedder: TextEmbedder, cache: Store | None = None) -> Array:
     """Embeddings (n, dim) float32 of sentences, kept like those of sounds; a sentence that comes twice is read once."""
     import torch
 

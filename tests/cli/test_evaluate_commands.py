@@ -203,13 +203,13 @@ def test_captions_are_scored_and_heard(evaluate: Command, clapgen: Command, mani
     assert heard_too["CIDEr-D"] == found["CIDEr-D"]
 
 
-def test_a_cache_that_cannot_be_kept_costs_a_remark(
+def test_a_cache_folder_that_cannot_be_created_costs_a_warning(
     clapgen: Command, manifest: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLAPGEN_CACHE", "manifest.jsonl")
     result = clapgen("evaluate", "retrieval", manifest, "--model", model, "--json")
     assert metrics(result)["text to audio R@1"]["n"] == 24
-    assert "nothing is kept" in result.err
+    assert "not cached" in result.err
     assert clapgen("evaluate", "retrieval", manifest, "--model", model, "--json", "--no-cache").err == ""
     assert_one_line(clapgen("evaluate", "retrieval", manifest, "--model", model, "--cache", manifest), "cache folder")
 
@@ -301,7 +301,7 @@ def test_entailment_is_judged_by_thresholds_of_other_pairs(evaluate: Command, ma
     assert [clip["label"] for clip in clips] == [labels[i % 3] for i in range(6)]
     assert sum(clip["margin"] >= 0 for clip in clips) == np.trace(counts)
     own = ("compose", "--entailment", "dev.csv", "--entailment-dev", "dev.csv")
-    assert "6 of 6 pairs of dev.csv are among those" in evaluate(*own, "--json").json[0]["warnings"][0]
+    assert "6 of 6 pairs of dev.csv are also in dev.csv" in evaluate(*own, "--json").json[0]["warnings"][0]
     assert_one_line(evaluate(*own, "--strict"), "dev.csv")
 
 

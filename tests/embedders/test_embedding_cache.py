@@ -19,7 +19,7 @@ from clapgen.audio import read_audio
 from clapgen.clap import Clap
 from clapgen.embedders import cache as embedding_cache
 from clapgen.embedders import store as cache_folder
-from clapgen.embedders.cache import EmbeddingCache, default_cache_folder, embed_files, embed_frames
+from clapgen.embedders.cache import EmbeddingCache, default_cache_folder, embed_files
 from clapgen.embedders.file_identity import identify_files
 from clapgen.errors import ClapgenError
 
@@ -301,13 +301,36 @@ def test_what_inspect_says_is_kept_with_the_embedding(
     assert second.facts[1] == loudness(*read_audio(sounds[1]))
 
 
-def test_frames_are_those_of_the_model(clap: Clap, sounds: list[Path], cache: EmbeddingCache) -> None:
+def test_frames_are_those_of_the_model_and_cost_no_second_decode(
+    clap: Clap, sounds: list[Path], cache: EmbeddingCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = decoded(monkeypatch)
+    embedding = embed_files(sounds[1:3], clap).embeddings
+    names.clear()
     for _ in range(2):
-        frames = embed_frames(sounds[1:3], clap, cache)
-        assert list(frames) == sounds[1:3]
-        for path, table in frames.items():
+        found = embed_files(sounds[1:3], clap, cache, frames=True, inspect=loudness)
+        assert sorted(names) == ["1.wav", "2.wav"]
+        assert found.paths == sounds[1:3]
+        np.testing.assert_array_equal(found.embeddings, embedding)
+        for path, table in zip(found.paths, found.frames, strict=True):
             expected = clap.embed_frames(read_audio(path)[0], SAMPLE_RATE).numpy()
             np.testing.assert_allclose(table, expected, atol=1e-6)
+
+
+def test_only_what_is_not_cached_is_embedded(clap: Clap, sounds: list[Path], cache: EmbeddingCache) -> None:
+    embedding = embed_files(sounds, clap, cache).embeddings
+    frames = embed_files(sounds, clap, cache, frames=True)
+    np.testing.assert_array_equal(frames.embeddings, embedding)
+    assert len(frames.frames) == len(sounds)
+    assert cache.info().entries == 3 * len(sounds)  # an identity, an embedding and frames per file
+
+
+def test_an_identified_file_is_not_opened_again(sounds: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    files, _ = identify_files(sounds[:2])
+    monkeypatch.setattr("clapgen.embedders.file_identity._identify", lambda path: f"{path} was opened")
+    again, skipped = identify_files([*files, sounds[2]])
+    assert again == files
+    assert skipped == [(sounds[2], f"{sounds[2]} was opened")]
 
 
 def test_files_are_known_by_their_content(sounds: list[Path], cache: EmbeddingCache) -> None:

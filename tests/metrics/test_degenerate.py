@@ -1,11 +1,16 @@
-"""Silent, constant, noisy, identical and copied generations are told; real recordings are not accused."""
+"""Silent, constant, noisy, identical and copied generated sounds are told; real recordings are not accused."""
 
 import numpy as np
 import pytest
 
 from clapgen.audio import read_audio, resample
 from clapgen.metrics.embeddings import base as embeddings
-from clapgen.metrics.embeddings.degenerate import embedding_floors, spectral_flatness, waveform_defect, waveform_floors
+from clapgen.metrics.embeddings.degenerate import (
+    degenerate_embeddings,
+    degenerate_waveforms,
+    spectral_flatness,
+    waveform_defect,
+)
 
 RATE = 16000
 
@@ -54,41 +59,44 @@ def test_real_recordings_have_no_defect(recordings):
 
 
 def test_each_defect_gets_one_sentence():
-    floors = waveform_floors(["silent", None, "noise", "silent"])
-    assert [(floor.name, floor.items, floor.count) for floor in floors] == [("silent", (0, 3), 4), ("noise", (2,), 4)]
-    assert floors[0].sentence.startswith("2 of 4 generations are silent (peak below -60 dBFS)")
-    assert floors[1].sentence.startswith("1 of 4 generations is steady white noise")
-    assert waveform_floors([None, None]) == []
+    groups = degenerate_waveforms(["silent", None, "noise", "silent"])
+    assert [(group.name, group.items, group.count) for group in groups] == [("silent", (0, 3), 4), ("noise", (2,), 4)]
+    assert groups[0].sentence.startswith("2 of 4 generated sounds are silent (peak below -60 dBFS)")
+    assert groups[1].sentence.startswith("1 of 4 generated sounds is steady white noise")
+    assert degenerate_waveforms([None, None]) == []
 
 
 def test_identical_generations_are_told(monkeypatch: pytest.MonkeyPatch):
     rng = np.random.default_rng(0)
     one = rng.normal(size=16)
-    (floor,) = embedding_floors(one + 1e-3 * rng.normal(size=(9, 16)))
-    assert floor.name == "identical" and floor.items == tuple(range(9)) and "no variety" in floor.sentence
+    (group,) = degenerate_embeddings(one + 1e-3 * rng.normal(size=(9, 16)))
+    assert group.name == "identical" and group.items == tuple(range(9)) and "no variety" in group.sentence
     mixed = rng.normal(size=(9, 16))
     mixed[2:8] = 3 * one
     monkeypatch.setattr(embeddings, "BLOCK_VALUES", 20)
-    (floor,) = embedding_floors(mixed)
-    assert floor.items == (2, 3, 4, 5, 6, 7)
+    (group,) = degenerate_embeddings(mixed)
+    assert group.items == (2, 3, 4, 5, 6, 7)
 
 
 def test_a_few_twins_are_no_fault():
     rng = np.random.default_rng(2)
     points = rng.normal(size=(9, 16))
     assert (
-        embedding_floors(np.repeat(points, 2, axis=0)) == embedding_floors(points) == embedding_floors(points[:1]) == []
+        degenerate_embeddings(np.repeat(points, 2, axis=0))
+        == degenerate_embeddings(points)
+        == degenerate_embeddings(points[:1])
+        == []
     )
 
 
 def test_copies_of_references_light_up():
     rng = np.random.default_rng(1)
     reference, made = rng.normal(size=(30, 16)), rng.normal(size=(10, 16))
-    assert embedding_floors(made, reference) == []
+    assert degenerate_embeddings(made, reference) == []
     made[4] = reference[11] + 0.01 * rng.normal(size=16)
-    (floor,) = embedding_floors(made, reference)
-    assert floor.name == "copied" and floor.items == (4,)
-    (every,) = embedding_floors(reference, reference)
+    (group,) = degenerate_embeddings(made, reference)
+    assert group.name == "copied" and group.items == (4,)
+    (every,) = degenerate_embeddings(reference, reference)
     assert every.items == tuple(range(30)) and every.sentence.startswith(
-        "30 of 30 generations are the same as a reference"
+        "30 of 30 generated sounds are the same as a reference"
     )

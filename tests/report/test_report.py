@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from report_examples import full_report
 
-from clapgen.cli.report import say_report
+from clapgen.cli.report import print_report
 from clapgen.errors import ClapgenError
 from clapgen.evaluation import Metric, Report, Skipped
 from clapgen.report.format import number, setting
@@ -92,7 +92,7 @@ def test_the_terminal_shows_figures_warnings_skipped_files_and_settings(capsys, 
     report = full_report(recordings, text="plain [bold] text")
     report.skipped[:0] = [Skipped("a.wav", "a.wav is not audio.")]
     report.skipped += [Skipped(f"{index}.wav", "is empty") for index in range(40)]
-    say_report(report)
+    print_report(report)
     out, err = capsys.readouterr()
     assert err == ""
     lines = [line.rstrip() for line in out.splitlines()]

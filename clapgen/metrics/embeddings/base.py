@@ -15,6 +15,11 @@ Embeddings: TypeAlias = npt.ArrayLike | Tensor
 Array: TypeAlias = npt.NDArray[np.float64]
 
 BLOCK_VALUES = 2**22  # distances held at once: 32 MB
+ROUNDING = 1e-6  # cosines of float32 embeddings closer than this are equal
+
+
+class NotMeasurable(ClapgenError):
+    """The input is sound, but a metric is not defined for it: too few items, mostly."""
 
 
 def as_embeddings(values: Embeddings, name: str, *, at_least: int = 1, width: int | None = None) -> Array:
@@ -33,7 +38,7 @@ def as_embeddings(values: Embeddings, name: str, *, at_least: int = 1, width: in
     if array.ndim != 2 or array.shape[1] == 0:
         raise ClapgenError(f"The {name} must be a table (items, dim), not of shape {array.shape}.")
     if len(array) < at_least:
-        raise ClapgenError(f"{len(array)} {name}: this measure needs at least {at_least}.")
+        raise NotMeasurable(f"{len(array)} {name}: this metric needs at least {at_least}.")
     if width is not None and array.shape[1] != width:
         raise ClapgenError(
             f"The {name} have {array.shape[1]} dimensions, the others {width}: were they made by different models?"

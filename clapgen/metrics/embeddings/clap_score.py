@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.embeddings.base import BLOCK_VALUES, Array, Embeddings, unit_length
+from clapgen.metrics.embeddings.base import BLOCK_VALUES, Array, Embeddings, NotMeasurable, unit_length
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def bootstrap_interval(
         ClapgenError: fewer than 2 values, or a confidence outside (0, 1).
     """
     if len(values) < 2:
-        raise ClapgenError(f"A bootstrap interval needs at least 2 values; there are {len(values)}.")
+        raise NotMeasurable(f"A bootstrap interval needs at least 2 values; there are {len(values)}.")
     if not 0 < confidence < 1:
         raise ClapgenError(f"The confidence must lie between 0 and 1, not be {confidence}.")
     ordered = np.sort(np.asarray(values, dtype=np.float64))
@@ -143,7 +143,7 @@ def derangement(count: int, *, groups: Sequence[Hashable] | None = None, seed: i
         ClapgenError: fewer than 2 items, or a group of more than half of them.
     """
     if count < 2:
-        raise ClapgenError(f"Shuffling pairs needs at least 2 of them; there are {count}.")
+        raise NotMeasurable(f"Shuffling pairs needs at least 2 of them; there are {count}.")
     names = list(range(count)) if groups is None else list(groups)
     if len(names) != count:
         raise ClapgenError(f"There are {len(names)} group names for {count} items.")
@@ -151,7 +151,9 @@ def derangement(count: int, *, groups: Sequence[Hashable] | None = None, seed: i
     group = np.array([number[name] for name in names])
     largest = int(np.bincount(group).max())
     if 2 * largest > count:
-        raise ClapgenError(f"{largest} of {count} items share a group: no shuffle parts all of them; half at most may.")
+        raise NotMeasurable(
+            f"{largest} of {count} items share a group; at most half may, to shuffle all of them apart."
+        )
     shuffled = np.random.default_rng(seed).permutation(count)
     by_group = shuffled[np.argsort(group[shuffled], kind="stable")]
     order = np.empty(count, dtype=np.int64)

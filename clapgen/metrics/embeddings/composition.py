@@ -9,11 +9,10 @@ import numpy.typing as npt
 from torch import Tensor
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.embeddings.base import Array, Embeddings, unit_length
+from clapgen.metrics.embeddings.base import ROUNDING, Array, Embeddings, unit_length
 from clapgen.metrics.embeddings.clap_score import bootstrap_interval
 
 CHANCE = {"text": 1 / 4, "audio": 1 / 4, "group": 1 / 6, "accuracy": 1 / 2}  # of random similarities
-_ROUNDING = 1e-6  # of cosines between float32 embeddings: nearer than this two are equal
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class CompositionAccumulator:
             raise ClapgenError(f"{len(broken)} of {len(table)} items hold NaN or infinity, first item {broken[0]}.")
         own = np.stack([table[:, 0, 0], table[:, 1, 1]], axis=1)
         other_caption = np.stack([table[:, 0, 1], table[:, 1, 0]], axis=1)
-        self._right.append(np.hstack([own > other_caption + _ROUNDING, own > other_caption[:, ::-1] + _ROUNDING]))
+        self._right.append(np.hstack([own > other_caption + ROUNDING, own > other_caption[:, ::-1] + ROUNDING]))
 
     def merge(self, other: CompositionAccumulator) -> None:
         """Add the items another accumulator saw, after those seen here."""

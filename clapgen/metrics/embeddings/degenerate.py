@@ -29,7 +29,7 @@ _SENTENCES: dict[Defect, str] = {
 
 
 @dataclass(frozen=True)
-class Floor:
+class DegenerateOutputs:
     """What is wrong with the generations at `items`, of `count`, and the sentence that says so."""
 
     name: str
@@ -71,19 +71,19 @@ def spectral_flatness(waveform: npt.ArrayLike) -> float:
     return float(np.exp(np.log(np.maximum(power, floor)).mean()) / max(power.mean(), floor))
 
 
-def waveform_floors(defects: Sequence[Defect | None]) -> list[Floor]:
+def degenerate_waveforms(defects: Sequence[Defect | None]) -> list[DegenerateOutputs]:
     """A floor for each defect that some generation has; `defects` are those of `waveform_defect`, in order."""
-    floors = []
+    groups = []
     for defect, reason in _SENTENCES.items():
         items = tuple(index for index, found in enumerate(defects) if found == defect)
         if items:
-            floors.append(_floor(defect, items, len(defects), reason))
-    return floors
+            groups.append(_group(defect, items, len(defects), reason))
+    return groups
 
 
-def embedding_floors(
+def degenerate_embeddings(
     generated: Embeddings, reference: Embeddings | None = None, *, threshold: float = COPY_COSINE
-) -> list[Floor]:
+) -> list[DegenerateOutputs]:
     """Generations that are (nearly) what half of the others are, or (nearly) a reference, by cosine.
 
     Half of them, since a few twins are no fault: of real recordings many have one, cut from the same recording.
@@ -97,17 +97,17 @@ def embedding_floors(
         ClapgenError: no items, different widths, NaN, an embedding of zeros.
     """
     made = unit_length(generated, "generated embeddings")
-    floors = []
+    groups = []
     alike = np.flatnonzero(_share_alike(made, threshold) >= 0.5)
     if len(alike):
         reason = f"nearly the same as half of the others or more (cosine of at least {threshold:g}): no variety"
-        floors.append(_floor("identical", tuple(alike.tolist()), len(made), reason))
+        groups.append(_group("identical", tuple(alike.tolist()), len(made), reason))
     if reference is not None:
         copies = np.flatnonzero(novelty(made, reference).similarities >= threshold)
         if len(copies):
             reason = f"the same as a reference (cosine of at least {threshold:g}), copied, not made"
-            floors.append(_floor("copied", tuple(copies.tolist()), len(made), reason))
-    return floors
+            groups.append(_group("copied", tuple(copies.tolist()), len(made), reason))
+    return groups
 
 
 def _is_white_noise(samples: npt.NDArray[np.float64]) -> bool:
@@ -130,6 +130,6 @@ def _share_alike(points: npt.NDArray[np.float64], threshold: float) -> npt.NDArr
     return (near - 1) / (len(points) - 1)  # without itself
 
 
-def _floor(name: str, items: tuple[int, ...], count: int, reason: str) -> Floor:
-    subject = f"{len(items)} of {count} generations " + ("is" if len(items) == 1 else "are")
-    return Floor(name, items, count, f"{subject} {reason}.")
+def _group(name: str, items: tuple[int, ...], count: int, reason: str) -> DegenerateOutputs:
+    subject = f"{len(items)} of {count} generated sounds {'is' if len(items) == 1 else 'are'}"
+    return DegenerateOutputs(name, items, count, f"{subject} {reason}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.embeddings.base import Array, Embeddings, as_embeddings
+from clapgen.metrics.embeddings.base import Array, Embeddings, NotMeasurable, as_embeddings
 from clapgen.metrics.embeddings.decompositions import eigen_decomposition, singular_values
 
 
@@ -57,7 +57,7 @@ class GaussianAccumulator:
             ClapgenError: fewer than 2 of them.
         """
         if self._count < 2:
-            raise ClapgenError(f"A covariance needs at least 2 embeddings; there are {self._count}.")
+            raise NotMeasurable(f"A covariance needs at least 2 embeddings; there are {self._count}.")
         return Gaussian(self._mean.copy(), self._scatter / (self._count - 1), self._count)
 
     def _add(self, count: int, mean: Array, scatter: Array) -> None:
@@ -143,7 +143,7 @@ def frechet_audio_distance_infinity(
     _same_width(points.shape[1], len(target.mean))
     lowest = max(2, len(points) // 5) if smallest is None else smallest
     if num_sizes < 3 or not 2 <= lowest <= len(points) - 2:
-        raise ClapgenError(
+        raise NotMeasurable(
             f"FAD-inf needs 3 or more subsets of different sizes: not {num_sizes} of {lowest} to {len(points)} items."
         )
     sizes = np.unique(np.linspace(lowest, len(points), num_sizes).round().astype(int))

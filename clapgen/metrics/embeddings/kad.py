@@ -11,6 +11,7 @@ from clapgen.metrics.embeddings.base import (
     BLOCK_VALUES,
     Array,
     Embeddings,
+    NotMeasurable,
     as_embeddings,
     pair_squared_distances,
     row_blocks,
@@ -48,8 +49,9 @@ def kernel_audio_distance(
     first = as_embeddings(generated, "generated embeddings", at_least=2, width=second.shape[1])
     sigma = median_distance(second) if bandwidth is None else float(bandwidth)
     if not 0 < sigma < np.inf:
-        reason = "half of the reference pairs are copies" if bandwidth is None else "it must be positive"
-        raise ClapgenError(f"The kernel's bandwidth is {sigma:g}: {reason}.")
+        if bandwidth is None:
+            raise NotMeasurable(f"The kernel's bandwidth is {sigma:g}: half of the reference pairs are copies.")
+        raise ClapgenError(f"The kernel's bandwidth is {sigma:g}: it must be positive.")
     centre = second.mean(0)  # distances stay the same and lose fewer digits
     first, second = (first - centre) / sigma, (second - centre) / sigma
     across = sum(

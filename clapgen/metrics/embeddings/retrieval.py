@@ -15,13 +15,12 @@ import numpy.typing as npt
 from torch import Tensor
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.embeddings.base import Array, Embeddings, row_blocks, unit_length
+from clapgen.metrics.embeddings.base import ROUNDING, Array, Embeddings, row_blocks, unit_length
 
 Indices = npt.NDArray[np.int64]
 
 RECALLS = (1, 5, 10)
 _DEPTH = 10  # of the average precision
-_ROUNDING = 1e-6  # of cosines between float32 embeddings: nearer than this two are equal
 
 
 @dataclass(frozen=True)
@@ -47,14 +46,14 @@ class RankFigures:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Figures both ways. `asking` (clips,) are the indices of the clips that have captions: the audio queries.
+    """Figures both ways. `query_clips` (clips,) are the indices of the clips that have captions: the audio queries.
 
     `protocol` is "own captions" (strict) or "identical captions".
     """
 
     text_to_audio: RankFigures
     audio_to_text: RankFigures
-    asking: Indices = field(repr=False)
+    query_clips: Indices = field(repr=False)
     protocol: str
 
     def as_dict(self) -> dict[str, float]:
@@ -158,17 +157,17 @@ def retrieval_metrics(audio: Tensor, text: Tensor, audio_of_text: Tensor) -> dic
 def _both_ways(audio: Array, text: Array, owners: Indices, names: Indices, protocol: str) -> Retrieval:
     """`names` (m,) numbers the captions: those with one number are the same."""
     pairs = np.unique(np.stack([owners, names]), axis=1)  # (2, pairs): which clip has which caption, by clip
-    asking = np.unique(owners)
+    query_clips = np.unique(owners)
     by_name = pairs[:, np.argsort(pairs[1], kind="stable")]
 
     def clips_of_texts(rows: slice) -> npt.NDArray[np.bool_]:
         return _table(by_name[1], by_name[0], names[rows], len(audio))
 
     def texts_of_clips(rows: slice) -> npt.NDArray[np.bool_]:
-        return _table(pairs[0], pairs[1], asking[rows], int(names.max()) + 1)[:, names]
+        return _table(pairs[0], pairs[1], query_clips[rows], int(names.max()) + 1)[:, names]
 
     to_audio = _figures(text, audio, clips_of_texts)
-    return Retrieval(to_audio, _figures(audio[asking], text, texts_of_clips), asking, protocol)
+    return Retrieval(to_audio, _figures(audio[query_clips], text, texts_of_clips), query_clips, protocol)
 
 
 def _table(keys: Indices, values: Indices, wanted: Indices, width: int) -> npt.NDArray[np.bool_]:
@@ -204,7 +203,7 @@ def _ranks(similarity: Array, right: npt.NDArray[np.bool_]) -> tuple[Indices, Ar
     answers = np.where(right, similarity, -np.inf)
     best = -np.sort(-np.partition(answers, -depth, axis=1)[:, -depth:], axis=1)  # the nearest right answers first
     wrong = np.where(right, -np.inf, similarity)
-    ranks = np.stack([i + 1 + (wrong >= best[:, [i]] - _ROUNDING).sum(1) for i in range(depth)], axis=1)
+    ranks = np.stack([i + 1 + (wrong >= best[:, [i]] - ROUNDING).sum(1) for i in range(depth)], axis=1)
     found = (ranks <= _DEPTH) & np.isfinite(best)
     precision = np.where(found, np.arange(1, depth + 1) / ranks, 0.0).sum(1)
     return ranks[:, 0], precision / np.minimum(count, _DEPTH)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.embeddings.base import Array, Embeddings, unit_length
+from clapgen.metrics.embeddings.base import ROUNDING, Array, Embeddings, unit_length
 from clapgen.metrics.embeddings.clap_score import bootstrap_interval
 
 Indices = npt.NDArray[np.int64]
@@ -24,7 +24,6 @@ TEMPLATES = (
     "a recording of {label}",
     "{label} can be heard",
 )
-_ROUNDING = 1e-6  # of cosines between float32 embeddings: nearer than this two are equal
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,7 @@ def _ranks(cosines: Array, truth: Indices) -> tuple[Indices, Indices]:
     rows = np.arange(len(cosines))
     wrong = cosines.copy()
     wrong[rows, truth] = -np.inf
-    ranks = 1 + (wrong >= cosines[rows, truth][:, None] - _ROUNDING).sum(1)
+    ranks = 1 + (wrong >= cosines[rows, truth][:, None] - ROUNDING).sum(1)
     return ranks, np.where(ranks == 1, truth, wrong.argmax(1))
 
 
