@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from clapgen.plot.confusion import shares
 from clapgen.report.format import number
 from clapgen.report.markup import Html, element, joined
 from clapgen.report.model import Confusion
@@ -72,7 +73,7 @@ def heat_map(confusion: Confusion) -> Html:
     names = [_cut(label) for label in labels]
     left = 8 + round(6.2 * max(map(len, names)))
     side = size * len(labels)
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    share = shares(counts)
     cells = [_cell(labels, counts, share, row, column, size) for row, column in np.argwhere(counts > 0)]
     rows = [element("text", name, x=-6, y=(i + 0.5) * size, class_="row") for i, name in enumerate(names)]
     columns = [

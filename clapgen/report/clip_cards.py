@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clapgen.audio import AUDIO_SUFFIXES, duration_of, read_audio, write_audio
+from clapgen.audio import AUDIO_SUFFIXES, rate_and_duration_of, read_audio, write_audio
 from clapgen.errors import ClapgenError
 from clapgen.plot import spectrogram_strip
 from clapgen.report.format import number
@@ -69,7 +69,7 @@ def _sound(path: Path) -> Html | None:
         return None
     try:
         waveform, sample_rate = read_audio(path, duration=SECONDS)
-        length = duration_of(path)
+        _, length = rate_and_duration_of(path)
         with tempfile.TemporaryDirectory() as folder:
             picture = Path(folder, "clip.png")
             spectrogram_strip(waveform, sample_rate, picture)

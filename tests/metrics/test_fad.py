@@ -94,7 +94,7 @@ def test_an_item_of_one_frame_is_a_point():
 
 def test_errors_say_what_is_wrong():
     good = points(10, 4, 0)
-    with pytest.raises(ClapgenError, match="1 generated embeddings: this measure needs at least 2"):
+    with pytest.raises(ClapgenError, match="1 generated embeddings: this metric needs at least 2"):
         frechet_audio_distance(good[:1], good)
     with pytest.raises(ClapgenError, match="4 dimensions, the reference 3"):
         frechet_audio_distance(good, good[:, :3])

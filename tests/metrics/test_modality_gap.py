@@ -79,7 +79,7 @@ def test_errors_say_what_is_wrong():
     audio, text = pairs(4, 0)
     with pytest.raises(ClapgenError, match="4 audio embeddings and 3 text embeddings"):
         modality_gap(audio, text[:3])
-    with pytest.raises(ClapgenError, match="1 audio embeddings: this measure needs at least 2"):
+    with pytest.raises(ClapgenError, match="1 audio embeddings: this metric needs at least 2"):
         modality_gap(audio[:1], text[:1])
     with pytest.raises(ClapgenError, match="text embeddings hold NaN"):
         modality_gap(audio, text * np.nan)

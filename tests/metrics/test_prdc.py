@@ -95,13 +95,13 @@ def test_novelty_in_batches_and_merged_is_novelty_of_all():
 
 def test_errors_say_what_is_wrong():
     good = points(10, 0)
-    with pytest.raises(ClapgenError, match="4 generated embeddings: this measure needs at least 6"):
+    with pytest.raises(ClapgenError, match="4 generated embeddings: this metric needs at least 6"):
         precision_recall_density_coverage(good[:4], good)
     with pytest.raises(ClapgenError, match="nearest_k must be at least 1"):
         precision_recall_density_coverage(good, good, nearest_k=0)
     with pytest.raises(ClapgenError, match="generated embeddings have 2 dimensions"):
         precision_recall_density_coverage(good[:, :2], good)
-    with pytest.raises(ClapgenError, match="1 embeddings: this measure needs at least 2"):
+    with pytest.raises(ClapgenError, match="1 embeddings: this metric needs at least 2"):
         diversity(good[:1])
     with pytest.raises(ClapgenError, match="training embeddings have 2 dimensions"):
         novelty(good, good[:, :2])

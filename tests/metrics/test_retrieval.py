@@ -13,7 +13,6 @@ from clapgen.metrics.embeddings.retrieval import (
     Retrieval,
     RetrievalAccumulator,
     retrieval,
-    retrieval_metrics,
 )
 
 quick = settings(max_examples=25, deadline=None, derandomize=True)
@@ -128,7 +127,7 @@ def test_equal_captions_are_wrong_answers_only_by_the_strict_protocol():
 def test_a_clip_without_captions_is_found_but_asks_nothing():
     audio = np.eye(8)
     result = retrieval(audio, audio[[1, 3]], [1, 3])
-    assert result.asking.tolist() == [1, 3] and result.audio_to_text.queries == 2
+    assert result.query_clips.tolist() == [1, 3] and result.audio_to_text.queries == 2
     assert result.text_to_audio.gallery == 8 and result.audio_to_text.recalls[1] == 1
     parts = RetrievalAccumulator()
     parts.update(audio[:1], np.zeros((0, 8)), np.zeros(0, dtype=int))
@@ -138,7 +137,7 @@ def test_a_clip_without_captions_is_found_but_asks_nothing():
 
 def test_tensors_of_perfect_pairs_score_one():
     audio = torch.randn(8, 16, generator=torch.Generator().manual_seed(6))
-    metrics = retrieval_metrics(audio, 3 * audio, torch.arange(8))
+    metrics = retrieval(audio, 3 * audio, torch.arange(8)).as_dict()
     assert len(metrics) == 12 and all(value == 1.0 for value in metrics.values())
 
 

@@ -8,13 +8,14 @@ words. Captions and references are cut by `tokenize`; whoever has words already 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Generic, Self, TypeVar
+from typing import TypeVar
 
 from clapgen.errors import ClapgenError
+from clapgen.metrics.accumulator import Accumulator
 from clapgen.metrics.captions.formulas import (
     MAX_N,
     BleuCounts,
@@ -27,7 +28,7 @@ from clapgen.metrics.captions.formulas import (
 from clapgen.metrics.captions.words import bases, tokenize
 
 Tokenizer = Callable[[str], list[str]]
-State = TypeVar("State")
+Clip = TypeVar("Clip")  # what is kept of a clip
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,7 @@ def keyword_accuracy(
     Raises:
         ClapgenError: on no captions, different counts, a clip without labels, a label or synonym without words.
     """
-    metric = KeywordAccuracyAccumulator(synonyms, tokenizer)
-    metric.update(candidates, labels)
-    return metric.compute()
+    return KeywordAccuracyAccumulator(synonyms, tokenizer).of(candidates, labels)
 
 
 def diversity(candidates: list[str], tokenizer: Tokenizer = tokenize) -> CaptionScores:
@@ -118,57 +117,62 @@ def caption_scores(
     )
 
 
-class _Accumulator(ABC, Generic[State]):
-    """One state a clip, and the scores of all."""
+class _CaptionAccumulator(Accumulator[list[Clip], CaptionScores]):
+    """Keeps one state per clip. Accumulators with the same tokenizer and synonyms can be merged."""
 
     def __init__(self, tokenizer: Tokenizer = tokenize) -> None:
+        super().__init__()
         self._tokenizer = tokenizer
-        self._clips: list[State] = []
 
-    def merge(self, other: Self) -> None:
-        """Add what another accumulator of the same settings saw, after what this one did."""
-        self._clips.extend(other._clips)
+    def _result_of(self, states: Sequence[list[Clip]]) -> CaptionScores:
+        return self._scores([clip for batch in states for clip in batch])
 
     @abstractmethod
-    def compute(self) -> CaptionScores:
-        """Scores of all clips so far. Raises ClapgenError if there are none (CIDEr-D: fewer than 2)."""
+    def _scores(self, clips: list[Clip]) -> CaptionScores: ...
 
 
-class BleuAccumulator(_Accumulator[BleuCounts]):
-    """`bleu` over batches. Holds ten counts a clip."""
+class BleuAccumulator(_CaptionAccumulator[BleuCounts]):
+    """`bleu` over batches of candidates and references. Keeps ten counts per clip."""
 
-    def update(self, candidates: list[str], references: list[list[str]]) -> None:
-        """Add clips; errors as `bleu`."""
-        self._clips += [bleu_counts(*clip) for clip in tokenized(candidates, references, self._tokenizer)]
+    def _state_of(self, candidates: list[str], references: list[list[str]]) -> list[BleuCounts]:
+        return [bleu_counts(*clip) for clip in tokenized(candidates, references, self._tokenizer)]
 
-    def compute(self) -> CaptionScores:
-        return _bleu_scores(self._clips)
-
-
-class RougeLAccumulator(_Accumulator[float]):
-    """`rouge_l` over batches. Holds one number a clip."""
-
-    def update(self, candidates: list[str], references: list[list[str]]) -> None:
-        """Add clips; errors as `rouge_l`."""
-        self._clips += [rouge_l_of_words(*clip) for clip in tokenized(candidates, references, self._tokenizer)]
-
-    def compute(self) -> CaptionScores:
-        return _mean_scores("ROUGE-L", self._clips)
+    def _scores(self, clips: list[BleuCounts]) -> CaptionScores:
+        return _bleu_scores(clips)
 
 
-class CiderDAccumulator(_Accumulator[tuple[Words, list[Words]]]):
-    """`cider_d` over batches. Holds the words: what they weigh is known only at the end."""
+class RougeLAccumulator(_CaptionAccumulator[float]):
+    """`rouge_l` over batches of candidates and references. Keeps one number per clip."""
 
-    def update(self, candidates: list[str], references: list[list[str]]) -> None:
-        """Add clips; errors as `cider_d`, but for one clip alone, which may have company later."""
-        self._clips += tokenized(candidates, references, self._tokenizer)
+    def _state_of(self, candidates: list[str], references: list[list[str]]) -> list[float]:
+        return [rouge_l_of_words(*clip) for clip in tokenized(candidates, references, self._tokenizer)]
 
-    def compute(self) -> CaptionScores:
-        return _cider_d_scores(self._clips)
+    def _scores(self, clips: list[float]) -> CaptionScores:
+        return _mean_scores("ROUGE-L", clips)
 
 
-class KeywordAccuracyAccumulator(_Accumulator[float]):
-    """`keyword_accuracy` over batches. Holds one number a clip."""
+class CiderDAccumulator(_CaptionAccumulator[tuple[Words, list[Words]]]):
+    """`cider_d` over batches of candidates and references. Keeps the words: their weights are only known at the end."""
+
+    def _state_of(self, candidates: list[str], references: list[list[str]]) -> list[tuple[Words, list[Words]]]:
+        return tokenized(candidates, references, self._tokenizer)
+
+    def _scores(self, clips: list[tuple[Words, list[Words]]]) -> CaptionScores:
+        return _cider_d_scores(clips)
+
+
+class DiversityAccumulator(_CaptionAccumulator[Words]):
+    """`diversity` over batches of captions. Keeps the words."""
+
+    def _state_of(self, candidates: list[str]) -> list[Words]:
+        return _words(candidates, self._tokenizer)
+
+    def _scores(self, clips: list[Words]) -> CaptionScores:
+        return _diversity_scores(clips)
+
+
+class KeywordAccuracyAccumulator(_CaptionAccumulator[float]):
+    """`keyword_accuracy` over batches of candidates and labels. Keeps one number per clip."""
 
     def __init__(self, synonyms: Mapping[str, Sequence[str]] | None = None, tokenizer: Tokenizer = tokenize) -> None:
         super().__init__(tokenizer)
@@ -179,14 +183,11 @@ class KeywordAccuracyAccumulator(_Accumulator[float]):
             cut = _phrases([label, *phrases], self._without_underscores, f"label {label!r} and its synonyms")
             self._synonyms.setdefault(tuple(cut[0]), []).extend(cut[1:])
 
-    def update(self, candidates: list[str], labels: list[list[str]]) -> None:
-        """Add clips; errors as `keyword_accuracy`."""
-        self._clips += [
-            self._is_named(*clip) for clip in tokenized(candidates, labels, self._without_underscores, "labels")
-        ]
+    def _state_of(self, candidates: list[str], labels: list[list[str]]) -> list[float]:
+        return [self._is_named(*clip) for clip in tokenized(candidates, labels, self._without_underscores, "labels")]
 
-    def compute(self) -> CaptionScores:
-        return _mean_scores("keyword_accuracy", self._clips)
+    def _scores(self, clips: list[float]) -> CaptionScores:
+        return _mean_scores("keyword_accuracy", clips)
 
     def _is_named(self, caption: Words, labels: list[Words]) -> float:
         present = frozenset[str]().union(*map(bases, caption))
@@ -195,17 +196,6 @@ class KeywordAccuracyAccumulator(_Accumulator[float]):
 
     def _without_underscores(self, text: str) -> Words:
         return self._tokenizer(text.replace("_", " "))
-
-
-class DiversityAccumulator(_Accumulator[Words]):
-    """`diversity` over batches. Holds the words."""
-
-    def update(self, candidates: list[str]) -> None:
-        """Add captions."""
-        self._clips += _words(candidates, self._tokenizer)
-
-    def compute(self) -> CaptionScores:
-        return _diversity_scores(self._clips)
 
 
 def _bleu_scores(clips: list[BleuCounts]) -> CaptionScores:
@@ -238,7 +228,7 @@ def _diversity_scores(captions: list[Words]) -> CaptionScores:
     return CaptionScores(corpus, {"words": lengths})
 
 
-def _some(clips: list[State]) -> list[State]:
+def _some(clips: list[Clip]) -> list[Clip]:
     if not clips:
         raise ClapgenError("There are no captions to score; give one at least.")
     return clips

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clapgen.errors import ClapgenError
+from clapgen.metrics.accumulator import Accumulator
 from clapgen.metrics.embeddings.base import BLOCK_VALUES, Array, Embeddings, NotMeasurable, unit_length
 
 
@@ -33,25 +34,18 @@ class ClapScoreBounds:
     floor: ClapScore
 
 
-class ClapScoreAccumulator:
-    """CLAP score over batches; processes merge theirs. Holds one number a pair."""
+class ClapScoreAccumulator(Accumulator[Array, ClapScore]):
+    """`clap_score` over batches of pairs (first, second). Keeps one number per pair."""
 
-    def __init__(self) -> None:
-        self._cosines: list[Array] = []
+    def _state_of(self, first: Embeddings, second: Embeddings) -> Array:
+        return paired_cosines(first, second)
 
-    def update(self, first: Embeddings, second: Embeddings) -> None:
-        """Add a batch of pairs, both (n, dim), row by row."""
-        self._cosines.append(paired_cosines(first, second))
-
-    def merge(self, other: ClapScoreAccumulator) -> None:
-        """Add what another accumulator saw."""
-        self._cosines.extend(other._cosines)
-
-    def compute(self, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> ClapScore:
-        """The score of all pairs so far; see `clap_score`."""
-        if not self._cosines:
-            raise ClapgenError("A CLAP score needs at least 1 pair of embeddings.")
-        return _summary(np.concatenate(self._cosines), confidence, resamples, seed)
+    def _result_of(
+        self, states: Sequence[Array], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+    ) -> ClapScore:
+        if not states:
+            raise NotMeasurable("A CLAP score needs at least 1 pair of embeddings.")
+        return _summary(np.concatenate(states), confidence, resamples, seed)
 
 
 def paired_cosines(first: Embeddings, second: Embeddings) -> Array:

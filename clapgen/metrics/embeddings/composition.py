@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy.typing as npt
 from torch import Tensor
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.embeddings.base import ROUNDING, Array, Embeddings, unit_length
+from clapgen.metrics.accumulator import Accumulator
+from clapgen.metrics.embeddings.base import ROUNDING, Array, Embeddings, NotMeasurable, unit_length
 from clapgen.metrics.embeddings.clap_score import bootstrap_interval
 
 CHANCE = {"text": 1 / 4, "audio": 1 / 4, "group": 1 / 6, "accuracy": 1 / 2}  # of random similarities
@@ -37,14 +39,10 @@ class CompositionScores:
     correct: npt.NDArray[np.bool_] = field(repr=False)
 
 
-class CompositionAccumulator:
-    """`composition_scores` over batches; processes merge theirs. Holds four booleans an item."""
+class CompositionAccumulator(Accumulator[npt.NDArray[np.bool_], CompositionScores]):
+    """`composition_scores` over batches of similarities (n, 2, 2). Keeps four booleans per item."""
 
-    def __init__(self) -> None:
-        self._right: list[npt.NDArray[np.bool_]] = []
-
-    def update(self, similarity: npt.ArrayLike | Tensor) -> None:
-        """Add items (n, 2, 2): similarity[i, a, t] of sound a with caption t."""
+    def _state_of(self, similarity: npt.ArrayLike | Tensor) -> npt.NDArray[np.bool_]:
         table = np.asarray(
             similarity.detach().cpu().double() if isinstance(similarity, Tensor) else similarity, dtype=np.float64
         )
@@ -55,17 +53,12 @@ class CompositionAccumulator:
             raise ClapgenError(f"{len(broken)} of {len(table)} items hold NaN or infinity, first item {broken[0]}.")
         own = np.stack([table[:, 0, 0], table[:, 1, 1]], axis=1)
         other_caption = np.stack([table[:, 0, 1], table[:, 1, 0]], axis=1)
-        self._right.append(np.hstack([own > other_caption + ROUNDING, own > other_caption[:, ::-1] + ROUNDING]))
+        return np.hstack([own > other_caption + ROUNDING, own > other_caption[:, ::-1] + ROUNDING])
 
-    def merge(self, other: CompositionAccumulator) -> None:
-        """Add the items another accumulator saw, after those seen here."""
-        self._right.extend(other._right)
-
-    def compute(self, *, seed: int = 0) -> CompositionScores:
-        """The scores of all items so far; `seed` is that of the intervals."""
-        right = np.concatenate(self._right) if self._right else np.zeros((0, 4), dtype=bool)
+    def _result_of(self, states: Sequence[npt.NDArray[np.bool_]], *, seed: int = 0) -> CompositionScores:
+        right = np.concatenate(states) if states else np.zeros((0, 4), dtype=bool)
         if not len(right):
-            raise ClapgenError("Composition scores need at least 1 item of two sounds and two captions.")
+            raise NotMeasurable("Composition scores need at least 1 item of two sounds and two captions.")
         text, audio = right[:, :2].all(1), right[:, 2:].all(1)
         shares = {"text": text, "audio": audio, "group": text & audio, "accuracy": right[:, :2].mean(1)}
         of_items: dict[str, Array] = {name: values.astype(np.float64) for name, values in shares.items()}
@@ -90,9 +83,7 @@ def composition_scores(similarity: npt.ArrayLike | Tensor, *, seed: int = 0) -> 
     Raises:
         ClapgenError: no items, another shape, NaN.
     """
-    accumulator = CompositionAccumulator()
-    accumulator.update(similarity)
-    return accumulator.compute(seed=seed)
+    return CompositionAccumulator().of(similarity, seed=seed)
 
 
 def composition_similarity(audio: Embeddings, text: Embeddings) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clapgen.errors import ClapgenError, nearest
+from clapgen.metrics.accumulator import Accumulator
 from clapgen.metrics.embeddings.base import Array, row_blocks
 from clapgen.metrics.embeddings.clap_score import bootstrap_interval
 
@@ -59,28 +60,22 @@ class Entailment:
     predicted: list[str] = field(repr=False)
 
 
-class EntailmentAccumulator:
-    """`audio_entailment` over batches; processes with the same thresholds merge theirs. Holds two numbers a pair."""
+class EntailmentAccumulator(Accumulator[tuple[Indices, Indices], Entailment]):
+    """`audio_entailment` over batches of cosines (n,) and n labels. Keeps two numbers per pair."""
+
+    settings_name = "thresholds"
 
     def __init__(self, thresholds: EntailmentThresholds) -> None:
+        super().__init__(thresholds)
         self._thresholds = thresholds
-        self._truth: Indices = np.zeros(0, dtype=np.int64)
-        self._predicted: Indices = np.zeros(0, dtype=np.int64)
 
-    def update(self, cosines: npt.ArrayLike, labels: Sequence[str]) -> None:
-        """Add pairs: cosines (n,) and the n true labels."""
+    def _state_of(self, cosines: npt.ArrayLike, labels: Sequence[str]) -> tuple[Indices, Indices]:
         values = _cosines(cosines)
-        self._add(_truth(labels, len(values)), self._thresholds._indices(values))
+        return _truth(labels, len(values)), self._thresholds._indices(values)
 
-    def merge(self, other: EntailmentAccumulator) -> None:
-        """Add the pairs another accumulator saw, after those seen here."""
-        if self._thresholds != other._thresholds:
-            raise ClapgenError("Entailment can only be merged for the same thresholds.")
-        self._add(other._truth, other._predicted)
-
-    def compute(self, *, seed: int = 0) -> Entailment:
-        """Figures of all pairs so far; `seed` is that of the interval."""
-        truth, predicted = self._truth, self._predicted
+    def _result_of(self, states: Sequence[tuple[Indices, Indices]], *, seed: int = 0) -> Entailment:
+        none = np.zeros(0, dtype=np.int64)
+        truth, predicted = (np.concatenate([none, *(state[side] for state in states)]) for side in (0, 1))
         _every_label(truth, "test")
         confusion = np.zeros((3, 3), dtype=np.int64)
         np.add.at(confusion, (truth, predicted), 1)
@@ -96,10 +91,6 @@ class EntailmentAccumulator:
             confusion=confusion,
             predicted=[LABELS[index] for index in predicted],
         )
-
-    def _add(self, truth: Indices, predicted: Indices) -> None:
-        self._truth = np.concatenate([self._truth, truth])
-        self._predicted = np.concatenate([self._predicted, predicted])
 
 
 def fit_thresholds(
@@ -149,9 +140,7 @@ def audio_entailment(
     Raises:
         ClapgenError: different counts, NaN, an unknown label, a label that no pair has.
     """
-    accumulator = EntailmentAccumulator(thresholds)
-    accumulator.update(cosines, labels)
-    return accumulator.compute(seed=seed)
+    return EntailmentAccumulator(thresholds).of(cosines, labels, seed=seed)
 
 
 def _best_for_accuracy(below: Indices, cuts: Indices) -> tuple[float, int, int]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 
 from clapgen.errors import ClapgenError
+from clapgen.metrics.accumulator import Accumulator
 from clapgen.metrics.embeddings.base import Array, Embeddings, NotMeasurable, as_embeddings
 from clapgen.metrics.embeddings.decompositions import eigen_decomposition, singular_values
 
@@ -21,54 +23,38 @@ class Gaussian:
     count: int
 
 
-class GaussianAccumulator:
-    """Mean and covariance over batches, after Chan, Golub and LeVeque 1979; processes merge theirs.
+Moments = tuple[int, Array, Array]  # count, mean (dim,), scatter (dim, dim)
 
-    A clip of one frame is a batch of one row: it adds its row, and can spoil nothing.
-    """
 
-    def __init__(self) -> None:
-        self._count = 0
-        self._mean: Array = np.zeros(0)
-        self._scatter: Array = np.zeros((0, 0))
+class GaussianAccumulator(Accumulator[Moments, Gaussian]):
+    """`gaussian` over batches of embeddings (n, dim), n ≥ 1, after Chan, Golub and LeVeque 1979. Keeps dim² numbers."""
 
-    def update(self, batch: Embeddings) -> None:
-        """Add embeddings (n, dim), n ≥ 1."""
-        points = as_embeddings(batch, "embeddings", width=len(self._mean) or None)
+    def _state_of(self, batch: Embeddings) -> Moments:
+        points = as_embeddings(batch, "embeddings")
         mean = points.mean(0)
         centred = points - mean
-        self._add(len(points), mean, centred.T @ centred)
+        return len(points), mean, centred.T @ centred
 
-    def merge(self, other: GaussianAccumulator) -> None:
-        """Add what another accumulator saw."""
-        if not other._count:
-            return
-        if self._count and len(self._mean) != len(other._mean):
-            raise ClapgenError(
-                f"Embeddings of {len(self._mean)} and of {len(other._mean)} dimensions cannot be joined: "
-                "were they made by different models?"
-            )
-        self._add(other._count, other._mean, other._scatter)
+    def _reduced(self, states: list[Moments]) -> list[Moments]:
+        return [reduce(_joined, states)]
 
-    def compute(self) -> Gaussian:
-        """Mean and covariance of all embeddings so far.
+    def _result_of(self, states: Sequence[Moments]) -> Gaussian:
+        count, mean, scatter = states[0] if states else (0, np.zeros(0), np.zeros((0, 0)))
+        if count < 2:
+            raise NotMeasurable(f"A covariance needs at least 2 embeddings; there are {count}.")
+        return Gaussian(mean, scatter / (count - 1), count)
 
-        Raises:
-            ClapgenError: fewer than 2 of them.
-        """
-        if self._count < 2:
-            raise NotMeasurable(f"A covariance needs at least 2 embeddings; there are {self._count}.")
-        return Gaussian(self._mean.copy(), self._scatter / (self._count - 1), self._count)
 
-    def _add(self, count: int, mean: Array, scatter: Array) -> None:
-        if not self._count:
-            self._count, self._mean, self._scatter = count, mean.copy(), scatter.copy()
-            return
-        total = self._count + count
-        step = mean - self._mean
-        self._scatter = self._scatter + scatter + np.outer(step, step) * (self._count * count / total)
-        self._mean = self._mean + step * (count / total)
-        self._count = total
+def _joined(first: Moments, second: Moments) -> Moments:
+    (n, mean, scatter), (m, other_mean, other_scatter) = first, second
+    if len(mean) != len(other_mean):
+        raise ClapgenError(
+            f"Embeddings of {len(mean)} and of {len(other_mean)} dimensions cannot be joined: "
+            "are they from different models?"
+        )
+    step = other_mean - mean
+    scatter = scatter + other_scatter + np.outer(step, step) * (n * m / (n + m))
+    return n + m, mean + step * (m / (n + m)), scatter
 
 
 @dataclass(frozen=True)
@@ -86,9 +72,7 @@ class FrechetInfinity:
 
 def gaussian(embeddings: Embeddings, name: str = "embeddings") -> Gaussian:
     """Mean and covariance of embeddings (n, dim), n ≥ 2."""
-    accumulator = GaussianAccumulator()
-    accumulator.update(as_embeddings(embeddings, name, at_least=2))
-    return accumulator.compute()
+    return GaussianAccumulator().of(as_embeddings(embeddings, name, at_least=2))
 
 
 def frechet_distance(first: Gaussian, second: Gaussian) -> float:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
 
 from clapgen.errors import ClapgenError
+from clapgen.metrics.accumulator import Accumulator
 from clapgen.metrics.embeddings.base import (
     Array,
     Embeddings,
+    NotMeasurable,
     as_embeddings,
     pair_squared_distances,
     row_blocks,
@@ -75,49 +78,44 @@ class Novelty:
         ]
 
 
-class NoveltyAccumulator:
-    """Novelty against training items that come in batches; processes with the same generated items merge theirs."""
+Nearest = tuple[int, Array, npt.NDArray[np.int64]]  # count of training items; similarity and index of the nearest
+
+
+class NoveltyAccumulator(Accumulator[Nearest, Novelty]):
+    """`novelty` over batches of training embeddings (m, dim), m ≥ 1. Keeps two numbers per generated item."""
+
+    settings_name = "generated embeddings"
 
     def __init__(self, generated: Embeddings) -> None:
         self._generated = unit_length(generated, "generated embeddings")
-        self._similarities = np.full(len(self._generated), -np.inf)
-        self._neighbours = np.zeros(len(self._generated), dtype=np.int64)
-        self._count = 0
+        super().__init__(self._generated)
 
-    def update(self, training: Embeddings) -> None:
-        """Add training embeddings (m, dim), m ≥ 1."""
+    def _state_of(self, training: Embeddings) -> Nearest:
         batch = unit_length(training, "training embeddings", width=self._generated.shape[1])
+        state: Nearest | None = None
         for rows in row_blocks(len(batch), len(self._generated)):
             cosines = self._generated @ batch[rows].T  # (n, rows)
             nearest = cosines.argmax(1)
-            self._keep(np.take_along_axis(cosines, nearest[:, None], 1)[:, 0], self._count + rows.start + nearest)
-        self._count += len(batch)
+            block = len(cosines[0]), np.take_along_axis(cosines, nearest[:, None], 1)[:, 0], nearest
+            state = block if state is None else _nearer(state, block)
+        assert state is not None
+        return state
 
-    def merge(self, other: NoveltyAccumulator) -> None:
-        """Add the training items another accumulator saw, numbered after those seen here.
+    def _reduced(self, states: list[Nearest]) -> list[Nearest]:
+        return [reduce(_nearer, states)]
 
-        Raises:
-            ClapgenError: the other was made for other generated items.
-        """
-        if not np.array_equal(self._generated, other._generated):
-            raise ClapgenError("Novelty can only be merged for the same generated embeddings.")
-        self._keep(other._similarities, self._count + other._neighbours)
-        self._count += other._count
+    def _result_of(self, states: Sequence[Nearest]) -> Novelty:
+        if not states:
+            raise NotMeasurable("Novelty needs at least 1 training embedding.")
+        _, similarities, neighbours = states[0]
+        return Novelty(np.clip(similarities, -1, 1), neighbours)
 
-    def compute(self) -> Novelty:
-        """The nearest neighbours so far.
 
-        Raises:
-            ClapgenError: no training items yet.
-        """
-        if not self._count:
-            raise ClapgenError("Novelty needs at least 1 training embedding.")
-        return Novelty(np.clip(self._similarities, -1, 1), self._neighbours.copy())
-
-    def _keep(self, similarities: Array, neighbours: npt.NDArray[np.int64]) -> None:
-        nearer = similarities > self._similarities
-        self._similarities = np.where(nearer, similarities, self._similarities)
-        self._neighbours = np.where(nearer, neighbours, self._neighbours)
+def _nearer(first: Nearest, second: Nearest) -> Nearest:
+    """The nearest of both; those of `second` are numbered after those of `first`."""
+    nearer = second[1] > first[1]
+    similarities = np.where(nearer, second[1], first[1])
+    return first[0] + second[0], similarities, np.where(nearer, first[0] + second[2], first[2])
 
 
 def novelty(generated: Embeddings, training: Embeddings) -> Novelty:
@@ -130,9 +128,7 @@ def novelty(generated: Embeddings, training: Embeddings) -> Novelty:
     Raises:
         ClapgenError: no items, different widths, NaN, an embedding of zeros.
     """
-    accumulator = NoveltyAccumulator(generated)
-    accumulator.update(training)
-    return accumulator.compute()
+    return NoveltyAccumulator(generated).of(training)
 
 
 def diversity(embeddings: Embeddings) -> float:

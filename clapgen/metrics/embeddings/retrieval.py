@@ -15,7 +15,8 @@ import numpy.typing as npt
 from torch import Tensor
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.embeddings.base import ROUNDING, Array, Embeddings, row_blocks, unit_length
+from clapgen.metrics.accumulator import Accumulator
+from clapgen.metrics.embeddings.base import ROUNDING, Array, Embeddings, NotMeasurable, row_blocks, unit_length
 
 Indices = npt.NDArray[np.int64]
 
@@ -66,60 +67,49 @@ class Retrieval:
         return metrics
 
 
-class RetrievalAccumulator:
-    """Retrieval over batches; processes merge theirs. Holds the embeddings: ranks are known only at the end."""
+Batch = tuple[Array, Array, Indices, Sequence[str] | None]  # audio, text, owners within the batch, captions
 
-    def __init__(self) -> None:
-        self._audio: list[Array] = []
-        self._text: list[Array] = []
-        self._owners: list[Indices] = []
-        self._captions: list[str | None] = []
-        self._clips = 0
 
-    def update(
+class RetrievalAccumulator(Accumulator[Batch, Retrieval]):
+    """`retrieval` over batches of clips, their captions, `audio_of_text` (counted within the batch), and sentences.
+
+    Keeps the embeddings: ranks are only known at the end.
+    """
+
+    def _state_of(
         self,
         audio: Embeddings,
         text: Embeddings,
         audio_of_text: npt.ArrayLike | Tensor,
         captions: Sequence[str] | None = None,
-    ) -> None:
-        """Add clips (n, dim) with captions (m, dim); `audio_of_text` (m,) counts within this batch. See `retrieval`."""
-        width = self._audio[0].shape[1] if self._audio else None
+    ) -> Batch:
+        width = self._states[0][0].shape[1] if self._states else None
         sounds = unit_length(audio, "audio embeddings", width=width)
         sentences = unit_length(text, "text embeddings", at_least=0, width=sounds.shape[1])
         owners = _owners(audio_of_text, len(sentences), len(sounds))
         if captions is not None and len(captions) != len(sentences):
             raise ClapgenError(f"{len(captions)} captions and {len(sentences)} text embeddings do not pair.")
-        self._audio.append(sounds)
-        self._text.append(sentences)
-        self._owners.append(owners + self._clips)
-        self._captions += [None] * len(sentences) if captions is None else list(captions)
-        self._clips += len(sounds)
+        return sounds, sentences, owners, captions
 
-    def merge(self, other: RetrievalAccumulator) -> None:
-        """Add the clips another accumulator saw, numbered after those seen here."""
-        if self._audio and other._audio and self._audio[0].shape[1] != other._audio[0].shape[1]:
-            raise ClapgenError(
-                f"Embeddings of {self._audio[0].shape[1]} and of {other._audio[0].shape[1]} dimensions cannot be "
-                "joined: were they made by different models?"
-            )
-        self._audio.extend(other._audio)
-        self._text.extend(other._text)
-        self._owners.extend(owners + self._clips for owners in other._owners)
-        self._captions.extend(other._captions)
-        self._clips += other._clips
+    def _reduced(self, states: list[Batch]) -> list[Batch]:
+        widths = {state[0].shape[1] for state in states}
+        if len(widths) > 1:
+            dims = " and of ".join(map(str, sorted(widths)))
+            raise ClapgenError(f"Embeddings of {dims} dimensions cannot be joined: are they from different models?")
+        return states
 
-    def compute(self) -> Retrieval:
-        """Ranks among all clips and captions so far; see `retrieval`."""
-        if not self._captions:
-            raise ClapgenError("Retrieval needs at least 1 clip with a caption.")
-        owners = np.concatenate(self._owners)
-        known = [caption for caption in self._captions if caption is not None]
+    def _result_of(self, states: Sequence[Batch]) -> Retrieval:
+        if not any(len(text) for _, text, _, _ in states):
+            raise NotMeasurable("Retrieval needs at least 1 clip with a caption.")
+        starts = np.cumsum([0, *(len(audio) for audio, _, _, _ in states)])
+        owners = np.concatenate([batch[2] + start for batch, start in zip(states, starts[:-1], strict=True)])
+        known = [caption for *_, captions in states for caption in captions or ()]
         if known and len(known) != len(owners):
-            raise ClapgenError("Some batches came with their captions, some without; give them with all or with none.")
+            raise ClapgenError("Some batches came with their captions, some without; give captions to all or none.")
         names = _numbered(known) if known else np.arange(len(owners))
         protocol = "identical captions" if known else "own captions"
-        return _both_ways(np.concatenate(self._audio), np.concatenate(self._text), owners, names, protocol)
+        audio, text = (np.concatenate([batch[side] for batch in states]) for side in (0, 1))
+        return _both_ways(audio, text, owners, names, protocol)
 
 
 def retrieval(
@@ -144,14 +134,7 @@ def retrieval(
     Raises:
         ClapgenError: no clips or captions, different counts or widths, an index of no clip, NaN, an embedding of zeros.
     """
-    accumulator = RetrievalAccumulator()
-    accumulator.update(audio, text, audio_of_text, captions)
-    return accumulator.compute()
-
-
-def retrieval_metrics(audio: Tensor, text: Tensor, audio_of_text: Tensor) -> dict[str, float]:
-    """`retrieval` by the strict protocol, as a flat dict of figures."""
-    return retrieval(audio, text, audio_of_text).as_dict()
+    return RetrievalAccumulator().of(audio, text, audio_of_text, captions)
 
 
 def _both_ways(audio: Array, text: Array, owners: Indices, names: Indices, protocol: str) -> Retrieval:

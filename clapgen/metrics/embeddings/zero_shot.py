@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.embeddings.base import ROUNDING, Array, Embeddings, unit_length
+from clapgen.metrics.accumulator import Accumulator
+from clapgen.metrics.embeddings.base import ROUNDING, Array, Embeddings, NotMeasurable, unit_length
 from clapgen.metrics.embeddings.clap_score import bootstrap_interval
 
 Indices = npt.NDArray[np.int64]
@@ -89,35 +90,29 @@ def prompt_embeddings(
     return unit_length(np.mean(each, axis=0), "mean prompt embeddings")
 
 
-class ZeroShotAccumulator:
-    """`zero_shot` over batches; processes with the same classes merge theirs. Holds three numbers a clip."""
+class ZeroShotAccumulator(Accumulator[tuple[Indices, Indices, Indices], ZeroShot]):
+    """`zero_shot` over batches of audio (n, dim) and truth (n,). Keeps three numbers per clip."""
+
+    settings_name = "labels and prompts"
 
     def __init__(self, prompts: Embeddings, labels: Sequence[str]) -> None:
         self._prompts = unit_length(prompts, "prompt embeddings", at_least=2)
         self._labels = list(labels)
+        super().__init__(self._labels, self._prompts)
         if len(self._labels) != len(self._prompts):
             raise ClapgenError(
                 f"{len(self._labels)} labels and {len(self._prompts)} prompts do not pair; give as many."
             )
-        self._seen: list[tuple[Indices, Indices, Indices]] = []
 
-    def update(self, audio: Embeddings, truth: npt.ArrayLike | Tensor) -> None:
-        """Add clips: embeddings (n, dim), and the index (n,) of each one's class."""
+    def _state_of(self, audio: Embeddings, truth: npt.ArrayLike | Tensor) -> tuple[Indices, Indices, Indices]:
         points = unit_length(audio, "audio embeddings", width=self._prompts.shape[1])
         classes = _class_indices(truth, len(points), len(self._prompts))
-        self._seen.append((classes, *_ranks(points @ self._prompts.T, classes)))
+        return classes, *_ranks(points @ self._prompts.T, classes)
 
-    def merge(self, other: ZeroShotAccumulator) -> None:
-        """Add the clips another accumulator saw, after those seen here."""
-        if self._labels != other._labels or not np.array_equal(self._prompts, other._prompts):
-            raise ClapgenError("Zero-shot figures can only be merged for the same labels and prompts.")
-        self._seen.extend(other._seen)
-
-    def compute(self, *, seed: int = 0) -> ZeroShot:
-        """Figures of all clips so far; `seed` is that of the interval."""
-        if not self._seen:
-            raise ClapgenError("Zero-shot classification needs at least 1 clip.")
-        truth, ranks, predicted = (np.concatenate(parts) for parts in zip(*self._seen, strict=True))
+    def _result_of(self, states: Sequence[tuple[Indices, Indices, Indices]], *, seed: int = 0) -> ZeroShot:
+        if not states:
+            raise NotMeasurable("Zero-shot classification needs at least 1 clip.")
+        truth, ranks, predicted = (np.concatenate(parts) for parts in zip(*states, strict=True))
         many = len(self._labels) > 5
         confusion = np.zeros((len(self._labels), len(self._labels)), dtype=np.int64)
         np.add.at(confusion, (truth, predicted), 1)
@@ -158,9 +153,7 @@ def zero_shot(
     Raises:
         ClapgenError: no clips, different counts or widths, an index of no class, NaN, an embedding of zeros.
     """
-    accumulator = ZeroShotAccumulator(prompts, labels)
-    accumulator.update(audio, truth)
-    return accumulator.compute(seed=seed)
+    return ZeroShotAccumulator(prompts, labels).of(audio, truth, seed=seed)
 
 
 def zero_shot_accuracy(audio: Tensor, prompts: Tensor, truth: Tensor, top_k: int = 1) -> float:
