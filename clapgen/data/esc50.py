@@ -1,4 +1,4 @@
-"""ESC-50 as its authors lay it out: 2,000 clips of 50 classes in five folds (Piczak 2015)."""
+"""ESC-50 in the layout of its authors: 2,000 clips of 50 classes in five folds (Piczak 2015)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ ESC50_LABELS = _LABELS.split(", ")
 
 
 def read_esc50(folder: str | Path) -> tuple[list[Clip], list[str]]:
-    """The clips of an ESC-50 folder with `meta/esc50.csv` and `audio/`, and the names of those without audio.
+    """The clips of an ESC-50 folder with `meta/esc50.csv` and `audio/`, and the file names of those without audio.
 
-    Audio may have been converted (flac, ogg, …): its name without suffix counts. See `esc50_clips`.
+    Audio may have been converted (flac, ogg, …): files are matched by name without suffix. See `esc50_clips`.
 
     Raises:
-        ClapgenError: the folder has no such table, the table is damaged, or none of its audio is there.
+        ClapgenError: the folder has no such table, the table is malformed, or all of its audio is missing.
     """
     root = Path(folder)
     table = root / "meta" / "esc50.csv"
@@ -40,18 +40,18 @@ def read_esc50(folder: str | Path) -> tuple[list[Clip], list[str]]:
     by_stem = {path.stem: path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES}
     clips, missing = esc50_clips(table, by_stem.get)
     if not clips:
-        raise ClapgenError(f"{root / 'audio'} holds none of the {len(missing)} clips that {table} names.")
+        raise ClapgenError(f"{root / 'audio'} holds none of the {len(missing)} clips listed in {table}.")
     return clips, missing
 
 
 def esc50_clips(table: Path, find: Callable[[str], Path | None]) -> tuple[list[Clip], list[str]]:
-    """The clips that an `esc50.csv` names, and the file names of those that `find` (name without suffix) does not know.
+    """The clips listed in an `esc50.csv`, and the file names of those that `find` (by name without suffix) cannot find.
 
     A clip's `extra` holds its `esc50_class` and its `fold`, 1 to 5. Folds 1 to 3 are "train", 4 is "val", 5 is "test".
-    None is free: ESC-50 is CC BY-NC.
+    No clip is free: ESC-50 is CC BY-NC.
 
     Raises:
-        ClapgenError: a column is missing, a row is cut off, or a fold is not 1 to 5 (the file is named).
+        ClapgenError: a column is missing, a row is incomplete, or a fold is not 1 to 5.
     """
     clips, missing = [], []
     for _, row in csv_rows(read_text(table), table, [(column,) for column in _COLUMNS]):

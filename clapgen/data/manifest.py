@@ -50,10 +50,10 @@ _OPTIONAL: dict[str, type] = {"recording": str, "licence": str, "split": str, "f
 def read_manifest(path: str | Path) -> list[Clip]:
     """Read a manifest; relative paths in it are relative to its folder.
 
-    The clips' files are not opened here: `AudioCache.build` names those that are missing or broken.
+    The files are not opened here; `AudioCache.build` reports those that are missing or broken.
 
     Raises:
-        ClapgenError: the manifest cannot be read, is empty, or a line is not a clip (named as file:line).
+        ClapgenError: the manifest cannot be read or is empty, or a line is not a clip (named as file:line).
     """
     path = Path(path)
     folder = path.parent.absolute()
@@ -64,7 +64,7 @@ def read_manifest(path: str | Path) -> list[Clip]:
 
 
 def training_clips(manifest: str | Path, split: str = "train", free_only: bool = False) -> list[Clip]:
-    """The clips of a manifest to train on: those of `split` and those that name none, all or only the free ones.
+    """The clips of a manifest to train on: those of `split` and those without a split; optionally only free ones.
 
     Raises:
         ClapgenError: there are none.
@@ -75,14 +75,14 @@ def training_clips(manifest: str | Path, split: str = "train", free_only: bool =
         return chosen
     if clips:
         raise ClapgenError(
-            f'{manifest} has no clip of split "{split}" with "free": true to train on; say in the manifest which clips '
-            "are free, or set free_only=false to train on all."
+            f'{manifest} has no clip of split "{split}" with "free": true to train on; mark free clips in the '
+            "manifest, or set free_only=false to train on all."
         )
     raise ClapgenError(f'{manifest} has no clip of split "{split}" to train on; set another split.')
 
 
 def held_out_clips(manifest: str | Path, split: str = "val") -> list[Clip]:
-    """The clips of a manifest to measure on: those that name `split`; there may be none."""
+    """The clips of a manifest to evaluate on: those of `split`, which may be none."""
     return [clip for clip in read_manifest(manifest) if clip.split == split]
 
 
@@ -104,7 +104,7 @@ def _clip(fields: dict[str, Any], folder: Path, where: str) -> Clip:
 
 
 def save_manifest(clips: Iterable[Clip], path: str | Path, overwrite: bool = False) -> int:
-    """Write clips as a manifest that `read_manifest` reads; give back how many.
+    """Write clips as a manifest that `read_manifest` can read; returns how many.
 
     Paths below the manifest's folder are written relative to it, so that the folder can be moved.
 

@@ -1,7 +1,7 @@
-"""Embeddings of many sound files: decoded ahead in threads, and kept in a cache so that no file is embedded twice.
+"""Embeddings of many sound files: decoded ahead in threads, and cached so that no file is embedded twice.
 
-An embedding is kept under the file's content, the embedder (weights, window policy, rate), the kind of device and the
-version of this code; never under a file's name.
+The cache key is the file's content, the embedder (weights, window policy, sample rate), the kind of device and the
+version of this code, never the file's name.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from clapgen.embedders import Embedder
 
-EMBEDDING_VERSION = 1  # to be raised when the same file and embedder give another embedding than before
+EMBEDDING_VERSION = 1  # raise it when the same file and embedder give another embedding than before
 DEFAULT_LIMIT_BYTES = 2 * 10**9
 CLIPS_PER_BATCH = 8
 LONGEST_BATCH_SECONDS = 600
@@ -43,7 +43,7 @@ Advance = Callable[[int], None]
 
 
 def default_cache_folder() -> Path:
-    """Where embeddings are kept: the folder that CLAPGEN_CACHE names, else `clapgen` among the user's caches."""
+    """The folder in CLAPGEN_CACHE, or else `clapgen` in the user's cache folder."""
     if named := os.environ.get("CLAPGEN_CACHE"):
         return Path(named).expanduser()
     if sys.platform == "win32":
@@ -54,7 +54,7 @@ def default_cache_folder() -> Path:
 
 
 class EmbeddingCache(CacheFolder):
-    """The cache of embeddings in `folder` (`default_cache_folder()` if None), at most `limit_bytes` on disk."""
+    """The embedding cache in `folder` (`default_cache_folder()` if None), at most `limit_bytes` on disk."""
 
     def __init__(self, folder: str | Path | None = None, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
         super().__init__(default_cache_folder() if folder is None else folder, limit_bytes)
@@ -62,7 +62,7 @@ class EmbeddingCache(CacheFolder):
 
 @dataclass
 class Embedded:
-    """Embeddings of the files that could be read, in the order given, and why the others could not.
+    """Embeddings of the files that could be read, in the order given, and why the others could not be read.
 
     Attributes:
         embeddings: (n, dim) float32.
@@ -90,20 +90,20 @@ def embed_files(
     strict: bool = False,
     advance: Advance | None = None,
 ) -> Embedded:
-    """Embed whole files, each by its window policy; always float32, whatever autocast is on around it.
+    """Embed whole files, each with the embedder's window policy; in float32, even under autocast.
 
     Each file is decoded at most once, whether its embedding, its frames or facts about its waveform are wanted.
 
     Args:
-        files: sound files; one that is given twice is there twice. A `SoundFile` is not hashed again.
+        files: sound files; a file given twice appears twice. A `SoundFile` is not hashed again.
         embedder: `Clap`, or what `load_embedder` gives.
-        cache: where embeddings are looked up and kept; nothing is kept of an embedder without a hash.
+        cache: where embeddings are looked up and stored; not used for an embedder without a hash.
         frames: also embed the frames of each file.
-        band_limit: sample rate in Hz to which each file is brought down first, so that sets of different rates compare.
-        inspect: called with each clip's mono waveform at the file's own rate, and that rate; what it returns (JSON) is
-            in `facts` and kept as well. A function at the top of a module.
-        strict: raise on the first file that cannot be read, instead of leaving it out.
-        advance: called with how many more files are done.
+        band_limit: sample rate (Hz) that files are first downsampled to, to make sets of different rates comparable.
+        inspect: called with each clip's mono waveform at the file's own sample rate, and that rate; what it returns
+            (JSON) is in `facts`, and cached too. It must be defined at module level.
+        strict: raise an error for the first file that cannot be read, instead of skipping it.
+        advance: called with the number of files just done.
 
     Raises:
         ClapgenError: no file could be read (or, `strict`, one could not), or the embedder gives NaN, which is named.
@@ -138,7 +138,7 @@ class _Decoded:
 
 @dataclass
 class _Work:
-    """What to do with each file, and the keys under which the results are kept."""
+    """What to compute for each file, and the cache keys of the results."""
 
     embedder: Embedder
     cache: Store | None
@@ -148,7 +148,7 @@ class _Work:
     frames: bool
 
     def run(self, files: Sequence[SoundFile], skipped: list[tuple[Path, str]], advance: Advance) -> dict[str, Results]:
-        """Results by digest; files that cannot be decoded are added to `skipped`."""
+        """Results by digest. Files that cannot be decoded are added to `skipped`."""
         by_digest: dict[str, SoundFile] = {}  # copies of a file are embedded once
         for file in files:
             by_digest.setdefault(file.digest, file)
@@ -225,11 +225,11 @@ class _Work:
             waveform, rate = resample(waveform, rate, self.band_limit), self.band_limit
         waveform = resample(waveform, rate, self.embedder.sample_rate)
         if not waveform.size:
-            raise ClapgenError(f"{file.path} is too short: nothing is left of it at {self.embedder.sample_rate} Hz.")
+            raise ClapgenError(f"{file.path} is too short: it has no samples at {self.embedder.sample_rate} Hz.")
         return _Decoded(file, waveform, facts)
 
     def _decoded(self, files: Iterable[SoundFile], broken: dict[str, str]) -> Iterator[_Decoded]:
-        """Decode a few batches ahead of the embedding, so that neither waits and memory stays bounded."""
+        """Decode a few batches ahead of the embedder, so that neither waits and memory stays bounded."""
         waiting: deque[tuple[SoundFile, Future[_Decoded]]] = deque()
         remaining = iter(files)
         with ThreadPoolExecutor(worker_count()) as pool:
@@ -265,7 +265,7 @@ class _Work:
             yield batch
 
     def _embed(self, batch: list[_Decoded], known: dict[str, Results]) -> dict[str, Results]:
-        """The results of a batch that are not known yet."""
+        """The results of a batch that were not in the cache."""
         import torch
 
         rate = self.embedder.sample_rate

@@ -15,7 +15,7 @@ from clapgen.evaluation.context import EvaluationContext, content_summary, row_o
 from clapgen.evaluation.sounds import read_sounds
 from clapgen.metrics.embeddings.clap_score import bootstrap_interval
 from clapgen.metrics.embeddings.modality_gap import modality_gap
-from clapgen.metrics.embeddings.retrieval import RankFigures, Retrieval, retrieval
+from clapgen.metrics.embeddings.retrieval import DirectionScores, Retrieval, retrieval
 from clapgen.metrics.embeddings.robustness import paraphrase_robustness
 from clapgen.report.model import Metric, Report
 
@@ -89,7 +89,7 @@ def _metrics(found: Retrieval, seed: int) -> list[Metric]:
     return metrics
 
 
-def _chance(way: RankFigures, k: int) -> float:
+def _chance(way: DirectionScores, k: int) -> float:
     return min(1.0, k / way.gallery)
 
 

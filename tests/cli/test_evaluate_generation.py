@@ -77,7 +77,7 @@ def embedded(clap: Clap, paths: list[Path]) -> np.ndarray:
     return clap.embed_audio([read_audio(path)[0] for path in paths], SAMPLE_RATE).numpy()
 
 
-def test_figures_are_those_of_the_metrics(evaluate: Command, sounds: Path, model: Path) -> None:
+def test_the_report_has_the_values_of_the_metrics(evaluate: Command, sounds: Path, model: Path) -> None:
     result = evaluate("made", "--reference", "real", "--prompts", "prompts.csv", "--json", "--seed", 3)
     found = metrics(result)
     clap = Clap.from_pretrained(model)
@@ -139,7 +139,7 @@ def test_each_file_is_hashed_and_decoded_once(
     assert counts == {"hashed": once, "decoded": once}
 
 
-def test_files_on_the_side(evaluate: Command, sounds: Path) -> None:
+def test_html_and_csv_reports(evaluate: Command, sounds: Path) -> None:
     options = ("made", "--prompts", "prompts.csv", "--html", "out/report.html", "--csv", "clips.csv")
     result = evaluate(*options)
     assert result.code == 0, result
@@ -269,7 +269,7 @@ def test_a_broken_model_is_refused_by_name(clapgen: Command, sounds: Path) -> No
     assert_one_line(clapgen("evaluate", "generation", "made", "--model", "broken", "--cache", "kept"), "broken", "NaN")
 
 
-def test_copies_of_references_are_told_by_content(evaluate: Command, sounds: Path) -> None:
+def test_copies_of_references_are_detected_by_content(evaluate: Command, sounds: Path) -> None:
     for index in range(3):
         shutil.copy(f"real/{index}.flac", f"made/{index}.wav")
     said = warnings(evaluate("made", "--reference", "real", "--json"))
@@ -279,11 +279,11 @@ def test_copies_of_references_are_told_by_content(evaluate: Command, sounds: Pat
     shutil.copytree("real", "made")
     result = evaluate("made", "--reference", "real", "--html", "report.html", "--json")
     assert metrics(result)["Nearest reference"]["value"] == pytest.approx(1)
-    assert "8 of 8 generated sounds are the same as a reference" in warnings(result)
+    assert "8 of 8 generated sounds are nearly identical to a reference" in warnings(result)
 
 
 @pytest.mark.parametrize("kind", ["silent", "constant", "noise"])
-def test_what_cheats_is_said_to_cheat(evaluate: Command, sounds: Path, kind: str) -> None:
+def test_degenerate_outputs_are_reported(evaluate: Command, sounds: Path, kind: str) -> None:
     rng = np.random.default_rng(0)
     for index in range(8):
         waveform = {
@@ -301,7 +301,7 @@ def test_what_cheats_is_said_to_cheat(evaluate: Command, sounds: Path, kind: str
         assert metrics(result)[name]["value"] == 0, name
 
 
-def test_silence_among_sounds_takes_its_share_of_precision(evaluate: Command, sounds: Path, model: Path) -> None:
+def test_silent_clips_lower_precision_by_their_share(evaluate: Command, sounds: Path, model: Path) -> None:
     for index in (6, 7):
         soundfile.write(f"made/{index}.wav", np.zeros(2 * SAMPLE_RATE), SAMPLE_RATE)
     found = metrics(evaluate("made", "--reference", "real", "--nearest-k", 2, "--json"))
@@ -315,7 +315,7 @@ def test_silence_among_sounds_takes_its_share_of_precision(evaluate: Command, so
     assert "the 2 silent, constant or noise clips" in found["Coverage"]["note"]
 
 
-def test_nothing_hangs_on_the_order_of_files(evaluate: Command, sounds: Path) -> None:
+def test_nothing_depends_on_the_order_of_files(evaluate: Command, sounds: Path) -> None:
     rows = [{"path": f"made/{index}.wav", "captions": [PROMPTS[index % 4]]} for index in range(8)]
     reports = []
     for order in (rows, rows[::-1]):
@@ -360,12 +360,12 @@ def test_options_of_manifests_are_refused_without_one(evaluate: Command, sounds:
     assert_one_line(evaluate("made", "--label-field", "class"), "'class'", "--label-field")
 
 
-def test_sets_of_different_rates_are_brought_down(evaluate: Command, sounds: Path, model: Path) -> None:
+def test_sets_of_different_rates_are_downsampled(evaluate: Command, sounds: Path, model: Path) -> None:
     for index in range(8):
         samples, _ = read_audio(Path(f"real/{index}.flac"), 4000)
         soundfile.write(f"real/{index}.flac", samples, 4000)
     result = evaluate("made", "--reference", "real", "--json")
-    assert "brought down to 4000 Hz" in warnings(result)
+    assert "downsampled to 4000 Hz" in warnings(result)
     assert result.json[0]["settings"]["band limit"] == "4000 Hz, both sets"
     assert_one_line(evaluate("made", "--reference", "real", "--strict"), "4000 Hz", "--strict")
     clap = Clap.from_pretrained(model)
@@ -393,7 +393,7 @@ class Level:
         return torch.tensor([[np.abs(samples).mean(), samples.std()] for samples in waveforms], dtype=torch.float32)
 
 
-def test_rates_that_only_another_embedder_hears_matter(
+def test_rates_matter_up_to_that_of_the_other_embedder(
     evaluate: Command, sounds: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(embedders._LOADERS, "level", lambda which, device: Level())
@@ -418,7 +418,7 @@ def test_labels_of_the_posterior(evaluate: Command, sounds: Path) -> None:
     assert_one_line(evaluate("made", "--template", "a sound"), "{label}")
 
 
-def test_another_embedder_measures_distances(evaluate: Command, other_model: Path, model: Path, sounds: Path) -> None:
+def test_distances_can_use_another_embedder(evaluate: Command, other_model: Path, model: Path, sounds: Path) -> None:
     arguments = ("made", "--reference", "real", "--prompts", "prompts.csv", "--json")
     usual, other = evaluate(*arguments), evaluate(*arguments, "--embedder", other_model)
     assert metrics(usual)["CLAP score, text–audio"] == metrics(other)["CLAP score, text–audio"]

@@ -1,4 +1,4 @@
-"""Tables of captions: both forms give the same rows, and what is wrong is named by its line."""
+"""Tables of captions: all formats give the same rows, and errors name the line."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ def contents(rows: list[TableRow]) -> list[tuple]:
     return [(*row.cells.values(), row.lists["references"], row.lists["labels"]) for row in rows]
 
 
-def test_csv_as_aac_metrics_has_it(tmp_path):
+def test_csv_in_the_format_of_aac_metrics(tmp_path):
     path = tmp_path / "a.csv"
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -44,7 +44,7 @@ def test_json_lines(tmp_path, mark, names):
     assert contents(read_caption_table(path)) == ROWS
 
 
-def test_a_mark_at_the_start_and_tabs_and_carriage_returns_are_no_part_of_a_cell(tmp_path):
+def test_byte_order_marks_tabs_and_carriage_returns_are_not_part_of_a_cell(tmp_path):
     path = tmp_path / "a.TSV"
     path.write_bytes(b"\xef\xbb\xbffile_name\tcaption\tcaption_1\r\na.wav\tIt rains, it pours\tRain\r\n\r\n")
     assert contents(read_caption_table(path)) == [("a.wav", "It rains, it pours", ["Rain"], [])]
@@ -114,9 +114,9 @@ def test_a_csv_that_cannot_be_scored_is_named_by_its_line(tmp_path, text, messag
         ('{"path": "b", "caption": "B", "references": [1]}', "'references' is"),
         ('{"path": "b", "caption": "B", "references": [], "labels": ["b"]}', "'b' has no reference"),
         ('{"path": "b", "caption": "B", "labels": []}', "'b' has no references"),
-        ('["b", "B"]', "is no JSON object"),
-        ('{"path": "b"', "not a line of JSON"),
-        ("[" * 100_000, "not a line of JSON"),
+        ('["b", "B"]', "is not a JSON object"),
+        ('{"path": "b"', "invalid JSON"),
+        ("[" * 100_000, "invalid JSON"),
     ],
 )
 def test_a_line_of_json_that_cannot_be_scored_is_named(tmp_path, line, message):
@@ -134,7 +134,7 @@ def test_another_encoding_is_named_with_its_line_and_byte(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "message"), [("a.xlsx", "Unsupported file type"), ("none.csv", "cannot read")])
-def test_a_file_that_is_no_table_is_named(tmp_path, name, message):
+def test_a_file_that_is_not_a_table_is_named(tmp_path, name, message):
     with pytest.raises(ClapgenError, match=message):
         read_caption_table(tmp_path / name)
 

@@ -1,4 +1,4 @@
-"""The ESC-50 folder is read as its authors lay it out, and what is wrong with it is named."""
+"""ESC-50 is read in the layout of its authors, and errors name the problem."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def test_clips_carry_class_fold_and_recording(tmp_path: Path):
     assert clips[1].recording == "freesound:9032" and clips[1].split == "test" and clips[1].free is False
 
 
-def test_what_is_wrong_is_named(tmp_path: Path):
+def test_errors_name_what_is_wrong(tmp_path: Path):
     with pytest.raises(ClapgenError, match=r"is not ESC-50: there is no .*meta/esc50\.csv"):
         read_esc50(tmp_path)
     with pytest.raises(ClapgenError, match="no column 'category'"):

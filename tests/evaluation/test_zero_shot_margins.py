@@ -1,4 +1,4 @@
-"""Clips are ranked by how clearly they are heard as what they are."""
+"""Clips are ranked by the margin of their own class."""
 
 import json
 
@@ -22,7 +22,7 @@ def test_a_margin_is_the_nearest_own_prompt_minus_the_nearest_other():
 
 
 @pytest.mark.parametrize("labels", [["dog"], ["dog", "bark"]])
-def test_clips_below_zero_are_those_that_are_misclassified(labels, recordings, tmp_path):
+def test_clips_below_zero_are_the_misclassified_ones(labels, recordings, tmp_path):
     from tiny_model import build_tiny_model
 
     from clapgen.clap import Clap

@@ -1,4 +1,4 @@
-"""Silent, constant, noisy, identical and copied generated sounds are told; real recordings are not accused."""
+"""Silent, constant, noisy, identical and copied outputs are detected; real recordings are not flagged."""
 
 import numpy as np
 import pytest
@@ -25,21 +25,21 @@ def test_silence_is_below_sixty_decibels():
     assert waveform_defect(1.1e-3 * tone) is None
 
 
-def test_an_offset_is_no_sound():
+def test_an_offset_is_a_constant():
     assert waveform_defect(np.full(RATE, 0.5)) == "constant"
     assert waveform_defect(0.5 + noise(level=1e-5)) == "constant"
     assert waveform_defect(0.5 + 0.1 * np.sin(np.arange(RATE) / 7)) is None
 
 
 @pytest.mark.parametrize("level", [0.01, 0.3])
-def test_steady_white_noise_is_told_whatever_its_kind_and_level(level: float):
+def test_steady_white_noise_is_detected_at_any_level(level: float):
     assert waveform_defect(noise(level=level)) == "noise"
     uniform = level * np.random.default_rng(1).uniform(-1, 1, RATE)
     assert waveform_defect(0.2 + uniform) == "noise"
     assert waveform_defect(resample(uniform.astype(np.float32), RATE, 22050)) == "noise"
 
 
-def test_flat_spectra_that_are_no_noise_are_not_accused():
+def test_flat_spectra_that_are_not_noise_are_not_flagged():
     click = np.zeros(RATE)
     click[4000] = 1.0
     assert waveform_defect(click) is None  # flat, but over at once
@@ -66,7 +66,7 @@ def test_each_defect_gets_one_sentence():
     assert degenerate_waveforms([None, None]) == []
 
 
-def test_identical_generations_are_told(monkeypatch: pytest.MonkeyPatch):
+def test_identical_outputs_are_detected(monkeypatch: pytest.MonkeyPatch):
     rng = np.random.default_rng(0)
     one = rng.normal(size=16)
     (group,) = degenerate_embeddings(one + 1e-3 * rng.normal(size=(9, 16)))
@@ -78,7 +78,7 @@ def test_identical_generations_are_told(monkeypatch: pytest.MonkeyPatch):
     assert group.items == (2, 3, 4, 5, 6, 7)
 
 
-def test_a_few_twins_are_no_fault():
+def test_a_few_near_duplicates_are_normal():
     rng = np.random.default_rng(2)
     points = rng.normal(size=(9, 16))
     assert (
@@ -89,7 +89,7 @@ def test_a_few_twins_are_no_fault():
     )
 
 
-def test_copies_of_references_light_up():
+def test_copies_of_references_are_detected():
     rng = np.random.default_rng(1)
     reference, made = rng.normal(size=(30, 16)), rng.normal(size=(10, 16))
     assert degenerate_embeddings(made, reference) == []
@@ -98,5 +98,5 @@ def test_copies_of_references_light_up():
     assert group.name == "copied" and group.items == (4,)
     (every,) = degenerate_embeddings(reference, reference)
     assert every.items == tuple(range(30)) and every.sentence.startswith(
-        "30 of 30 generated sounds are the same as a reference"
+        "30 of 30 generated sounds are nearly identical to a reference"
     )

@@ -1,4 +1,4 @@
-"""KL in the direction it says, and the inception score between its two ends."""
+"""KL in the stated direction, and the inception score at its extremes."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_zeros_count_as_the_limit():
     assert posterior_divergence(certain, certain).mean == 0
 
 
-def test_the_result_says_its_direction_and_the_other_one_is_the_arguments_swapped():
+def test_the_result_has_its_direction_and_the_other_one_swaps_the_arguments():
     reference, generated = posteriors(9, 0), posteriors(9, 1)
     forth = posterior_divergence(reference, generated)
     back = posterior_divergence(reference, generated, reverse=True)
@@ -78,7 +78,7 @@ def test_divergence_of_batches_and_merged_is_the_joint_one():
         one.merge(PosteriorDivergenceAccumulator())
 
 
-def test_half_precision_posteriors_are_taken():
+def test_half_precision_posteriors_are_accepted():
     logits = torch.randn(8, 50, generator=torch.Generator().manual_seed(0))
     exact, rough = logits.softmax(1), logits.softmax(1).bfloat16()
     assert posterior_divergence(exact, rough).mean == pytest.approx(0, abs=1e-4)
@@ -90,7 +90,7 @@ def test_inception_score_is_the_exponent_of_the_mean_divergence_from_the_margina
     assert inception_score(table) == pytest.approx(np.exp(np.mean([entropy(p, table.mean(0)) for p in table])))
 
 
-def test_inception_score_ends():
+def test_inception_score_extremes():
     assert inception_score(np.eye(7)) == pytest.approx(7)  # every class, surely
     assert inception_score(np.repeat(np.eye(7)[:1], 5, axis=0)) == 1  # one class
     assert inception_score(np.full((5, 7), 1 / 7)) == pytest.approx(1)  # never sure
@@ -107,7 +107,7 @@ def test_batches_and_merging_change_nothing():
     assert one.compute() == pytest.approx(inception_score(table))
 
 
-def test_errors_say_what_is_wrong():
+def test_errors_name_what_is_wrong():
     good = posteriors(4, 0)
     with pytest.raises(ClapgenError, match="4 reference posteriors and 3 generated"):
         posterior_divergence(good, good[:3])
@@ -117,7 +117,7 @@ def test_errors_say_what_is_wrong():
         inception_score(3 * good)
     with pytest.raises(ClapgenError, match="1 of 4 posteriors are not probabilities"):
         inception_score(good + np.outer([0, 1, 0, 0], [-2, 2, 0, 0, 0, 0]))
-    with pytest.raises(ClapgenError, match="4 of 4 posteriors hold NaN"):
+    with pytest.raises(ClapgenError, match="4 of 4 posteriors contain NaN"):
         inception_score(good * np.nan)
     with pytest.raises(ClapgenError, match="at least 1 posterior"):
         InceptionScoreAccumulator().compute()

@@ -1,9 +1,8 @@
 """Scores of captions against references, labels and one another: BLEU, ROUGE-L, CIDEr-D, keyword accuracy, diversity.
 
-Every measure is a function over all clips and, on the same core, a class that takes them batch by batch: `update` with
-clips, `merge` with what another process saw, `compute`. BLEU, ROUGE-L and CIDEr-D equal pycocoevalcap's on the same
-words. Captions and references are cut by `tokenize`; whoever has words already joins them by spaces and gives
-`str.split`.
+Each metric is a function over all clips, and an `Accumulator` over batches. BLEU, ROUGE-L and CIDEr-D equal those of
+pycocoevalcap on the same words. Captions and references are split by `tokenize`; if you have words already, join them
+with spaces and pass `str.split` as tokenizer.
 """
 
 from __future__ import annotations
@@ -33,40 +32,40 @@ Clip = TypeVar("Clip")  # what is kept of a clip
 
 @dataclass(frozen=True)
 class CaptionScores:
-    """Figures by name: `corpus` over all clips, `clips` one a clip, in the order they were given."""
+    """Scores by name: `corpus` over all clips, `clips` one per clip, in the given order."""
 
     corpus: dict[str, float]
     clips: dict[str, list[float]]
 
 
 def bleu(candidates: list[str], references: list[list[str]], tokenizer: Tokenizer = tokenize) -> CaptionScores:
-    """`BLEU-1` to `BLEU-4` in 0..1, corpus level, with the closest reference length (Papineni et al. 2002).
+    """`BLEU-1` to `BLEU-4`, 0 to 1, at corpus level, with the closest reference length (Papineni et al. 2002).
 
-    As in coco-caption no precision is quite 0: it is 1e-6 for a caption of fewer than n words, next to nothing where
-    no n-gram matches. An empty candidate scores 0.
+    As in coco-caption, no precision is exactly 0: it is 1e-6 for a caption of fewer than n words, and tiny if no n-gram
+    matches. An empty candidate scores 0.
 
     Raises:
-        ClapgenError: on no captions, different counts, a clip without references or a reference without words.
+        ClapgenError: no captions, different counts, a clip without references, a reference without words.
     """
     return _bleu_scores([bleu_counts(*clip) for clip in tokenized(candidates, references, tokenizer)])
 
 
 def rouge_l(candidates: list[str], references: list[list[str]], tokenizer: Tokenizer = tokenize) -> CaptionScores:
-    """`ROUGE-L` in 0..1: F-score (beta 1.2) of the longest common subsequence, averaged over clips (Lin 2004).
+    """`ROUGE-L`, 0 to 1: F-score (beta 1.2) of the longest common subsequence, averaged over clips (Lin 2004).
 
-    As in coco-caption, precision and recall are each the best over a clip's references. Errors as in `bleu`.
+    As in coco-caption, precision and recall are maxima over a clip's references. Errors as in `bleu`.
     """
     return _mean_scores("ROUGE-L", [rouge_l_of_words(*clip) for clip in tokenized(candidates, references, tokenizer)])
 
 
 def cider_d(candidates: list[str], references: list[list[str]], tokenizer: Tokenizer = tokenize) -> CaptionScores:
-    """`CIDEr-D` in 0..10: cosine of tf-idf n-grams, clipped, with a penalty on length (Vedantam et al. 2015).
+    """`CIDEr-D`, 0 to 10: clipped cosine of tf-idf n-grams, with a length penalty (Vedantam et al. 2015).
 
-    Document frequencies are those of the references given, so figures of different sets do not compare. As in
+    Document frequencies come from the given references, so scores of different sets do not compare. As in
     coco-caption, length is the number of bigrams.
 
     Raises:
-        ClapgenError: as `bleu`, and on one clip alone: every word is then in all clips, and weighs nothing.
+        ClapgenError: as `bleu`; a single clip, where every word is in all clips and has no weight.
     """
     return _cider_d_scores(tokenized(candidates, references, tokenizer))
 
@@ -77,25 +76,25 @@ def keyword_accuracy(
     synonyms: Mapping[str, Sequence[str]] | None = None,
     tokenizer: Tokenizer = tokenize,
 ) -> CaptionScores:
-    """`keyword_accuracy` in 0..1: the share of captions that name one of their clip's labels.
+    """`keyword_accuracy`, 0 to 1: the share of captions that mention one of their clip's labels.
 
-    A label is named by its own words (underscores are spaces) or by one of its synonyms. Of a phrase every word has to
-    be there, in any order and in any regular form (`caption_words.bases`): `baby cry` is named by "A baby is crying".
+    A label is mentioned by its own words (underscores are spaces) or by one of its synonyms. All words of a phrase must
+    occur, in any order and in any regular form (`words.bases`): "A baby is crying" mentions `baby cry`.
 
     Args:
-        labels: one or more a clip.
-        synonyms: label → words or phrases; a label need not have any. Irregular forms (sang, geese) belong here.
+        labels: one or more per clip.
+        synonyms: label → words or phrases, for some or all labels. Irregular forms (sang, geese) belong here.
 
     Raises:
-        ClapgenError: on no captions, different counts, a clip without labels, a label or synonym without words.
+        ClapgenError: no captions, different counts, a clip without labels, a label or synonym without words.
     """
     return KeywordAccuracyAccumulator(synonyms, tokenizer).of(candidates, labels)
 
 
 def diversity(candidates: list[str], tokenizer: Tokenizer = tokenize) -> CaptionScores:
-    """`vocabulary` (different words), `distinct_captions` (share in 0..1 of different captions), `words` a caption.
+    """`vocabulary` (different words), `distinct_captions` (share of different captions, 0 to 1), `words` per caption.
 
-    Captions that differ in case or punctuation alone are the same. Raises ClapgenError on no captions.
+    Captions that only differ in case or punctuation are the same. Without captions, it raises ClapgenError.
     """
     return _diversity_scores(_words(candidates, tokenizer))
 
@@ -103,7 +102,7 @@ def diversity(candidates: list[str], tokenizer: Tokenizer = tokenize) -> Caption
 def caption_scores(
     candidates: list[str], references: list[list[str]], tokenizer: Tokenizer = tokenize
 ) -> CaptionScores:
-    """All that needs no labels: BLEU, ROUGE-L, CIDEr-D (left out for one clip alone), diversity. Errors as `bleu`."""
+    """BLEU, ROUGE-L, CIDEr-D (not for a single clip) and diversity. Errors as in `bleu`."""
     clips = tokenized(candidates, references, tokenizer)
     parts = [
         _bleu_scores([bleu_counts(*clip) for clip in clips]),
@@ -214,7 +213,7 @@ def _mean_scores(name: str, clips: list[float]) -> CaptionScores:
 
 def _cider_d_scores(clips: list[tuple[Words, list[Words]]]) -> CaptionScores:
     if len(_some(clips)) < 2:
-        raise ClapgenError("CIDEr-D weighs words by how many clips have them; it needs 2 clips at least, and has 1.")
+        raise ClapgenError("CIDEr-D weights words by the number of clips that have them, so it needs at least 2 clips.")
     return _mean_scores("CIDEr-D", cider_d_of_words(clips))
 
 
@@ -230,13 +229,13 @@ def _diversity_scores(captions: list[Words]) -> CaptionScores:
 
 def _some(clips: list[Clip]) -> list[Clip]:
     if not clips:
-        raise ClapgenError("There are no captions to score; give one at least.")
+        raise ClapgenError("There are no captions to score; give at least one.")
     return clips
 
 
 def _words(candidates: list[str], tokenizer: Tokenizer) -> list[Words]:
     if isinstance(candidates, str):
-        raise ClapgenError("The candidates are one string; give a list with a caption a clip.")
+        raise ClapgenError("The candidates are one string; give a list with one caption per clip.")
     for clip, candidate in enumerate(candidates):
         if not isinstance(candidate, str):
             raise ClapgenError(f"The caption of clip {clip} is {candidate!r}; give a string.")
@@ -246,14 +245,16 @@ def _words(candidates: list[str], tokenizer: Tokenizer) -> list[Words]:
 def tokenized(
     candidates: list[str], references: list[list[str]], tokenizer: Tokenizer, kind: str = "references"
 ) -> list[tuple[Words, list[Words]]]:
-    """(candidate, references) of each clip as words.
+    """The words of (candidate, references) of each clip.
 
     Raises:
-        ClapgenError: as `bleu`; clips are named by their place, counted from 0.
+        ClapgenError: as `bleu`; clips are named by their index, from 0.
     """
     captions = _words(candidates, tokenizer)
     if len(captions) != len(references):
-        raise ClapgenError(f"{len(captions)} captions and {kind} of {len(references)} clips do not pair; give as many.")
+        raise ClapgenError(
+            f"{len(captions)} captions and {kind} of {len(references)} clips do not pair; give equal numbers."
+        )
     return [
         (caption, _phrases(of_clip, tokenizer, f"{kind} of clip {clip}"))
         for clip, (caption, of_clip) in enumerate(zip(captions, references, strict=True))
@@ -264,9 +265,9 @@ def _phrases(texts: Sequence[str], tokenizer: Tokenizer, what: str) -> list[Word
     if isinstance(texts, str) or not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
         raise ClapgenError(f"The {what} are not a list of strings; give one.")
     if not texts:
-        raise ClapgenError(f"The {what} are an empty list; give one at least.")
+        raise ClapgenError(f"The {what} are an empty list; give at least one.")
     words = [tokenizer(text) for text in texts]
     for text, of_text in zip(texts, words, strict=True):
         if not of_text:
-            raise ClapgenError(f"Among the {what}, {text!r} has no words; leave it out.")
+            raise ClapgenError(f"Among the {what}, {text!r} has no words; remove it.")
     return words

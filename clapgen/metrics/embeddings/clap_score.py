@@ -1,4 +1,4 @@
-"""CLAP score: the mean cosine of paired embeddings, how sure it is, and between which bounds to read it."""
+"""CLAP score: the mean cosine of paired embeddings, its uncertainty, and bounds to compare it with."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from clapgen.metrics.embeddings.base import BLOCK_VALUES, Array, Embeddings, Not
 class ClapScore:
     """Mean cosine of n pairs, −1 to 1 (not times 100), higher is better.
 
-    `std` (of one pair, n − 1 in the denominator) and the bootstrap `interval` of the mean are None for a single pair.
-    `cosines` (n,) are those of the pairs, in the order given.
+    Attributes:
+        std: standard deviation over pairs (n − 1 in the denominator); None for a single pair.
+        interval: bootstrap interval of the mean; None for a single pair.
+        cosines: (n,), in the given order.
     """
 
     mean: float
@@ -28,7 +30,7 @@ class ClapScore:
 
 @dataclass(frozen=True)
 class ClapScoreBounds:
-    """What real pairs score, and the same pairs shuffled so that no item keeps its partner."""
+    """The score of real pairs, and of the same pairs shuffled so that no item keeps its partner."""
 
     ceiling: ClapScore
     floor: ClapScore
@@ -49,7 +51,7 @@ class ClapScoreAccumulator(Accumulator[Array, ClapScore]):
 
 
 def paired_cosines(first: Embeddings, second: Embeddings) -> Array:
-    """Cosine (n,) of each row of (n, dim) with the same row of the other; lengths do not matter.
+    """Cosine (n,) of each row of (n, dim) with the same row of the other table.
 
     Raises:
         ClapgenError: different counts or widths, NaN, or an embedding of zeros.
@@ -83,7 +85,7 @@ def clap_score_bounds(
 
     Args:
         audio, text: embeddings (n, dim) of real pairs, n ≥ 2.
-        groups: a name an item; items of one group (the same prompt, say) are never paired in the floor.
+        groups: one name per item; items of the same group (e.g. the same prompt) are never paired in the floor.
         seed: of the derangement and of both intervals.
 
     Raises:
@@ -91,7 +93,7 @@ def clap_score_bounds(
     """
     cosines = paired_cosines(audio, text)
     sounds, sentences = unit_length(audio, "audio embeddings"), unit_length(text, "text embeddings")
-    first = np.lexsort(np.hstack([sounds, sentences]).T)  # the floor must not hang on the order of the clips
+    first = np.lexsort(np.hstack([sounds, sentences]).T)  # the floor must not depend on the order of the clips
     names = None if groups is None else [groups[index] for index in first]
     order = first[derangement(len(cosines), groups=names, seed=seed)]
     shuffled = paired_cosines(sounds[first], sentences[order])
@@ -103,13 +105,13 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean (Efron 1979), the same for the same values in any order.
 
-    A little narrow for few values: with 10 of them 95% are nearer 90%.
+    Slightly too narrow for few values: with 10 values, 95% means about 90%.
 
     Args:
         values: (n,), n ≥ 2.
         confidence: share of the resampled means inside, 0 to 1.
-        resamples: how many means are drawn.
-        seed: of the draws.
+        resamples: number of resampled means.
+        seed: of the resampling.
 
     Raises:
         ClapgenError: fewer than 2 values, or a confidence outside (0, 1).
@@ -128,10 +130,10 @@ def bootstrap_interval(
 
 
 def derangement(count: int, *, groups: Sequence[Hashable] | None = None, seed: int = 0) -> np.ndarray:
-    """A random order (count,) in which no item stands where an item of its own group stood.
+    """A random order (count,) in which no item takes the place of an item of its own group.
 
-    Shuffled, sorted by group and turned by the size of the largest group: every item then leaves its group. Without
-    groups every item is its own, and the order is one random cycle through all of them.
+    Items are shuffled, sorted by group and rotated by the size of the largest group, so that all leave their group.
+    Without groups, the order is one random cycle through all items.
 
     Raises:
         ClapgenError: fewer than 2 items, or a group of more than half of them.
@@ -156,7 +158,7 @@ def derangement(count: int, *, groups: Sequence[Hashable] | None = None, seed: i
 
 
 def _summary(cosines: Array, confidence: float, resamples: int, seed: int) -> ClapScore:
-    ordered = np.sort(cosines)  # the order of the clips must not show in the last digit
+    ordered = np.sort(cosines)  # the result must not depend on the order of the clips, not even in the last digit
     if len(ordered) == 1:
         return ClapScore(float(ordered[0]), None, None, cosines)
     interval = bootstrap_interval(ordered, confidence=confidence, resamples=resamples, seed=seed)

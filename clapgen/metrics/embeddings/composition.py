@@ -1,4 +1,4 @@
-"""Scores of compositional reasoning: two sounds of the same events, two captions of the same words, which is whose."""
+"""Scores of compositional reasoning: match two sounds of the same events with two captions of the same words."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ CHANCE = {"text": 1 / 4, "audio": 1 / 4, "group": 1 / 6, "accuracy": 1 / 2}  # o
 
 @dataclass(frozen=True)
 class CompositionScores:
-    """Shares in 0..1 of n items, higher is better; `CHANCE` holds what random similarities reach.
+    """Shares of n items, 0 to 1, higher is better; `CHANCE` has the scores of random similarities.
 
-    text: both sounds are nearer to their own caption than to the other's. Chance is 25%.
-    audio: both captions are nearer to their own sound than to the other. Chance is 25%.
-    group: both of these. Chance is 16.67%, not 6.25%, since one similarity takes part in both.
-    accuracy: share of the 2n sounds that are nearer to their own caption, as in zero-shot temporal evaluation (ZSTE,
-    Sinha et al. 2024). Chance is 50%.
-    intervals: 95% bootstrap intervals over items, by the same names; None for one item.
-    correct (n, 3): whether each item counts for text, audio, group.
+    Attributes:
+        text: both sounds are nearer to their own caption than to the other caption. Chance is 25%.
+        audio: both captions are nearer to their own sound than to the other sound. Chance is 25%.
+        group: both of these. Chance is 16.67%, not 6.25%, because the two share similarities.
+        accuracy: share of the 2n sounds that are nearer to their own caption, as in zero-shot temporal evaluation
+            (ZSTE, Sinha et al. 2024). Chance is 50%.
+        intervals: 95% bootstrap intervals over items, with the same names; None for one item.
+        correct: (n, 3), whether each item counts for text, audio, group.
     """
 
     text: float
@@ -50,7 +51,9 @@ class CompositionAccumulator(Accumulator[npt.NDArray[np.bool_], CompositionScore
             raise ClapgenError(f"The similarities must be a table (items, 2, 2), not of shape {table.shape}.")
         broken = np.flatnonzero(~np.isfinite(table).all((1, 2)))
         if len(broken):
-            raise ClapgenError(f"{len(broken)} of {len(table)} items hold NaN or infinity, first item {broken[0]}.")
+            raise ClapgenError(
+                f"{len(broken)} of {len(table)} items contain NaN or infinity; the first is item {broken[0]}."
+            )
         own = np.stack([table[:, 0, 0], table[:, 1, 1]], axis=1)
         other_caption = np.stack([table[:, 0, 1], table[:, 1, 0]], axis=1)
         return np.hstack([own > other_caption + ROUNDING, own > other_caption[:, ::-1] + ROUNDING])
@@ -74,7 +77,7 @@ class CompositionAccumulator(Accumulator[npt.NDArray[np.bool_], CompositionScore
 def composition_scores(similarity: npt.ArrayLike | Tensor, *, seed: int = 0) -> CompositionScores:
     """Text, audio and group score of CompA (Ghosh et al. 2023), which are Winoground's (Thrush et al. 2022).
 
-    Two similarities within 1e-6 are equal, and a draw counts as wrong: a model that hears no difference scores 0.
+    Similarities within 1e-6 are ties, which count as wrong: a model that cannot tell the sounds apart scores 0.
 
     Args:
         similarity: (n, 2, 2), sound a with caption t at [i, a, t]; sound 0 belongs to caption 0, 1 to 1.
@@ -99,7 +102,7 @@ def composition_similarity(audio: Embeddings, text: Embeddings) -> Array:
     captions = unit_length(text, "text embeddings", width=sounds.shape[1])
     if len(sounds) != len(captions) or len(sounds) % 2:
         raise ClapgenError(
-            f"{len(sounds)} sounds and {len(captions)} captions are no items of two sounds and two captions each."
+            f"{len(sounds)} sounds and {len(captions)} captions do not form items of two sounds and two captions each."
         )
     width = sounds.shape[1]
     return np.einsum("iad,itd->iat", sounds.reshape(-1, 2, width), captions.reshape(-1, 2, width))

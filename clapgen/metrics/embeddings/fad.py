@@ -1,4 +1,4 @@
-"""Fréchet audio distance between sets of embeddings, extrapolated to endless sets, and item by item."""
+"""Fréchet audio distance (FAD) between sets of embeddings, extrapolated to infinite sets, and per item."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def _joined(first: Moments, second: Moments) -> Moments:
 
 @dataclass(frozen=True)
 class FrechetInfinity:
-    """FAD at endlessly many generated items: where the line through FAD over 1/size meets 0.
+    """FAD for infinitely many generated items: the intercept of a line fitted to FAD over 1/size.
 
-    `value` is not clamped: it may fall a little below 0. `r_squared` says how much of a line it was (1 is one).
+    `value` is not clamped and may be slightly below 0. `r_squared` measures how well the line fits (1 is perfect).
     """
 
     value: float
@@ -78,8 +78,8 @@ def gaussian(embeddings: Embeddings, name: str = "embeddings") -> Gaussian:
 def frechet_distance(first: Gaussian, second: Gaussian) -> float:
     """Squared Fréchet distance of two Gaussians (Dowson and Landau 1982), 0 or more: |μ₁−μ₂|² + Tr(C₁ + C₂ − 2√(C₁C₂)).
 
-    Tr √(C₁C₂) is that of √(√C₁ C₂ √C₁), which is symmetric: real, whatever the ranks. Its eigenvalues are read as
-    singular values of √C₁ √C₂, since roots of eigenvalues near 0 would turn a rounding of 1e-16 into one of 1e-8.
+    Tr √(C₁C₂) is that of √(√C₁ C₂ √C₁), which is symmetric and thus real for any ranks. It is computed from
+    the singular values of √C₁ √C₂: roots of eigenvalues near 0 would turn rounding errors of 1e-16 into 1e-8.
 
     Raises:
         ClapgenError: different widths.
@@ -109,14 +109,14 @@ def frechet_audio_distance_infinity(
     """FAD∞ (Gui et al. 2024, after Chong and Forsyth 2020): FAD without the bias of few generated items.
 
     FAD is measured on subsets without replacement of evenly spaced sizes up to all, and a line is fitted over 1/size.
-    The bias of a small reference remains, the same for every system measured against it. The items' order is nothing to
-    it: subsets are drawn from them sorted.
+    The bias of a small reference remains, but is the same for all systems. The order of the items does not matter:
+    subsets are drawn from sorted items.
 
     Args:
         generated: embeddings (n, dim).
         reference: embeddings (m, dim), m ≥ 2; all of them, always.
-        smallest: size of the smallest subset, 2 or more and below n; a fifth of n when not given.
-        num_sizes: how many subsets, 3 or more.
+        smallest: size of the smallest subset, at least 2 and below n; by default a fifth of n.
+        num_sizes: number of subsets, at least 3.
         seed: of the subsets.
 
     Raises:
@@ -141,9 +141,9 @@ def frechet_audio_distance_infinity(
 
 
 def frechet_audio_distance_per_item(items: Sequence[Embeddings], reference: Embeddings) -> Array:
-    """FAD (n,) of each item's own frames to the reference: which sounds lie far out (Gui et al. 2024).
+    """FAD (n,) of each item's own frames to the reference, to find outliers (Gui et al. 2024).
 
-    An item of one frame has no spread: its distance is that of a point, |μ₁−μ₂|² + Tr C₂.
+    An item of one frame has no covariance; its distance is that of a point, |μ₁−μ₂|² + Tr C₂.
 
     Args:
         items: n items, each embeddings (frames, dim), frames ≥ 1.
@@ -169,9 +169,9 @@ def _distance_of_points(points: Array, target: Gaussian, target_root: Array) -> 
 def _root(covariance: Array) -> Array:
     """R (dim, rank) with R Rᵀ = C."""
     values, vectors = eigen_decomposition(covariance)
-    rounding = len(values) * np.finfo(np.float64).eps * values[-1]  # below it the sign itself is chance
-    kept = values > rounding
-    return vectors[:, kept] * np.sqrt(values[kept])
+    rounding = len(values) * np.finfo(np.float64).eps * values[-1]  # smaller values have a random sign
+    positive = values > rounding
+    return vectors[:, positive] * np.sqrt(values[positive])
 
 
 def _nuclear_norm(matrix: Array) -> float:
@@ -188,6 +188,5 @@ def _line_at_zero(x: Array, y: Array) -> tuple[float, float]:
 def _same_width(first: int, second: int) -> None:
     if first != second:
         raise ClapgenError(
-            f"The generated embeddings have {first} dimensions, the reference {second}: "
-            "were they made by different models?"
+            f"The generated embeddings have {first} dimensions, the reference {second}: are they from different models?"
         )

@@ -1,4 +1,4 @@
-"""Zero-shot tagging: how well prompts order the clips that may have several labels each."""
+"""Zero-shot tagging: how well prompts rank clips that may have several labels."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from clapgen.metrics.embeddings.base import ROUNDING, Array, Embeddings, NotMeas
 class MultiLabelPrecision:
     """mAP of tagging n clips, 0 to 1, higher is better.
 
-    mean: macro average of the labels' average precisions. average_precisions: label → its own. chance: the mean that
-    random scores reach, the mean share of clips that have a label. left_out: labels that no clip has, and that
-    therefore have no average precision and no part in the mean.
+    Attributes:
+        mean: macro average of the labels' average precisions.
+        chance: the mean for random scores: the mean share of clips that have a label.
+        average_precisions: by label.
+        left_out: labels without clips, which have no average precision and are not part of the mean.
     """
 
     mean: float
@@ -41,10 +43,10 @@ class MultiLabelAccumulator(Accumulator[tuple[Array, npt.NDArray[np.bool_]], Mul
         super().__init__(self._labels, self._prompts)
         if len(self._labels) != len(self._prompts):
             raise ClapgenError(
-                f"{len(self._labels)} labels and {len(self._prompts)} prompts do not pair; give as many."
+                f"{len(self._labels)} labels and {len(self._prompts)} prompts do not pair; give equal numbers."
             )
         if len(set(self._labels)) != len(self._labels):
-            raise ClapgenError("Two labels are the same; join their clips under one.")
+            raise ClapgenError("Two labels are the same; merge them.")
 
     def _state_of(self, audio: Embeddings, truth: npt.ArrayLike | Tensor) -> tuple[Array, npt.NDArray[np.bool_]]:
         points = unit_length(audio, "audio embeddings", width=self._prompts.shape[1])
@@ -61,7 +63,7 @@ class MultiLabelAccumulator(Accumulator[tuple[Array, npt.NDArray[np.bool_]], Mul
         cosines, truth = np.concatenate([state[0] for state in states]), np.concatenate([state[1] for state in states])
         present = truth.sum(0) > 0
         if not present.any():
-            raise ClapgenError("No clip has any of the labels; are their names spelt as in the manifest?")
+            raise ClapgenError("No clip has any of the labels; check their spelling.")
         precisions = {
             label: average_precision(cosines[:, index], truth[:, index])
             for index, label in enumerate(self._labels)
@@ -79,7 +81,7 @@ class MultiLabelAccumulator(Accumulator[tuple[Array, npt.NDArray[np.bool_]], Mul
 def multi_label_average_precision(
     audio: Embeddings, prompts: Embeddings, truth: npt.ArrayLike | Tensor, labels: Sequence[str]
 ) -> MultiLabelPrecision:
-    """Macro mAP of the cosines to the labels' prompts, as FSD50K and AudioSet are scored.
+    """Macro mAP of the cosines to the labels' prompts, the metric of FSD50K and AudioSet.
 
     Args:
         audio: embeddings (n, dim).
@@ -94,13 +96,13 @@ def multi_label_average_precision(
 
 
 def average_precision(scores: Array, relevant: npt.NDArray[np.bool_]) -> float:
-    """Σ (recall gained) · precision over falling scores, without interpolation, as scikit-learn's.
+    """Σ (recall gained) · precision over falling scores, without interpolation, like scikit-learn's.
 
-    Equal scores are one step, so that their order does not matter: constant scores give the share of relevant items.
+    Equal scores are one step, so their order does not matter: constant scores give the share of relevant items.
 
     Args:
         scores: (n,), n ≥ 1.
-        relevant: (n,), one at least.
+        relevant: (n,), at least one true.
     """
     order = np.argsort(-scores, kind="stable")
     hits = relevant[order].cumsum()

@@ -1,4 +1,4 @@
-"""Fidelity, variety and novelty from nearest neighbours among embeddings."""
+"""Precision, recall, density, coverage, diversity and novelty, from nearest neighbours among embeddings."""
 
 from __future__ import annotations
 
@@ -25,11 +25,15 @@ from clapgen.metrics.embeddings.base import (
 
 @dataclass(frozen=True)
 class ManifoldScores:
-    """All 0 to 1 but density (0 to m / nearest_k), higher is better.
+    """All 0 to 1 except density (0 to m / nearest_k), higher is better.
 
-    precision: share of generated items inside the ball of a reference item. recall: share of reference items inside
-    the ball of a generated one. density: how many reference balls a generated item lies in, over nearest_k.
-    coverage: share of reference balls that hold a generated item. A ball reaches to its item's nearest_k-th neighbour.
+    The ball of an item reaches to its nearest_k-th neighbour in its own set.
+
+    Attributes:
+        precision: share of generated items inside the ball of a reference item.
+        recall: share of reference items inside the ball of a generated item.
+        density: mean number of reference balls that contain a generated item, divided by nearest_k.
+        coverage: share of reference balls that contain a generated item.
     """
 
     precision: float
@@ -41,7 +45,7 @@ class ManifoldScores:
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """A generated item, the training item nearest to it, and their cosine."""
+    """A generated item, its nearest training item, and their cosine."""
 
     generated: int
     training: int
@@ -50,10 +54,13 @@ class NearDuplicate:
 
 @dataclass(frozen=True)
 class Novelty:
-    """For each of n generated items the training item nearest to it.
+    """The nearest training item of each of n generated items.
 
-    `similarities` (n,) are cosines, −1 to 1, `neighbours` (n,) indices in the order the training items came. High
-    means copied, not good: beside it a reader wants the same figures of held-out recordings.
+    High means copied, not good; compare with the similarities of held-out recordings.
+
+    Attributes:
+        similarities: (n,), cosines, −1 to 1.
+        neighbours: (n,), indices of the training items.
     """
 
     similarities: Array = field(repr=False)
@@ -65,11 +72,11 @@ class Novelty:
         return float(self.similarities.mean())
 
     def share_above(self, threshold: float) -> float:
-        """Share of generated items nearer than the threshold, as MusicLDM's SIM_AA@90 and @95 (Chen et al. 2024)."""
+        """Share of generated items with a similarity above the threshold: MusicLDM's SIM_AA (Chen et al. 2024)."""
         return float((self.similarities > threshold).mean())
 
     def near_duplicates(self, threshold: float = 0.95) -> list[NearDuplicate]:
-        """Generated items nearer than the threshold to their neighbour, the nearest first."""
+        """Generated items with a similarity above the threshold, the most similar first."""
         order = np.argsort(-self.similarities, kind="stable")
         return [
             NearDuplicate(int(i), int(self.neighbours[i]), float(self.similarities[i]))
@@ -122,7 +129,7 @@ def novelty(generated: Embeddings, training: Embeddings) -> Novelty:
     """Cosine of each generated item with its nearest training item (MusicLDM's plagiarism check, Chen et al. 2024).
 
     Args:
-        generated: embeddings (n, dim), any length but 0.
+        generated: embeddings (n, dim), not of length 0.
         training: embeddings (m, dim).
 
     Raises:
@@ -132,13 +139,13 @@ def novelty(generated: Embeddings, training: Embeddings) -> Novelty:
 
 
 def diversity(embeddings: Embeddings) -> float:
-    """Mean Euclidean distance over all pairs of (n, dim), n ≥ 2; 0 for copies, 2 at most for embeddings of length 1.
+    """Mean Euclidean distance over all pairs of (n, dim), n ≥ 2; 0 for copies, at most 2 for embeddings of length 1.
 
     Raises:
         ClapgenError: fewer than 2 items, NaN.
     """
     points = as_embeddings(embeddings, "embeddings", at_least=2)
-    points = points - points.mean(0)  # distances stay the same and lose fewer digits
+    points = points - points.mean(0)  # distances stay the same, with less rounding
     total = sum(float(np.sqrt(block).sum()) for block in pair_squared_distances(points))
     return 2 * total / (len(points) * (len(points) - 1))
 
@@ -148,37 +155,37 @@ def precision_recall_density_coverage(
 ) -> ManifoldScores:
     """Improved precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020).
 
-    The edge of a ball belongs to it, so that copies of copies count as found.
+    A ball includes its boundary, so that exact copies are inside.
 
     Args:
         generated: embeddings (n, dim), n > nearest_k.
         reference: embeddings (m, dim), m > nearest_k.
-        nearest_k: which neighbour gives the ball its radius, 1 or more; the papers use 3 and 5.
+        nearest_k: the neighbour that defines the radius of a ball, at least 1; the papers use 3 and 5.
 
     Raises:
         ClapgenError: too few items, different widths, NaN, nearest_k below 1.
     """
     if nearest_k < 1:
         raise ClapgenError(f"nearest_k must be at least 1, not {nearest_k}.")
-    real = as_embeddings(reference, "reference embeddings", at_least=nearest_k + 1)
-    made = as_embeddings(generated, "generated embeddings", at_least=nearest_k + 1, width=real.shape[1])
-    centre = real.mean(0)  # distances stay the same and lose fewer digits
-    real, made = real - centre, made - centre
-    real_radii, made_radii = _squared_radii(real, nearest_k), _squared_radii(made, nearest_k)
+    references = as_embeddings(reference, "reference embeddings", at_least=nearest_k + 1)
+    points = as_embeddings(generated, "generated embeddings", at_least=nearest_k + 1, width=references.shape[1])
+    centre = references.mean(0)  # distances stay the same, with less rounding
+    references, points = references - centre, points - centre
+    reference_radii, generated_radii = _squared_radii(references, nearest_k), _squared_radii(points, nearest_k)
 
-    balls = np.zeros(len(made), dtype=np.int64)  # of reference items, around each generated one
+    balls = np.zeros(len(points), dtype=np.int64)  # of reference items, around each generated one
     recalled, covered = 0, 0
-    for rows in row_blocks(len(real), len(made)):
-        distances = squared_distances(real[rows], made)
-        in_real = distances <= real_radii[rows, None]
-        balls += in_real.sum(0)
-        covered += int(in_real.any(1).sum())
-        recalled += int((distances <= made_radii).any(1).sum())
+    for rows in row_blocks(len(references), len(points)):
+        distances = squared_distances(references[rows], points)
+        inside = distances <= reference_radii[rows, None]
+        balls += inside.sum(0)
+        covered += int(inside.any(1).sum())
+        recalled += int((distances <= generated_radii).any(1).sum())
     return ManifoldScores(
         precision=float((balls > 0).mean()),
-        recall=recalled / len(real),
+        recall=recalled / len(references),
         density=float(balls.mean() / nearest_k),
-        coverage=covered / len(real),
+        coverage=covered / len(references),
         nearest_k=nearest_k,
     )
 
