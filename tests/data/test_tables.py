@@ -61,7 +61,7 @@ def test_labels_of_an_option_or_a_file(tmp_path: Path) -> None:
     assert (
         parse_labels("rain, church bells,") == parse_labels(f"@{tmp_path / 'labels.txt'}") == ["rain", "church bells"]
     )
-    with pytest.raises(ClapgenError, match="names 'rain' more than once"):
+    with pytest.raises(ClapgenError, match="lists 'rain' more than once"):
         parse_labels("rain,wind,rain")
     with pytest.raises(ClapgenError, match="at least two labels"):
         parse_labels("rain")
