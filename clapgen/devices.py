@@ -1,4 +1,4 @@
-"""Devices by name: `auto`, `cpu`, `mps`, `cuda`, `cuda:1`."""
+"""Where and with what a model computes: devices by name (`auto`, `cpu`, `mps`, `cuda`, `cuda:1`), library versions."""
 
 from __future__ import annotations
 
@@ -68,3 +68,20 @@ def inference(*networks: torch.nn.Module) -> Iterator[None]:
         torch.set_default_dtype(dtype)
         for module in training:
             module.training = True
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of clapgen, torch, numpy and Python, for sidecars: another version may change a result's last bits."""
+    import platform
+
+    import numpy
+    import torch
+
+    from clapgen import __version__
+
+    return {
+        "clapgen": __version__,
+        "torch": str(torch.__version__),
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
+    }

@@ -15,7 +15,7 @@ from clapgen.audio.ogg import fix_serial_number
 from clapgen.audio.waveform import as_float, resample
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
-from clapgen.interrupts import defer_keyboard_interrupt
+from clapgen.terminal import defer_keyboard_interrupt
 
 OUTPUT_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus")
 
@@ -54,24 +54,30 @@ def write_audio(
             samples, the file exists, the folder is not writable, or the disk is full.
     """
     path = Path(target) if isinstance(target, (str, os.PathLike)) else None
-    name = str(path) if path else f"a {suffix or 'sound'} stream"
-    container, subtype = _format_of(suffix or (path.suffix if path else ""), bits, name)
-    samples = as_float(waveform)
-    if samples.ndim not in (1, 2) or samples.size == 0:
-        raise ClapgenError(f"cannot write {name}: a waveform of shape {samples.shape} has no samples.")
-    if not comment.isascii():
-        raise ValueError("a comment must be ASCII: in ID3 tags libsndfile garbles the rest; use json.dumps' escapes")
-    if not np.isfinite(samples).all():
-        raise ClapgenError(f"cannot write {name}: the waveform contains NaN or infinite samples.")
-    if sample_rate not in _RATES.get(subtype, (sample_rate,)):
-        samples, sample_rate = resample(samples, sample_rate, 48000), 48000
     # Encode in memory first: libsndfile does not report why a write fails, Python does (full disk, quota, …).
-    encoded = _encode(samples, sample_rate, container, subtype, name, comment)
+    content = encode_audio(path or f"sound{suffix}", waveform, sample_rate, bits, comment)
     if path is None:
-        target.write(encoded)  # type: ignore[union-attr]
+        target.write(content)  # type: ignore[union-attr]
         return
     with atomic_path(path, overwrite) as temporary:
-        temporary.write_bytes(encoded)
+        temporary.write_bytes(content)
+
+
+def encode_audio(
+    path: str | os.PathLike[str], waveform: np.ndarray, sample_rate: int, bits: int | None = None, comment: str = ""
+) -> bytes:
+    """The bytes that `write_audio` writes to `path`; the same arguments and errors, but nothing is written."""
+    container, subtype = _format_of(Path(path), bits)
+    samples = as_float(waveform)
+    if samples.ndim not in (1, 2) or samples.size == 0:
+        raise ClapgenError(f"cannot write {path}: a waveform of shape {samples.shape} has no samples.")
+    if not np.isfinite(samples).all():
+        raise ClapgenError(f"cannot write {path}: the waveform contains NaN or infinite samples.")
+    if not comment.isascii():
+        raise ValueError("a comment must be ASCII: in ID3 tags libsndfile garbles the rest; use json.dumps' escapes")
+    if sample_rate not in _RATES.get(subtype, (sample_rate,)):
+        samples, sample_rate = resample(samples, sample_rate, 48000), 48000
+    return bytes(_encode(samples, sample_rate, container, subtype, path, comment))
 
 
 def read_comment(source: Source) -> str:
@@ -97,23 +103,25 @@ def read_comment(source: Source) -> str:
             raise ClapgenError(f"{name_of(source)} is not audio, or is damaged ({error}).") from error
 
 
-def _format_of(suffix: str, bits: int | None, name: str) -> tuple[str, str]:
-    suffix = suffix.lower()
+def _format_of(path: Path, bits: int | None) -> tuple[str, str]:
+    suffix = path.suffix.lower()
     if suffix not in OUTPUT_SUFFIXES:
-        raise ClapgenError(f"cannot write {name}: unsupported format; use {', '.join(OUTPUT_SUFFIXES)}.")
+        raise ClapgenError(f"cannot write {path}: unsupported format; use {', '.join(OUTPUT_SUFFIXES)}.")
     if suffix in _LOSSY:
         if bits is not None:
             raise ClapgenError(
-                f"cannot write {name} with {bits} bits: {suffix} is lossy; use .wav or .flac to choose the bit depth."
+                f"cannot write {path} with {bits} bits: {suffix} is lossy; use .wav or .flac to choose the bit depth."
             )
         return _LOSSY[suffix]
     subtypes = {16: "PCM_16", 24: "PCM_24"} | ({32: "FLOAT"} if suffix == ".wav" else {})
     if (bits or 16) not in subtypes:
-        raise ClapgenError(f"cannot write {name} with {bits} bits; {suffix} supports {', '.join(map(str, subtypes))}.")
+        raise ClapgenError(f"cannot write {path} with {bits} bits; {suffix} supports {', '.join(map(str, subtypes))}.")
     return suffix[1:].upper(), subtypes[bits or 16]
 
 
-def _encode(samples: np.ndarray, sample_rate: int, container: str, subtype: str, name: str, comment: str) -> bytearray:
+def _encode(
+    samples: np.ndarray, sample_rate: int, container: str, subtype: str, path: str | os.PathLike[str], comment: str
+) -> bytearray:
     frames = np.atleast_2d(samples).T
     memory = io.BytesIO()
     try:
@@ -128,7 +136,7 @@ def _encode(samples: np.ndarray, sample_rate: int, container: str, subtype: str,
     except soundfile.LibsndfileError as error:
         kind = f"{frames.shape[1]} channels at {sample_rate} Hz as {subtype}"
         raise ClapgenError(
-            f"cannot write {name}: {kind} is not supported ({error.error_string.rstrip('.')})."
+            f"cannot write {path}: {kind} is not supported ({error.error_string.rstrip('.')})."
         ) from error
     encoded = bytearray(memory.getbuffer())
     if container == "OGG":

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from clapgen.errors import ClapgenError
-from clapgen.interrupts import defer_keyboard_interrupt
+from clapgen.terminal import defer_keyboard_interrupt
 from clapgen.training.averages import MovingAverages
 from clapgen.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from clapgen.training.log import TrainingLog, record_recipe
