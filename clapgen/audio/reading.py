@@ -6,17 +6,20 @@ import logging
 import math
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import soxr
 
 from clapgen.audio.decoding import Source, name_of, open_reader
-from clapgen.audio.waveform import resample, to_mono
+from clapgen.audio.waveform import edge_lengths, refuse_impossible_samples, to_mono
 from clapgen.errors import ClapgenError
 
 logger = logging.getLogger(__name__)
 
 LONGEST_SECONDS = 6 * 3600.0  # of one sound held in memory; a small file can claim or hold days
+LONGEST_STREAM_SECONDS = 24 * 3600.0  # of one sound read in pieces
+_USUAL_RATE = 48000  # at a higher rate a sound held in memory may be no longer than LONGEST_SECONDS at this one
 CANCELLED = 0.01  # of the channels' mean power: a mix below it has lost the sound
 
 
@@ -30,11 +33,11 @@ def read_audio(
     """Read a sound as mono and resample it if `sample_rate` is given.
 
     Channels are averaged. Where they cancel each other (one is the other inverted), the loudest is taken instead, and
-    a warning is logged.
+    a warning is logged. This is decided anew every million samples.
 
     Args:
-        source: a path, the content of a file as bytes, or a binary file object such as `sys.stdin.buffer`. Anything
-            that FFmpeg decodes: wav, flac, mp3, ogg, opus, m4a, the audio track of mp4 and webm, …
+        source: a path ("-" is standard input), the content of a file as bytes, or a binary file object such as a pipe.
+            Anything that FFmpeg decodes: wav, flac, mp3, ogg, opus, m4a, the audio track of mp4 and webm, …
         sample_rate: Hz of the result; the file's own if None.
         start: seconds to skip.
         duration: seconds to read at most; to the end if None.
@@ -44,130 +47,153 @@ def read_audio(
         `(samples,)` float32, in [-1, 1] for integer formats, and its sample rate in Hz.
 
     Raises:
-        ClapgenError: the file is missing, empty, truncated, damaged, not audio, has NaN or infinite samples, ends
-            before `start`, or is longer than `max_seconds`.
+        ClapgenError: the file is missing, empty, truncated, damaged, not audio, has NaN, infinite or absurdly large
+            samples, ends before `start`, or is longer than `max_seconds`.
     """
-    name = name_of(source)
-    _check_part(name, start, duration)
-    with open_reader(source) as reader:
-        rate = reader.sample_rate
-        first = round(start * rate)
-        wanted = None if duration is None else max(1, math.ceil(duration * rate))
-        mix, count = _Mix(reader.channels, name), 0
-        for block in reader.blocks(first):
-            block = block if wanted is None else block[:, : wanted - count]
-            count += block.shape[1]
-            if count > max_seconds * rate:
-                raise ClapgenError(
-                    f"{name} is longer than {max_seconds / 3600:g} h, the most that is read into memory; cut it, or "
-                    "read it in parts."
-                )
-            mix.add(block)
-            if wanted is not None and count >= wanted:
-                break
-        if not count and first:
-            raise ClapgenError(f"{name} ends before {start:g} s, where reading was to start.")
-    waveform = _checked(mix.result(), name)
-    if sample_rate is None or sample_rate == rate:
-        return waveform, rate
-    return _checked(resample(waveform, rate, sample_rate), name), sample_rate
+    _check_part(name_of(source), start, duration)
+    with _pieces(source, sample_rate, start, duration) as (rate, pieces):
+        longest = max_seconds * min(1.0, _USUAL_RATE / rate)
+        waveform = np.concatenate(list(_limited(pieces, longest, rate, name_of(source), "cut it, or read it in parts")))
+    return waveform, rate
 
 
-def stream_audio(source: Source, sample_rate: int | None = None, seconds: float = 10.0) -> Iterator[np.ndarray]:
+def stream_audio(
+    source: Source,
+    sample_rate: int | None = None,
+    seconds: float = 10.0,
+    max_seconds: float = LONGEST_STREAM_SECONDS,
+) -> Iterator[np.ndarray]:
     """Read a sound of any length in bounded memory: mono pieces `(samples,)` float32, one after another.
 
-    The pieces joined are what `read_audio` gives, resampled without a seam; except that channels which cancel are
-    looked for in each piece. Every piece but the last is `seconds` long.
+    The pieces joined are bit for bit what `read_audio` gives. Every piece but the last is `seconds` long.
 
     Raises:
-        ClapgenError: as `read_audio`; also in the middle, where the file is damaged.
+        ClapgenError: as `read_audio`; also in the middle, where the file is damaged or longer than `max_seconds`.
     """
     name = name_of(source)
-    with open_reader(source) as reader:
-        target = sample_rate or reader.sample_rate
-        size = max(1, round(seconds * target))
+    with _pieces(source, sample_rate) as (rate, pieces):
+        size = max(1, round(seconds * rate))
         held: list[np.ndarray] = []
-        count = total = 0
-        for piece in _resampled(_mono_blocks(reader.blocks(), reader.channels, name), reader.sample_rate, target):
-            held.append(_finite(piece, name))
+        count = 0
+        for piece in _limited(pieces, max_seconds, rate, name, "raise the limit (--max-hours, max_seconds), or cut it"):
+            held.append(piece)
             count += len(piece)
-            total += len(piece)
             while count >= size:
                 joined = np.concatenate(held)
                 yield joined[:size]
                 held, count = [joined[size:]], count - size
         if count:
             yield np.concatenate(held)
-    if not total:
-        raise _too_short(name)
 
 
-def rate_and_duration_of(path: str | os.PathLike[str] | bytes) -> tuple[int, float]:
+def rate_and_duration_of(
+    path: str | os.PathLike[str] | bytes, max_seconds: float = LONGEST_STREAM_SECONDS
+) -> tuple[int, float]:
     """Sample rate in Hz and length in seconds. Decodes only files whose header has no length, or a wrong one.
 
     Raises:
-        ClapgenError: the file is missing, not audio, or damaged.
+        ClapgenError: the file is missing, not audio, or damaged; or is decoded and longer than `max_seconds`.
     """
     with open_reader(path) as reader:
         seconds = reader.seconds()
         if seconds is not None:
             return reader.sample_rate, seconds
     with open_reader(path) as reader:
-        return reader.sample_rate, sum(block.shape[1] for block in reader.blocks()) / reader.sample_rate
+        rate = reader.sample_rate
+        mono = (block[0] for block in reader.blocks())
+        return rate, sum(map(len, _limited(mono, max_seconds, rate, name_of(path), "cut it"))) / rate
 
 
-class _Mix:
-    """Mono from blocks of several channels: their mean, or the loudest channel if they cancel each other.
-
-    The channels are kept only until the mix has proved to hold the sound: usually one block.
-    """
-
-    def __init__(self, channels: int, name: str) -> None:
-        self.name = name
-        self.means: list[np.ndarray] = []
-        self.blocks: list[np.ndarray] = []
-        self.powers = np.zeros(channels)
-        self.mean_power = 0.0
-        self.undecided = channels > 1
-
-    def add(self, block: np.ndarray) -> None:
-        """Add `(channels, samples)`."""
-        mean = to_mono(block)
-        self.means.append(mean)
-        if not self.undecided:
-            return
-        self.powers += np.einsum("cs,cs->c", block, block, dtype=np.float64)
-        self.mean_power += float(np.einsum("s,s->", mean, mean, dtype=np.float64))
-        self.blocks.append(block)
-        if self.mean_power > 0 and not self.mean_power < CANCELLED * self.powers.mean():  # also where there is NaN
-            self.undecided, self.blocks = False, []
-
-    def result(self) -> np.ndarray:
-        """`(samples,)` of everything added."""
-        if not self.means:
-            return np.zeros(0, dtype=np.float32)
-        if not self.undecided or not self.powers.any():
-            return np.concatenate(self.means)
-        loudest = int(self.powers.argmax())
-        logger.warning("%s: its channels cancel each other when mixed; using channel %d alone", self.name, loudest + 1)
-        return np.concatenate([block[loudest] for block in self.blocks])
+@contextmanager
+def _pieces(
+    source: Source, sample_rate: int | None, start: float = 0.0, duration: float | None = None
+) -> Iterator[tuple[int, Iterator[np.ndarray]]]:
+    """The rate and the checked mono pieces, of any length, of a sound or a part of it."""
+    name = name_of(source)
+    with open_reader(source) as reader:
+        rate = sample_rate or reader.sample_rate
+        if not (isinstance(rate, (int, np.integer)) and rate > 0):
+            raise ClapgenError(f"cannot read {name} at {rate} Hz; a sample rate must be a positive whole number.")
+        first = round(start * reader.sample_rate)
+        wanted = None if duration is None else max(1, math.ceil(duration * reader.sample_rate))
+        blocks = _part(reader.blocks(first), wanted)
+        yield rate, _checked(_resampled(_mono(blocks, name), reader.sample_rate, rate), name, start)
 
 
-def _mono_blocks(blocks: Iterator[np.ndarray], channels: int, name: str) -> Iterator[np.ndarray]:
+def _part(blocks: Iterator[np.ndarray], wanted: int | None) -> Iterator[np.ndarray]:
+    count = 0
     for block in blocks:
-        mix = _Mix(channels, name)
-        mix.add(block)
-        yield mix.result()
+        yield block if wanted is None else block[:, : wanted - count]
+        count += block.shape[1]
+        if wanted is not None and count >= wanted:
+            return
+
+
+def _mono(blocks: Iterator[np.ndarray], name: str) -> Iterator[np.ndarray]:
+    """The mean of the channels of each block, or its loudest channel where they cancel each other."""
+    warned = False
+    for block in blocks:
+        mix = to_mono(block)
+        powers = np.einsum("cs,cs->c", block, block, dtype=np.float64) if len(block) > 1 else np.zeros(1)
+        if powers.any() and np.einsum("s,s->", mix, mix, dtype=np.float64) < CANCELLED * powers.mean():
+            loudest = int(powers.argmax())
+            if not warned:
+                logger.warning(
+                    "%s: its channels cancel each other when mixed; using channel %d alone", name, loudest + 1
+                )
+            warned, mix = True, block[loudest]
+        yield mix
 
 
 def _resampled(blocks: Iterator[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
+    """What `resample` gives for all blocks joined."""
     if from_rate == to_rate:
         yield from blocks
         return
+    edge, edge_resampled = edge_lengths(from_rate, to_rate)
+    yield from _without_edges(_chunks(_with_edges(blocks, edge), from_rate, to_rate), edge_resampled)
+
+
+def _chunks(blocks: Iterator[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
     resampler = soxr.ResampleStream(from_rate, to_rate, 1, dtype="float32", quality="HQ")
     for block in blocks:
         yield resampler.resample_chunk(np.ascontiguousarray(block))
     yield resampler.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+
+
+def _with_edges(blocks: Iterator[np.ndarray], length: int) -> Iterator[np.ndarray]:
+    """The blocks between `length` copies of the first sample and as many of the last one."""
+    last: np.ndarray | None = None
+    for block in blocks:
+        if last is None and block.size:
+            yield np.repeat(block[:1], length)
+        yield block
+        last = block[-1:] if block.size else last
+    if last is not None:
+        yield np.repeat(last, length)
+
+
+def _without_edges(pieces: Iterator[np.ndarray], length: int) -> Iterator[np.ndarray]:
+    """The pieces without their first and last `length` samples."""
+    held, to_drop = np.zeros(0, dtype=np.float32), length
+    for piece in pieces:
+        dropped = min(to_drop, len(piece))
+        to_drop -= dropped
+        held = np.concatenate([held, piece[dropped:]])
+        if len(held) > length:
+            yield held[:-length]
+            held = held[-length:]
+
+
+def _limited(
+    pieces: Iterator[np.ndarray], max_seconds: float, rate: int, name: str, advice: str
+) -> Iterator[np.ndarray]:
+    count = 0
+    for piece in pieces:
+        count += len(piece)
+        if count > max_seconds * rate:
+            raise ClapgenError(f"{name} is longer than {max_seconds / 3600:.4g} h, the most that is read; {advice}.")
+        yield piece
 
 
 def _check_part(name: str, start: float, duration: float | None) -> None:
@@ -180,17 +206,13 @@ def _check_part(name: str, start: float, duration: float | None) -> None:
         raise ClapgenError(f"cannot read {duration} s from {start} s of {name}; both must be positive.")
 
 
-def _checked(waveform: np.ndarray, name: str) -> np.ndarray:
-    if waveform.size == 0:
-        raise _too_short(name)
-    return _finite(waveform, name)
-
-
-def _finite(waveform: np.ndarray, name: str) -> np.ndarray:
-    if not np.isfinite(waveform).all():
-        raise ClapgenError(f"{name} contains NaN or infinite samples; repair or remove it.")
-    return waveform
-
-
-def _too_short(name: str) -> ClapgenError:
-    return ClapgenError(f"{name} is too short: it has zero samples, or none at this sample rate.")
+def _checked(pieces: Iterator[np.ndarray], name: str, start: float) -> Iterator[np.ndarray]:
+    count = 0
+    for piece in pieces:
+        refuse_impossible_samples(piece, name)
+        count += len(piece)
+        yield piece
+    if not count and start:
+        raise ClapgenError(f"{name} ends before {start:g} s, where reading was to start.")
+    if not count:
+        raise ClapgenError(f"{name} is too short: it has zero samples, or none at this sample rate.")
