@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,11 @@ from torch import Tensor, nn
 from captioning.bridges import Bridge, BridgeChain, BridgesConfig, create_bridge
 from captioning.decoder import CaptionDecoder, DecoderConfig, Vocabulary
 from captioning.decoding import Decoding
+from clapgen.audio.silence import silence_of
+from clapgen.audio.waveform import list_of_waveforms, mono_samples
 from clapgen.clap.model import Waveforms
 from clapgen.clap.tokenizer import load_tokenizer, save_tokenizer
+from clapgen.devices import inference
 from clapgen.embedders import ClapEmbedder, load_clap, split_name
 from clapgen.errors import ClapgenError, nearest
 from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, resolve_model, save_part, weights_hash
@@ -23,7 +26,6 @@ from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, resolve_mo
 PART = "captioner"
 EMBEDDINGS_PER_BATCH = 32
 SILENCE = "Silence"
-SILENCE_DBFS = -60.0  # clips that peak below this are not captioned
 
 
 @dataclass
@@ -163,23 +165,36 @@ class Captioner:
         Raises:
             ClapgenError: a waveform that `Clap.embed_audio` refuses, or a setting out of range.
         """
-        sounds = list(waveforms)
+        sounds = [mono_samples(waveform) for waveform in list_of_waveforms(waveforms)]
         audio = self.clap.embed_audio(sounds, sample_rate)
-        notes = [_silence(sound) for sound in sounds]
+        return self.caption_embeddings(audio, decoding, candidates, [silence_of(sound) for sound in sounds])
+
+    def caption_embeddings(
+        self,
+        audio: Tensor,
+        decoding: Decoding | None = None,
+        candidates: int = 1,
+        silence: Sequence[str] | None = None,
+    ) -> list[Caption]:
+        """A caption for each CLAP audio embedding (n, dim) of length 1; arguments and errors as in `caption`.
+
+        Args:
+            silence: for each embedding the note of a silent sound (see `silence_of`), or "" for one to be captioned.
+        """
+        notes = silence or [""] * len(audio)
         audible = [index for index, note in enumerate(notes) if not note]
-        captions = dict(zip(audible, self.caption_embeddings(audio[audible], decoding, candidates), strict=True))
-        scores = (audio @ self.clap.embed_text([SILENCE])[0]).tolist() if len(audible) < len(sounds) else []
+        captions = dict(zip(audible, self._decoded(audio[audible], decoding, candidates), strict=True))
+        scores = (audio @ self.clap.embed_text([SILENCE])[0]).tolist() if len(audible) < len(notes) else []
         return [captions.get(index) or Caption(SILENCE, scores[index], [], note) for index, note in enumerate(notes)]
 
-    @torch.no_grad()
-    def caption_embeddings(self, audio: Tensor, decoding: Decoding | None = None, candidates: int = 1) -> list[Caption]:
-        """A caption for each CLAP audio embedding (n, dim) of length 1; arguments and errors as in `caption`."""
+    def _decoded(self, audio: Tensor, decoding: Decoding | None, candidates: int) -> list[Caption]:
         if not len(audio):
             return []
         texts: list[list[str]] = []
-        for batch in audio.split(EMBEDDINGS_PER_BATCH):
-            bridged, words = self._chain.audio(batch.to(self.device))
-            texts += self.decoder.generate(bridged, words, decoding or self.config.decoding, candidates)
+        with self._inference():
+            for batch in audio.split(EMBEDDINGS_PER_BATCH):
+                bridged, words = self._chain.audio(batch.to(self.device))
+                texts += self.decoder.generate(bridged, words, decoding or self.config.decoding, candidates)
         flat = [text for group in texts for text in group]
         row_of = {each: row for row, each in enumerate(dict.fromkeys(flat))}  # duplicates are embedded once
         text = self.clap.embed_text(list(row_of))[[row_of[each] for each in flat]]
@@ -194,11 +209,16 @@ class Captioner:
 
     def bridged_audio(self, audio: Tensor) -> Tensor:
         """The decoder's input (n, dim) for audio embeddings (n, dim), behind the bridges in use."""
-        return self._chain.audio(audio.to(self.device))[0]
+        with self._inference():
+            return self._chain.audio(audio.to(self.device))[0]
 
     def bridged_text(self, text: Tensor) -> Tensor:
         """Text embeddings (n, dim) behind the bridges in use, without augmentation: the target of `bridged_audio`."""
-        return self._chain.text(text.to(self.device))
+        with self._inference():
+            return self._chain.text(text.to(self.device))
+
+    def _inference(self) -> AbstractContextManager[None]:
+        return inference(self.decoder, *self._bridges.values())
 
     def describe(self) -> dict[str, Any]:
         """Everything a caption depends on apart from the audio: names and hashes of the weights, bridge, decoding."""
@@ -230,18 +250,6 @@ def save_captioner(
     for name, bridge in bridges.items():
         state |= {f"bridges.{name}.{key}": value for key, value in bridge.state_dict().items()}
     save_part(folder, PART, config, state)
-
-
-def _silence(waveform: Any) -> str:
-    """Description of a silent waveform; "" if it is not silent."""
-    samples = torch.as_tensor(waveform).double()
-    if not samples.any():
-        return "digital silence"
-    peak = float((samples - samples.mean()).abs().max())
-    if peak < 1e-6:
-        return "silent: a constant offset"
-    peak_dbfs = 20 * math.log10(peak)
-    return f"silent: peaks at {peak_dbfs:.0f} dBFS" if peak_dbfs < SILENCE_DBFS else ""
 
 
 def _no_captioner(model: str | Path) -> ClapgenError:

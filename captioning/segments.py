@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from captioning.captioner import Caption, Captioner
 from captioning.decoding import Decoding
-from clapgen.audio import rate_and_duration_of, read_audio
-from clapgen.audio.batches import batches_of_sounds
-from clapgen.audio.windows import side_by_side
+from clapgen.audio.reading import LONGEST_STREAM_SECONDS, stream_audio
+from clapgen.audio.silence import SilenceMeter
+from clapgen.audio.windows import adjacent
+from clapgen.embedders import embed_streams
 from clapgen.errors import ClapgenError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WINDOW_SECONDS = 10.0
 
@@ -41,18 +47,13 @@ class CaptionedFile:
 
 
 @dataclass(frozen=True)
-class _Window:
-    """One window of a file, or the error that ended reading it."""
+class _Part:
+    """One window of a file, or all of it; `meter` has its length and knows if it is silent once it has been read."""
 
     path: Path
-    start: float = 0.0
-    end: float = 0.0
-    last: bool = True
-    waveform: np.ndarray | None = None
-    error: ClapgenError | None = None
-
-    def samples(self) -> int:
-        return 0 if self.waveform is None else len(self.waveform)
+    start: float
+    is_last: bool
+    meter: SilenceMeter
 
 
 def caption_files(
@@ -63,52 +64,86 @@ def caption_files(
     candidates: int = 1,
     batch_size: int = 32,
     report: Callable[[Path, float], None] | None = None,
+    max_seconds: float = LONGEST_STREAM_SECONDS,
 ) -> Iterator[CaptionedFile]:
     """Caption files in order; each is yielded as soon as all of its windows are captioned.
 
     A file longer than `window_seconds` (0: no limit) gets one caption per window. Windows are consecutive, the last one
-    flush with the end. Long files are read window by window. After each batch `report` is called with the current file
-    and position in seconds. `decoding`, `candidates` and errors are as in `Captioner.caption`, except that a file that
-    cannot be read raises nothing and is yielded with its error.
+    flush with the end. Every file is read once, in bounded memory. After each batch `report` is called with the current
+    file and position in seconds. `decoding`, `candidates` and errors are as in `Captioner.caption`, except that a file
+    that cannot be read, or is longer than `max_seconds`, raises nothing and is yielded with its error.
     """
     rate = captioner.clap.sample_rate
-    batches = batches_of_sounds(_windows(paths, rate, window_seconds), batch_size, _Window.samples, rate)
+    parts = _read_ahead(_parts(paths, rate, window_seconds, max_seconds), batch_size)
+    embedded = embed_streams(captioner.clap, parts, batch_size)
     segments: list[Segment] = []
-    for batch in _read_ahead(batches):
-        sounds = [window.waveform for window in batch if window.waveform is not None]
-        captions = iter(captioner.caption(sounds, rate, decoding, candidates))
-        if report is not None:
-            report(batch[-1].path, batch[-1].end)
-        for window in batch:
-            if window.error is not None:
-                yield CaptionedFile(window.path, [], window.error)
+    while batch := list(islice(embedded, batch_size)):
+        captions = iter(_captions(captioner, batch, decoding, candidates))
+        for part, embedding in batch:
+            if isinstance(embedding, ClapgenError):
+                yield CaptionedFile(part.path, [], embedding)
                 segments = []
                 continue
-            segments.append(Segment(window.start, window.end, next(captions)))
-            if window.last:
-                yield CaptionedFile(window.path, segments)
+            segments.append(Segment(part.start, _end(part, rate), next(captions)))
+            if part.is_last:
+                yield CaptionedFile(part.path, segments)
                 segments = []
+        if report is not None:
+            report(batch[-1][0].path, _end(batch[-1][0], rate))
 
 
-def _windows(paths: Iterable[Path], sample_rate: int, window_seconds: float) -> Iterator[_Window]:
+def _captions(
+    captioner: Captioner, batch: list[tuple[_Part, Tensor | ClapgenError]], decoding: Decoding | None, candidates: int
+) -> list[Caption]:
+    """A caption for each part that could be read."""
+    import torch
+
+    rows = [(part, embedding) for part, embedding in batch if not isinstance(embedding, ClapgenError)]
+    if not rows:
+        return []
+    notes = [part.meter.note() for part, _ in rows]
+    return captioner.caption_embeddings(torch.stack([row for _, row in rows]), decoding, candidates, notes)
+
+
+def _end(part: _Part, sample_rate: int) -> float:
+    return part.start + part.meter.samples / sample_rate
+
+
+def _parts(
+    paths: Iterable[Path], sample_rate: int, window_seconds: float, max_seconds: float
+) -> Iterator[tuple[_Part, Iterator[np.ndarray]]]:
+    """The parts of each file and the pieces (samples,) of each; an error in a file is raised by its last pieces."""
+    window = round(window_seconds * sample_rate)
     for path in paths:
+        pieces = stream_audio(path, sample_rate, max_seconds=max_seconds)
+        if not window:
+            meter = SilenceMeter()
+            yield _Part(path, 0.0, True, meter), meter.watch(pieces)
+            continue
         try:
-            spans = side_by_side(rate_and_duration_of(path)[1], window_seconds)
-            for index, (start, end) in enumerate(spans):
-                last = index == len(spans) - 1
-                waveform, _ = read_audio(path, sample_rate, start, None if last else end - start)
-                yield _Window(path, start, end, last, waveform)
+            for start, samples, is_last in adjacent(pieces, window):
+                meter = SilenceMeter()
+                yield _Part(path, start / sample_rate, is_last, meter), meter.watch([samples])
         except ClapgenError as error:
-            yield _Window(path, error=error)
+            yield _Part(path, 0.0, True, SilenceMeter()), _raise(error)
 
 
-def _read_ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items, each computed in a thread while the previous one is in use."""
+def _raise(error: ClapgenError) -> Iterator[np.ndarray]:
+    raise error
+    yield
+
+
+def _read_ahead(items: Iterator[Item], count: int) -> Iterator[Item]:
+    """The same items; up to `count` of them are computed in a thread while earlier ones are in use."""
+    ahead: deque[Future[list[Item]]] = deque()
     with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(_next, items)
-        while found := ahead.result():
-            ahead = pool.submit(_next, items)
-            yield found[0]
+        try:
+            ahead.extend(pool.submit(_next, items) for _ in range(count))
+            while found := ahead.popleft().result():
+                ahead.append(pool.submit(_next, items))
+                yield found[0]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _next(items: Iterator[Item]) -> list[Item]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from clapgen.errors import ClapgenError
+from clapgen.terminal import printable
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder",
@@ -54,6 +55,14 @@ def atomic_path(path: str | os.PathLike[str], overwrite: bool = False) -> Iterat
             raise ClapgenError(str(error).replace(str(temporary), str(target))) from error
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def readable_name(path: str | os.PathLike[str]) -> str:
+    """A path as text that every file format and terminal can hold.
+
+    Bytes that are not UTF-8 and control characters (which a terminal would obey) become escapes such as \\xe9.
+    """
+    return printable(os.fsencode(path).decode("utf-8", errors="backslashreplace"))
 
 
 def slug(text: str, max_length: int = 60) -> str:

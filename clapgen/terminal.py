@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+
+def printable(text: str) -> str:
+    """The text with control characters as escapes such as \\x1b; raw, they could clear or retitle a terminal."""
+    return "".join(letter if unicodedata.category(letter) != "Cc" else f"\\x{ord(letter):02x}" for letter in text)
 
 
 @contextmanager
@@ -24,7 +30,7 @@ def progress(total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
         task = bar.add_task("", total=total)
 
         def update(done: int, description: str) -> None:
-            bar.update(task, completed=min(done, total), description=escape(description))
+            bar.update(task, completed=min(done, total), description=escape(printable(description)))
 
         yield update
 

@@ -15,6 +15,7 @@ from captioning.decoder.mapper import MAPPERS
 from captioning.decoder.sampling import NucleusNoise
 from captioning.decoder.vocabulary import Vocabulary, left_padded, right_padded
 from captioning.decoding import Decoding, check_decoding
+from clapgen.devices import inference
 
 if TYPE_CHECKING:
     from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
@@ -52,7 +53,6 @@ class CaptionDecoder(nn.Module):
         real = targets != IGNORED  # logits are large, so they are computed for real tokens only
         return F.cross_entropy(self.language_model.lm_head(states[real]).float(), targets[real])
 
-    @torch.no_grad()
     def generate(
         self,
         embeddings: Tensor,
@@ -67,6 +67,17 @@ class CaptionDecoder(nn.Module):
         """
         decoding = decoding or Decoding()
         settings = _settings(decoding, candidates, self.vocabulary, self.config)
+        with inference(self):
+            return self._generate(embeddings, retrieved_words, decoding, candidates, settings)
+
+    def _generate(
+        self,
+        embeddings: Tensor,
+        retrieved_words: Sequence[str] | None,
+        decoding: Decoding,
+        candidates: int,
+        settings: dict[str, object],
+    ) -> list[list[str]]:
         begin, mask = self._context(embeddings, retrieved_words)
         start = torch.full((len(embeddings), 1), self.vocabulary.start, device=embeddings.device)
         begin = torch.cat([begin, self._embed(start)], 1)

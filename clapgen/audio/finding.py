@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clapgen.audio.decoding import STDIN
 from clapgen.errors import ClapgenError
 
 _FORMATS = (
@@ -23,7 +24,7 @@ NAMED_SUFFIXES = 5
 class FoundAudio:
     """`files` to read, and the number of other files in the searched folders by suffix.
 
-    Files beside a sound that share its name, such as `rain.json` beside `rain.wav`, are not counted.
+    Files next to a sound that share its name, such as `rain.json` next to `rain.wav`, are not counted.
     """
 
     files: list[Path]
@@ -37,14 +38,15 @@ class FoundAudio:
         most = self.left_out.most_common(NAMED_SUFFIXES)
         named = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in most)
         more = ", …" if len(self.left_out) > len(most) else ""
-        return f"left out {total} {'file' if total == 1 else 'files'} that are not audio by suffix ({named}{more})"
+        files = "file that is" if total == 1 else "files that are"
+        return f"left out {total} {files} not audio by suffix ({named}{more})"
 
 
 def search_audio(paths: Iterable[str | os.PathLike[str]]) -> FoundAudio:
     """List files as given, and every audio file in folders and their subfolders, sorted.
 
     Folders are searched by suffix. Hidden files and folders (also macOS' `._` files) are left out; linked folders are
-    entered once. A pattern such as `*.wav` that the shell did not expand is expanded here.
+    entered once. A pattern such as `*.wav` that the shell did not expand is expanded here. `-` is standard input.
 
     Raises:
         ClapgenError: a path does not exist, or a folder contains no audio.
@@ -52,6 +54,9 @@ def search_audio(paths: Iterable[str | os.PathLike[str]]) -> FoundAudio:
     files: list[Path] = []
     left_out: Counter[str] = Counter()
     for path in map(Path, _expanded(paths)):
+        if str(path) == STDIN:
+            files.append(path)
+            continue
         if not path.is_dir():
             if not os.path.lexists(path):
                 raise ClapgenError(f"{path} does not exist; check the path.")
@@ -67,13 +72,20 @@ def search_audio(paths: Iterable[str | os.PathLike[str]]) -> FoundAudio:
         files.extend(sounds)
         stems = {item.with_suffix("") for item in sounds}
         others = (item for item in found if item.suffix.lower() not in AUDIO_SUFFIXES)
-        left_out.update(item.suffix.lower() for item in others if item.with_suffix("") not in stems)
+        left_out.update(item.suffix.lower() for item in others if stems.isdisjoint(_possible_stems(item)))
     return FoundAudio(list(dict.fromkeys(files)), left_out)
 
 
 def find_audio(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """The files of `search_audio`."""
     return search_audio(paths).files
+
+
+def _possible_stems(path: Path) -> Iterator[Path]:
+    """For rain.wav.caption.json: rain.wav.caption, rain.wav and rain."""
+    while path.suffix:
+        path = path.with_suffix("")
+        yield path
 
 
 def _expanded(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:

@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clapgen.audio import as_float, resample
-from clapgen.audio.windows import repeat_pad, window_starts
+from clapgen.audio.waveform import list_of_waveforms, mono_samples, resample
+from clapgen.audio.windows import half_overlapping, repeat_pad
 from clapgen.clap import audio_tower, text_tower  # noqa: F401  # they register their towers
 from clapgen.clap.config import ClapConfig
 from clapgen.clap.tokenizer import load_tokenizer, save_tokenizer, tokenize
@@ -26,7 +26,6 @@ from clapgen.model_store import Model, load_module, open_model, save_part, weigh
 
 Waveforms = Sequence[NDArray[np.float32] | Tensor] | NDArray[np.float32] | Tensor
 
-WINDOWS_PER_BATCH = 32
 LARGEST_LOG_LOGIT_SCALE = math.log(100)
 
 
@@ -36,6 +35,9 @@ class Clap(nn.Module):
     `name` and `hash` identify the weights; `dim` is the width of the embedding space, `sample_rate` is in Hz, `window`
     is the length of an input window in samples.
     """
+
+    windows_per_batch = 32
+    normalised = True
 
     def __init__(self, config: ClapConfig, tokenizer: Tokenizer) -> None:
         super().__init__()
@@ -122,29 +124,32 @@ class Clap(nn.Module):
         Raises:
             ClapgenError: a waveform is not mono, is empty or is not finite.
         """
-        _refuse_one_waveform(waveforms)
+        windows: list[NDArray[np.float32]] = []
+        counts: list[int] = []
+        embedded: list[Tensor] = []
+        for waveform in list_of_waveforms(waveforms):
+            pieces = list(half_overlapping([self._resampled(waveform, sample_rate)], self.window))
+            counts.append(len(pieces))
+            windows.extend(pieces)
+            while len(windows) >= self.windows_per_batch:
+                embedded.append(self.embed_windows(windows[: self.windows_per_batch]))
+                windows = windows[self.windows_per_batch :]
+        if windows:
+            embedded.append(self.embed_windows(windows))
+        if not counts:
+            return torch.zeros(0, self.dim)
         with inference(self):
-            windows: list[Tensor] = []
-            counts: list[int] = []
-            embedded: list[Tensor] = []
-            for waveform in waveforms:
-                pieces = self._windows(waveform, sample_rate)
-                counts.append(len(pieces))
-                windows.extend(pieces)
-                while len(windows) >= WINDOWS_PER_BATCH:
-                    embedded.append(self.embed_windows(windows[:WINDOWS_PER_BATCH]))
-                    windows = windows[WINDOWS_PER_BATCH:]
-            if windows:
-                embedded.append(self.embed_windows(windows))
-            if not counts:
-                return torch.zeros(0, self.dim)
             means = torch.stack([piece.mean(0) for piece in torch.cat(embedded).split(counts)])
             return F.normalize(means, dim=-1)
 
-    def embed_windows(self, windows: Sequence[Tensor]) -> Tensor:
-        """Embeddings (n, dim) of windows (`window`,) at `sample_rate` Hz, each for itself: float32, on the CPU."""
+    def embed_windows(self, windows: Sequence[NDArray[np.float32] | Tensor]) -> Tensor:
+        """Embeddings (n, dim) of windows (samples,) at `sample_rate` Hz, each for itself: float32, on the CPU.
+
+        A window shorter than `window` is repeated to fill it.
+        """
         with inference(self):
-            return self.project_audio(self.audio_tower.front_end(torch.stack(list(windows)).to(self.device))).cpu()
+            filled = torch.stack([repeat_pad(torch.as_tensor(window), self.window) for window in windows])
+            return self.project_audio(self.audio_tower.front_end(filled.to(self.device))).cpu()
 
     def embed_frames(self, waveform: NDArray[np.float32] | Tensor, sample_rate: int) -> Tensor:
         """Frame embeddings (frames, dim) of one waveform, `audio_tower.frame_rate` a second, each of length 1.
@@ -152,8 +157,8 @@ class Clap(nn.Module):
         Raises:
             ClapgenError: the waveform is not mono, is empty or is not finite.
         """
-        samples = self._resampled(waveform, sample_rate)
         with inference(self):
+            samples = torch.from_numpy(np.ascontiguousarray(self._resampled(waveform, sample_rate)))
             frames = self.audio_tower.frames(self.audio_tower.front_end(samples[None].to(self.device)))
             return self.project_frames(frames)[0].cpu()
 
@@ -161,34 +166,11 @@ class Clap(nn.Module):
         """Cosine (n_audio, n_text) of embeddings (n_audio, dim) and (n_text, dim), in [-1, 1]."""
         return audio @ text.T
 
-    def _resampled(self, waveform: Any, sample_rate: int) -> Tensor:
-        samples = waveform.detach().cpu() if isinstance(waveform, Tensor) else waveform
-        if isinstance(samples, (str, Path)):
-            raise ClapgenError(f"a waveform is expected, not the path {samples}; read it with clapgen.read_audio")
-        samples = as_float(samples)
-        if samples.ndim == 2 and min(samples.shape) <= 8:
-            raise ClapgenError(f"a waveform must be mono, not of shape {samples.shape}; use clapgen.audio.to_mono")
-        if samples.ndim != 1 or samples.size == 0:
-            raise ClapgenError(f"a waveform must be mono and not empty, of shape (samples,), not {samples.shape}")
-        if not np.isfinite(samples).all():
-            raise ClapgenError("a waveform contains NaN or infinite samples")
-        samples = resample(samples, sample_rate, self.sample_rate)
+    def _resampled(self, waveform: Any, sample_rate: int) -> NDArray[np.float32]:
+        samples = resample(mono_samples(waveform), sample_rate, self.sample_rate)
         if samples.size == 0:
             raise ClapgenError(f"a waveform is too short: resampled to {self.sample_rate} Hz it is empty")
-        return torch.from_numpy(np.ascontiguousarray(samples))
-
-    def _windows(self, waveform: Any, sample_rate: int) -> list[Tensor]:
-        samples, window = self._resampled(waveform, sample_rate), self.window
-        if len(samples) <= window:
-            return [repeat_pad(samples, window)]
-        return [samples[start : start + window] for start in window_starts(len(samples), window)]
-
-
-def _refuse_one_waveform(waveforms: Any) -> None:
-    if isinstance(waveforms, (str, bytes, Path)) or getattr(waveforms, "ndim", 2) == 1:
-        raise ClapgenError(
-            "embed_audio takes a list of waveforms, each of shape (samples,); put a single one in a list"
-        )
+        return samples
 
 
 def _projection(in_width: int, dim: int) -> nn.Sequential:

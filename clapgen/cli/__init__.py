@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from clapgen.errors import SIBLINGS, ClapgenError, refuse_shadowing
+from clapgen.terminal import printable
 
 USER_ERROR = 2
 BUG = 1
@@ -117,7 +118,7 @@ def _with_help_hint(error: BaseException) -> str:
 
 
 def _print_error(message: str) -> None:
-    print(f"clapgen: {' '.join(message.split())}", file=sys.stderr)
+    print(f"clapgen: {printable(' '.join(message.split()))}", file=sys.stderr)
 
 
 def _quiet_libraries(debug: bool) -> None:

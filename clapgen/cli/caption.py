@@ -11,10 +11,19 @@ import typer
 
 from clapgen.cli.caption_output import Output, clock
 from clapgen.cli.console import garbage_collector_off, spinner
-from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, ModelOption, StrictOption
+from clapgen.cli.options import (
+    MAX_HOURS,
+    DeviceOption,
+    ForceOption,
+    JsonOption,
+    MaxHoursOption,
+    ModelOption,
+    StrictOption,
+)
 from clapgen.cli.sound_files import SoundFiles, sound_files
 from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError
+from clapgen.files import readable_name
 from clapgen.terminal import defer_keyboard_interrupt, progress
 
 if TYPE_CHECKING:
@@ -29,6 +38,7 @@ EPILOG = """
 
 clapgen caption recording.wav\n
 clapgen caption recordings/ --csv captions.csv\n
+curl -s https://example.org/rain.mp3 | clapgen caption -\n
 clapgen caption interview.mp3 --window 30 --json\n
 clapgen caption dog.wav --bridge memory --candidates 8 --json\n
 clapgen caption night/ --min-score 0.2 --sidecar\n
@@ -40,7 +50,7 @@ caption), unsure, note, candidates, bridge, model. Audio that peaks below -60 dB
 
 
 def caption(
-    files: Annotated[list[Path], typer.Argument(help="Audio files or folders of them.")],
+    files: Annotated[list[Path], typer.Argument(help="Audio files or folders of them; - for standard input.")],
     bridge: Annotated[
         str | None,
         typer.Option(
@@ -80,6 +90,7 @@ def caption(
         bool, typer.Option("--sidecar", help="Also write <name>.caption.json next to each file.")
     ] = False,
     strict: StrictOption = False,
+    max_hours: MaxHoursOption = MAX_HOURS,
     model: ModelOption = "default",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -97,7 +108,7 @@ def caption(
     given = {key: value for key, value in options.items() if value is not None}
     _check(given, candidates, window, min_score)
     check_device(device)
-    sounds = sound_files(files, strict)
+    sounds = sound_files(files, strict, max_hours)
     output = Output(sounds.paths, csv_file, jsonl_file, sidecar, as_json, min_score, force)
     output.check()
     if ":" not in model:
@@ -131,9 +142,12 @@ def _caption(
         with progress(len(sounds.paths), "files") as update:
 
             def report(path: Path, end: float) -> None:
-                update(done + len(sounds.skipped), f"{path.name} {clock(end)}")
+                update(done + len(sounds.skipped), f"{readable_name(path.name)} {clock(end)}")
 
-            for file in caption_files(captioner, sounds.paths, window, decoding, candidates, report=report):
+            limit = sounds.max_seconds
+            for file in caption_files(
+                captioner, sounds.paths, window, decoding, candidates, report=report, max_seconds=limit
+            ):
                 if file.error is not None:
                     sounds.skip(file.path, file.error)
                 else:

@@ -13,7 +13,7 @@ from clapgen.cli.console import print_json, print_result, print_warning
 from clapgen.cli.options import check_new_file, make_writable_folder
 from clapgen.devices import library_versions
 from clapgen.errors import ClapgenError
-from clapgen.files import atomic_path
+from clapgen.files import atomic_path, readable_name
 
 if TYPE_CHECKING:
     from captioning.segments import CaptionedFile, Segment
@@ -52,6 +52,8 @@ class Output:
             check_new_file(path, self.force)
         if len({path.resolve() for path in tables}) < len(tables):
             raise ClapgenError(f"--csv and --jsonl both name {self.csv}; choose two names.")
+        if self.sidecar and Path("-") in self.paths:
+            raise ClapgenError("--sidecar needs files; standard input (-) has no folder. Use --jsonl FILE.")
         if self.sidecar:
             for folder in {path.parent for path in self.paths}:
                 make_writable_folder(folder)
@@ -65,7 +67,7 @@ class Output:
         if self.sidecar:
             own = [{key: value for key, value in row.items() if key not in ("path", *self.made_by)} for row in rows]
             record = {
-                "path": file.path.name,
+                "path": readable_name(file.path.name),
                 "captions": own,
                 **self.made_by,
                 **self.settings,
@@ -94,7 +96,7 @@ class Output:
     def _row(self, path: Path, segment: Segment) -> dict[str, Any]:
         caption = segment.caption
         return {
-            "path": str(path),
+            "path": readable_name(path),
             "start": round(segment.start, 3),
             "end": round(segment.end, 3),
             "caption": caption.text,
@@ -115,13 +117,13 @@ class Output:
     def _print_warnings(self, path: Path, rows: Sequence[dict[str, Any]]) -> None:
         silent = [row for row in rows if row["note"]]
         if silent and len(rows) == 1:
-            print_warning(f"{path}: {silent[0]['note']}; not captioned.")
+            print_warning(f"{readable_name(path)}: {silent[0]['note']}; not captioned.")
         elif silent:
-            print_warning(f"{path}: {len(silent)} of {len(rows)} windows are silent.")
+            print_warning(f"{readable_name(path)}: {len(silent)} of {len(rows)} windows are silent.")
         if not self.as_json:
             for row in rows:
                 if row["unsure"]:
-                    where = f"{path} {_times(row)}" if len(rows) > 1 else str(path)
+                    where = f"{row['path']} {_times(row)}" if len(rows) > 1 else row["path"]
                     print_warning(f"{where}: unsure; the CLAP score {row['score']:.2f} is below {self.min_score:g}.")
 
     def _write_csv(self, path: Path) -> None:

@@ -8,11 +8,20 @@ from typing import Annotated
 import typer
 
 from clapgen.cli.console import print_json, print_result, print_table
-from clapgen.cli.options import ClapOption, DeviceOption, JsonOption, StrictOption, load_clap_option
+from clapgen.cli.options import (
+    MAX_HOURS,
+    ClapOption,
+    DeviceOption,
+    JsonOption,
+    MaxHoursOption,
+    StrictOption,
+    load_clap_option,
+)
 from clapgen.cli.sound_files import sound_files
 from clapgen.data.text import parse_labels
 from clapgen.devices import check_device
 from clapgen.errors import ClapgenError
+from clapgen.files import readable_name
 
 EPILOG = """
 [bold]Examples[/bold]
@@ -23,7 +32,7 @@ clapgen classify recordings/ --labels @labels.txt --top 1 --json\n
 
 
 def classify(
-    files: Annotated[list[Path], typer.Argument(help="Audio files or folders of them.")],
+    files: Annotated[list[Path], typer.Argument(help="Audio files or folders of them; - for standard input.")],
     labels: Annotated[
         str, typer.Option("--labels", "-l", help="Comma-separated labels, or @FILE with one label per line.")
     ],
@@ -32,6 +41,7 @@ def classify(
     ] = "This is a sound of {label}.",
     top: Annotated[int, typer.Option(min=1, help="Number of labels to show per file.")] = 5,
     strict: StrictOption = False,
+    max_hours: MaxHoursOption = MAX_HOURS,
     model: ClapOption = "default",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -41,22 +51,22 @@ def classify(
     if "{label}" not in template:
         raise ClapgenError("--template must contain {label}, e.g. 'This is a sound of {label}.'")
     check_device(device)
-    sounds = sound_files(files, strict)
+    sounds = sound_files(files, strict, max_hours)
     clap = load_clap_option(model, device)
     from clapgen.metrics.embeddings.zero_shot import zero_shot_probabilities
 
     text = clap.embed_text([template.replace("{label}", name) for name in names])
-    for path, waveform in sounds.read(clap.sample_rate):
-        audio = clap.embed_audio([waveform], clap.sample_rate)
+    for path, embedding in sounds.embed(clap):
+        audio = embedding[None]
         cosines = (audio @ text.T)[0]
         probabilities = zero_shot_probabilities(audio, text, clap.logit_scale.item())[0]
         order = probabilities.argsort(descending=True)[:top].tolist()
         ranked = [(names[index], float(probabilities[index]), float(cosines[index])) for index in order]
         if as_json:
             rows = [{"label": name, "probability": p, "cosine": cosine} for name, p, cosine in ranked]
-            print_json({"path": str(path), "label": ranked[0][0], "labels": rows, "model_hash": clap.hash})
+            print_json({"path": readable_name(path), "label": ranked[0][0], "labels": rows, "model_hash": clap.hash})
         else:
             rows_of_text = [(name, f"{100 * p:.1f}%", f"{cosine:.3f}") for name, p, cosine in ranked]
-            print_result(str(path))
+            print_result(readable_name(path))
             print_table(("label", "probability", "cosine"), rows_of_text)
     sounds.finish()

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from clapgen.terminal import printable
+
 PIPED_WIDTH = 200
 
 
@@ -19,7 +21,7 @@ def print_result(text: str) -> None:
 
 def print_warning(text: str) -> None:
     """Print one line on stderr that is not part of the result."""
-    print(f"clapgen: {text}", file=sys.stderr, flush=True)
+    print(f"clapgen: {printable(text)}", file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:

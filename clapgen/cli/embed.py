@@ -9,10 +9,12 @@ import typer
 
 from clapgen.cli.console import print_json, print_result
 from clapgen.cli.options import (
+    MAX_HOURS,
     ClapOption,
     DeviceOption,
     ForceOption,
     JsonOption,
+    MaxHoursOption,
     StrictOption,
     check_new_file,
     load_clap_option,
@@ -21,6 +23,7 @@ from clapgen.cli.sound_files import SoundFiles, sound_files
 from clapgen.data.text import clean_prompt
 from clapgen.devices import check_device
 from clapgen.errors import ClapgenError
+from clapgen.files import readable_name
 from clapgen.terminal import progress
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ EPILOG = """
 [bold]Examples[/bold]
 
 clapgen embed recordings/ -o recordings.npz\n
+clapgen embed - -o film.npz < film.mp4\n
 clapgen embed a.wav b.flac --text "a dog barks" --text rain -o both.npz\n
 
 An .npz holds paths, embeddings (n, dim), texts, text_embeddings (m, dim), model and model_hash. Embeddings have length
@@ -42,13 +46,18 @@ An .npz holds paths, embeddings (n, dim), texts, text_embeddings (m, dim), model
 
 
 def embed(
-    files: Annotated[list[Path] | None, typer.Argument(help="Audio files or folders of them.")] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Audio files or folders of them; - for standard input.")
+    ] = None,
     text: Annotated[list[str] | None, typer.Option("--text", "-t", help="Text to embed; can be repeated.")] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Output file: .npz, or .parquet (needs clapgen\\[parquet]).")
     ] = Path("embeddings.npz"),
-    batch_size: Annotated[int, typer.Option(min=1, help="Files per batch; results agree within rounding (1e-6).")] = 16,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Windows of audio to embed at a time; results agree within rounding (1e-6).")
+    ] = 32,
     strict: StrictOption = False,
+    max_hours: MaxHoursOption = MAX_HOURS,
     model: ClapOption = "default",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -60,22 +69,22 @@ def embed(
     texts = [clean_prompt(one, "--text") for one in text or []]
     check_device(device)
     _check_output(output, force)
-    sounds = sound_files(files or [], strict)
+    sounds = sound_files(files or [], strict, max_hours)
     clap = load_clap_option(model, device)
     paths, embeddings = _embed_sounds(clap, sounds, batch_size)
     if not paths and not texts:
         raise ClapgenError(f"none of the {len(sounds.paths)} files could be read; nothing was written.")
     _write(output, force, clap, paths, embeddings, texts, clap.embed_text(texts).numpy())
     summary = {
-        "path": str(output),
+        "path": readable_name(output),
         "sounds": len(paths),
         "texts": len(texts),
-        "skipped": list(map(str, sounds.skipped)),
+        "skipped": list(map(readable_name, sounds.skipped)),
     }
     if as_json:
         print_json({**summary, "dim": clap.dim, "model": model, "model_hash": clap.hash})
     else:
-        print_result(f"{output}  ({len(paths)} sounds, {len(texts)} texts, {clap.dim} dimensions)")
+        print_result(f"{readable_name(output)}  ({len(paths)} sounds, {len(texts)} texts, {clap.dim} dimensions)")
     sounds.finish()
 
 
@@ -93,17 +102,14 @@ def _check_output(output: Path, force: bool) -> None:
 def _embed_sounds(clap: ClapEmbedder, sounds: SoundFiles, batch_size: int) -> tuple[list[str], np.ndarray]:
     import numpy as np
 
-    from clapgen.audio.batches import batches_of_sounds
-
     paths: list[str] = []
-    pieces = [np.zeros((0, clap.dim), dtype=np.float32)]
+    embeddings = [np.zeros((0, clap.dim), dtype=np.float32)]
     with progress(len(sounds.paths), "files") as update:
-        read = sounds.read(clap.sample_rate)
-        for batch in batches_of_sounds(read, batch_size, lambda sound: len(sound[1]), clap.sample_rate):
-            paths += [str(path) for path, _ in batch]
-            pieces.append(clap.embed_audio([waveform for _, waveform in batch], clap.sample_rate).numpy())
+        for path, embedding in sounds.embed(clap, batch_size):
+            paths.append(readable_name(path))
+            embeddings.append(embedding[None].numpy())
             update(len(paths) + len(sounds.skipped), "Embedding")
-    return paths, np.concatenate(pieces)
+    return paths, np.concatenate(embeddings)
 
 
 def _write(

@@ -29,6 +29,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, 
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Stop at the first unreadable file instead of skipping it.")
 ]
+MaxHoursOption = Annotated[
+    float, typer.Option(help="Hours of sound in one file above which it is skipped; small files can hold days.")
+]
+MAX_HOURS = 24.0
 ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
 
 

@@ -17,6 +17,7 @@ from clapgen.embedders.registry import (
     register_embedder,
     split_name,
 )
+from clapgen.embedders.streams import embed_stream, embed_streams
 
 __all__ = [
     "BROKEN_MODEL",
@@ -26,6 +27,8 @@ __all__ = [
     "Loader",
     "device_type",
     "display_name",
+    "embed_stream",
+    "embed_streams",
     "identity_of",
     "load_clap",
     "load_embedder",

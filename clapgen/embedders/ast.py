@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from clapgen.embedders.public import Array, PublicEmbedder, pooled
+from clapgen.embedders.public import SAFELY, Array, PublicEmbedder, pooled
 from clapgen.embedders.registry import EMBEDDERS
 
 KALDI_FRAME_SAMPLES, KALDI_HOP_SAMPLES = 400, 160  # fixed in AST's feature extractor
@@ -18,13 +18,14 @@ class SpectrogramTransformer(PublicEmbedder):
     """The pooled output of an AST (Gong et al. 2021), used as the embedding of the classifier VGGish is."""
 
     kind = "ast"
+    model_type = "audio-spectrogram-transformer"
     short_clips = "shorter clips padded as its feature extractor does"
 
     def _load(self, folder: Path) -> None:
-        from transformers import ASTFeatureExtractor, AutoModel
+        from transformers import ASTFeatureExtractor, ASTModel
 
-        self.network = AutoModel.from_pretrained(folder, use_safetensors=True).eval().to(self.device)
-        self.extractor = ASTFeatureExtractor.from_pretrained(folder)
+        self.network = ASTModel.from_pretrained(folder, **SAFELY).eval().to(self.device)
+        self.extractor = ASTFeatureExtractor.from_pretrained(folder, trust_remote_code=False)
         self.sample_rate, self.dim = self.extractor.sampling_rate, self.network.config.hidden_size
         self.window = (self.extractor.max_length - 1) * KALDI_HOP_SAMPLES + KALDI_FRAME_SAMPLES
 

@@ -35,6 +35,9 @@ class Embedder(Protocol):
     @property
     def window_policy(self) -> str: ...
 
+    # Embedders with `window` (samples), `windows_per_batch`, `normalised` (whether embeddings have length 1) and
+    # `embed_windows` also embed sounds of any length while they are read; see `embed_stream`.
+
     def embed_audio(self, waveforms: Sequence[Any], sample_rate: int) -> Tensor:
         """Embeddings (n, dim) float32 of mono waveforms (samples,) at `sample_rate` Hz."""
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clapgen.embedders.public import Array, PublicEmbedder, pooled
+from clapgen.devices import inference
+from clapgen.embedders.public import SAFELY, Array, PublicEmbedder, pooled
 from clapgen.embedders.registry import EMBEDDERS
 
 TEXTS_PER_BATCH = 64
@@ -21,16 +22,17 @@ class LaionClap(PublicEmbedder):
     """A ClapModel (Wu et al. 2023), which embeds text too."""
 
     kind = "laion"
+    model_type = "clap"
     normalised = True
     short_clips = "shorter clips repeated as often as they fit and padded with zeros"
 
     def _load(self, folder: Path) -> None:
         from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
-        self.network = ClapModel.from_pretrained(folder, use_safetensors=True).eval().to(self.device)
-        self.extractor = ClapFeatureExtractor.from_pretrained(folder)
+        self.network = ClapModel.from_pretrained(folder, **SAFELY).eval().to(self.device)
+        self.extractor = ClapFeatureExtractor.from_pretrained(folder, trust_remote_code=False)
         self._tokenizer: Any = None
-        self._load_tokenizer = lambda: AutoTokenizer.from_pretrained(folder)
+        self._load_tokenizer = lambda: AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         self.sample_rate, self.dim = self.extractor.sampling_rate, self.network.config.projection_dim
         self.window = round(self.extractor.max_length_s * self.sample_rate)
 
@@ -39,9 +41,14 @@ class LaionClap(PublicEmbedder):
         """The learned inverse temperature of audio."""
         return self.network.logit_scale_a.exp()
 
-    @torch.no_grad()
     def embed_text(self, texts: Sequence[str]) -> Tensor:
         """Embeddings (n, dim) of sentences: float32, length 1, on the CPU. Texts are cut after 77 tokens."""
+        if isinstance(texts, str):
+            raise TypeError("embed_text takes a list of texts")
+        with inference(self.network):
+            return self._embed_text(texts)
+
+    def _embed_text(self, texts: Sequence[str]) -> Tensor:
         pieces = [torch.zeros(0, self.dim)]
         if self._tokenizer is None:
             self._tokenizer = self._load_tokenizer()

@@ -7,6 +7,7 @@ windows cover the whole clip and their embeddings are averaged: the same vector 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -21,11 +22,12 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional as F
 
-from clapgen.audio import resample
-from clapgen.audio.windows import window_starts
+from clapgen.audio.waveform import list_of_waveforms, mono_samples, resample
+from clapgen.audio.windows import half_overlapping
+from clapgen.devices import inference
 from clapgen.errors import ClapgenError
 
-WINDOWS_PER_BATCH = 16
+SAFELY: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": False}  # for every `from_pretrained` of weights
 HUB_FILES = ("*.json", "*.safetensors", "*.txt")
 
 Array = npt.NDArray[np.float32]
@@ -35,14 +37,17 @@ class PublicEmbedder(ABC):
     """A public checkpoint from a folder, or by its name on the Hugging Face hub.
 
     A subclass sets `network`, `sample_rate` (Hz), `dim` and `window` (samples) in `_load`, and embeds full windows in
-    `_embed`. Remote code is never run: transformers is not given `trust_remote_code`, and only safetensors are read.
+    `_embed`. Code in a checkpoint is never run: transformers is told `trust_remote_code=False`, and only safetensors
+    are read.
 
     Raises:
         ClapgenError: the checkpoint is missing, or is not one of this kind in safetensors.
     """
 
     kind: ClassVar[str]
+    model_type: ClassVar[str]  # in config.json
     normalised: ClassVar[bool] = False  # whether embeddings have length 1
+    windows_per_batch: ClassVar[int] = 16
     short_clips: ClassVar[str] = "shorter clips as they are"
 
     network: Any
@@ -57,6 +62,9 @@ class PublicEmbedder(ABC):
         self.name, self.device = f"{self.kind}:{checkpoint}", device
         try:
             self.hash = content_hash(folder)
+            found = json.loads((folder / "config.json").read_text()).get("model_type")
+            if found != self.model_type:
+                raise ValueError(f"its config.json is that of a model of type '{found}', not '{self.model_type}'.")
             with _no_progress_bars():
                 self._load(folder)
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
@@ -79,33 +87,36 @@ class PublicEmbedder(ABC):
             f"their embeddings averaged; {self.short_clips}"
         )
 
-    @torch.no_grad()
     def embed_audio(self, waveforms: Sequence[Any], sample_rate: int) -> Tensor:
-        """Embeddings (n, dim) float32, on the CPU, of mono waveforms (samples,) at `sample_rate` Hz."""
-        means = [self._per_window(self._windows(waveform, sample_rate)).mean(0) for waveform in waveforms]
+        """Embeddings (n, dim) float32, on the CPU, of mono waveforms (samples,) at `sample_rate` Hz.
+
+        Raises:
+            ClapgenError: a waveform is not mono, is empty or is not finite.
+        """
+        clips = [self._windows(waveform, sample_rate) for waveform in list_of_waveforms(waveforms)]
+        means = [self._per_window(windows).mean(0) for windows in clips]
         if not means:
             return torch.zeros(0, self.dim)
         return F.normalize(torch.stack(means), dim=-1) if self.normalised else torch.stack(means)
 
-    @torch.no_grad()
     def embed_frames(self, waveform: Any, sample_rate: int) -> Tensor:
         """Embeddings (windows, dim) float32 of the windows of one waveform."""
         return self._per_window(self._windows(waveform, sample_rate))
 
+    def embed_windows(self, windows: Sequence[Array]) -> Tensor:
+        """Embeddings (n, dim) float32, on the CPU, of windows of at most `window` samples, each for itself."""
+        with inference(self.network):
+            return self._embed(list(windows)).float().cpu()
+
     def _windows(self, waveform: Any, sample_rate: int) -> list[Array]:
-        samples = resample(np.asarray(waveform, dtype=np.float32), sample_rate, self.sample_rate)
-        if samples.ndim != 1 or not samples.size:
-            raise ClapgenError(f"a waveform must be mono and not empty, shape (samples,); got shape {samples.shape}")
-        if len(samples) <= self.window:
-            return [samples]
-        return [samples[start : start + self.window] for start in window_starts(len(samples), self.window)]
+        samples = resample(mono_samples(waveform), sample_rate, self.sample_rate)
+        if not samples.size:
+            raise ClapgenError(f"a waveform is too short: resampled to {self.sample_rate} Hz it is empty")
+        return list(half_overlapping([samples], self.window))
 
     def _per_window(self, windows: list[Array]) -> Tensor:
-        pieces = [
-            self._embed(windows[start : start + WINDOWS_PER_BATCH]).float().cpu()
-            for start in range(0, len(windows), WINDOWS_PER_BATCH)
-        ]
-        return torch.cat(pieces)
+        size = self.windows_per_batch
+        return torch.cat([self.embed_windows(windows[at : at + size]) for at in range(0, len(windows), size)])
 
     @abstractmethod
     def _load(self, folder: Path) -> None:

@@ -1,11 +1,12 @@
 """Folders are searched for sounds, and what is left out is counted."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from clapgen.audio.finding import find_audio, search_audio
+from clapgen.audio.finding import FoundAudio, find_audio, search_audio
 from clapgen.errors import ClapgenError
 
 
@@ -27,13 +28,24 @@ def test_a_folder_is_searched_by_suffix_and_hidden_files_are_left_out(tmp_path: 
 
 
 def test_what_is_left_out_is_counted_but_not_what_belongs_to_a_sound(tmp_path: Path) -> None:
-    touch(tmp_path, "rain.wav", "rain.json", "rain.png", "notes.txt", "more.TXT", "README", "cover.jpg")
+    touch(
+        tmp_path,
+        "rain.wav",
+        "rain.json",
+        "rain.png",
+        "rain.wav.caption.json",
+        "notes.txt",
+        "more.TXT",
+        "README",
+        "cover.jpg",
+    )
     found = search_audio([tmp_path])
     assert found.left_out == {".txt": 2, "": 1, ".jpg": 1}
     assert found.summary().startswith("left out 4 files that are not audio by suffix (2 .txt, ")
     assert "1 .jpg" in found.summary()
     assert "1 without a suffix" in found.summary()
     assert search_audio([tmp_path / "rain.wav"]).summary() == ""
+    assert FoundAudio([], Counter({".txt": 1})).summary() == "left out 1 file that is not audio by suffix (1 .txt)"
 
 
 def test_linked_folders_are_entered_once_and_loops_end(tmp_path: Path) -> None:

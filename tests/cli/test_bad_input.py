@@ -141,7 +141,7 @@ def test_unusual_audio_files_are_accepted(clapgen: Command, model: Path, here: P
     result = clapgen("score", "octets.wav", "silence.wav", "short.wav", "rain", "--model", model, "--json")
     assert result.code == 0
     assert all(-1 <= line["score"] <= 1 for line in result.json)
-    assert result.err.splitlines() == ["clapgen: silence.wav is silent; its score is not meaningful."]
+    assert result.err.splitlines() == ["clapgen: silence.wav: digital silence; its embedding is not meaningful."]
 
 
 @pytest.mark.parametrize(
