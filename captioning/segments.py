@@ -74,8 +74,9 @@ def caption_files(
     that cannot be read, or is longer than `max_seconds`, raises nothing and is yielded with its error.
     """
     rate = captioner.clap.sample_rate
-    parts = _read_ahead(_parts(paths, rate, window_seconds, max_seconds), batch_size)
-    embedded = embed_streams(captioner.clap, parts, batch_size)
+    sounds = max(1, batch_size // 2)  # a batch of sounds takes more memory than one of captions
+    parts = _read_ahead(_parts(paths, rate, window_seconds, max_seconds), sounds)
+    embedded = embed_streams(captioner.clap, parts, sounds)
     segments: list[Segment] = []
     while batch := list(islice(embedded, batch_size)):
         captions = iter(_captions(captioner, batch, decoding, candidates))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from clapgen.embedders import Embedder
 
-EMBEDDING_VERSION = 1  # raise it when the same file and embedder give another embedding than before
+EMBEDDING_VERSION = 2  # raise it when the same file and embedder give another embedding than before
 DEFAULT_LIMIT_BYTES = 2 * 10**9
 CLIPS_PER_BATCH = 8
 

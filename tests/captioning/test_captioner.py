@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_captioner import SENTENCES, add_tiny_captioner, build_spread_model, build_tiny_captioner
@@ -12,6 +13,7 @@ from captioning.captioner import SILENCE, Captioner
 from captioning.decoding import Decoding
 from captioning.segments import caption_files
 from clapgen.audio import write_audio
+from clapgen.audio.ffmpeg import FfmpegReader
 from clapgen.errors import ClapgenError
 from clapgen.model_store import load_part, record_checksums, verify_model
 from clapgen.testing import SAMPLE_RATE
@@ -194,3 +196,89 @@ def test_reading_stops_when_nobody_listens(captioner: Captioner, tmp_path: Path)
     next(files)
     files.close()
     assert len(asked) <= 8
+
+
+@pytest.mark.parametrize("rate", [SAMPLE_RATE, 16000, 22050, 44100])
+def test_a_constant_offset_is_silence_at_every_rate(captioner: Captioner, tmp_path: Path, rate: int) -> None:
+    soundfile.write(tmp_path / "a.wav", np.full(2 * rate, 0.3), rate, subtype="FLOAT")
+    soundfile.write(tmp_path / "b.wav", 0.3 + 0.0001 * tones(2.0 * rate / SAMPLE_RATE)[0], rate, subtype="FLOAT")
+    for window in (0, 0.7):
+        for file in caption_files(captioner, sorted(tmp_path.glob("*.wav")), window):
+            assert {segment.caption.text for segment in file.segments} == {SILENCE}
+            assert all(segment.caption.note for segment in file.segments)
+
+
+def test_channels_that_cancel_are_captioned_as_the_loudest(captioner: Captioner, tmp_path: Path) -> None:
+    [tone] = tones(1.0)
+    soundfile.write(tmp_path / "mono.wav", tone, SAMPLE_RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "inverted.wav", np.stack([tone, -tone], 1), SAMPLE_RATE, subtype="FLOAT")
+    inverted, mono = caption_files(captioner, [tmp_path / "inverted.wav", tmp_path / "mono.wav"])
+    assert inverted.segments == mono.segments and inverted.segments[0].caption.text != SILENCE
+
+
+def test_captions_do_not_depend_on_what_the_caller_has_set(folder: Path) -> None:
+    captioner = Captioner.from_pretrained(folder, bridge="noise+memory")
+    for module in captioner.decoder.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    sounds = tones(0.5, 1.0)
+
+    def everything() -> list[object]:
+        captions = captioner.caption(sounds, SAMPLE_RATE, candidates=3)
+        audio = captioner.clap.embed_audio(sounds, SAMPLE_RATE)
+        return [captions, captioner.bridged_audio(audio).tolist(), captioner.decoder.generate(audio)]
+
+    expected = everything()
+    outer = torch.nn.ModuleList([captioner.decoder, *captioner._bridges.values()]).train()
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            found = everything()
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    assert found == expected
+    assert all(module.training for module in outer.modules())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("rain.wav", "list of waveforms"),
+        (np.zeros(100, np.float32), "list of waveforms"),
+        (["rain.wav"], "not the path rain.wav"),
+        ([np.zeros((2, 100), np.float32)], r"must be mono.*to_mono"),
+        ([np.zeros(100, np.int64)], "must hold float"),
+    ],
+)
+def test_what_is_no_list_of_waveforms_is_named(captioner: Captioner, wrong, words: str) -> None:
+    with pytest.raises(ClapgenError, match=words):
+        captioner.caption(wrong, SAMPLE_RATE)
+
+
+def test_integer_samples_are_scaled(captioner: Captioner) -> None:
+    samples = [np.round(32767 * tone).astype(np.int16) for tone in tones(0.5, 1.0)]
+    assert captioner.caption(samples, SAMPLE_RATE) == captioner.caption([s / 32768 for s in samples], SAMPLE_RATE)
+    [silent] = captioner.caption([np.full(4000, 20, np.int16) + np.int16(0)], SAMPLE_RATE)
+    assert silent.text == SILENCE
+
+
+def test_a_compressed_file_is_decoded_once(
+    captioner: Captioner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_audio(tmp_path / "long.mp3", tones(20.0)[0], SAMPLE_RATE)
+    original, blocks = FfmpegReader.blocks, []
+    monkeypatch.setattr(FfmpegReader, "blocks", lambda self, first=0: blocks.append(first) or original(self, first))
+    [file] = caption_files(captioner, [tmp_path / "long.mp3"], 1.0)
+    assert len(file.segments) == 20 and blocks == [0]
+    assert [segment.start for segment in file.segments] == list(range(20))
+
+
+def test_too_long_a_file_comes_with_its_error(captioner: Captioner, tmp_path: Path) -> None:
+    for name in "ab":
+        write_audio(tmp_path / f"{name}.wav", tones(3.0 if name == "a" else 1.0)[0], SAMPLE_RATE)
+    for window in (0, 0.5):
+        long, short = caption_files(captioner, sorted(tmp_path.glob("*.wav")), window, max_seconds=2)
+        assert "a.wav is longer than" in str(long.error) and not long.segments
+        assert short.error is None

@@ -1,6 +1,7 @@
 """Public checkpoints as embedders, on tiny random networks saved in the published format."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -238,3 +239,97 @@ def test_what_cannot_be_loaded_is_named(tmp_path: Path) -> None:
     (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:1000])
     with pytest.raises(ClapgenError, match="cannot be loaded as 'encodec'"):
         load_embedder(f"encodec:{folder}")
+
+
+def test_public_embedders_do_not_depend_on_what_the_caller_has_set(public: Any) -> None:
+    clip = noise(1.3)
+    embed = lambda: [  # noqa: E731
+        public.embed_audio([clip], 48_000),
+        public.embed_frames(clip, 48_000),
+        *([public.embed_text(["a dog"])] if isinstance(public, ClapEmbedder) else []),
+    ]
+    for module in public.network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    expected = embed()
+    public.network.train()
+    statistics = {name: buffer.clone() for name, buffer in public.network.named_buffers()}
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            found = embed()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for before, now in zip(expected, found, strict=True):
+        assert torch.equal(before, now)
+    assert public.network.training
+    assert all(torch.equal(statistics[name], buffer) for name, buffer in public.network.named_buffers())
+    public.network.eval()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("rain.wav", "list of waveforms"),
+        (np.zeros(100, np.float32), "list of waveforms"),
+        (["rain.wav"], "not the path rain.wav"),
+        ([Path("rain.wav")], "not the path rain.wav"),
+        ([np.zeros((2, 100), np.float32)], r"must be mono.*to_mono"),
+        ([np.zeros(100, np.int64)], "must hold float"),
+        ([np.zeros(0, np.float32)], "not empty"),
+        ([np.full(100, np.nan, np.float32)], "NaN"),
+        ([np.full(100, 1e30, np.float32)], r"samples of up to 1e\+30"),
+    ],
+)
+def test_what_is_no_list_of_waveforms_is_named(public: Any, wrong: Any, words: str) -> None:
+    with pytest.raises(ClapgenError, match=words):
+        public.embed_audio(wrong, 48_000)
+
+
+def test_integer_samples_are_scaled(public: Any) -> None:
+    samples = np.round(20_000 * noise(0.4)).astype(np.int16)
+    exact = public.embed_audio([samples.astype(np.float32) / 32768], 48_000)
+    assert torch.equal(public.embed_audio([samples], 48_000), exact)
+
+
+@pytest.mark.parametrize("kind", sorted(BUILDERS))
+def test_code_in_a_checkpoint_is_never_run_nor_asked_about(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder can name code of its own (auto_map), which transformers runs if it is allowed to, or asks about."""
+    folder = BUILDERS[kind](tmp_path / "model")
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'has-run')!r}, 'w')\nclass Own: pass\n")
+    auto = dict.fromkeys(("AutoConfig", "AutoModel", "AutoFeatureExtractor", "AutoProcessor"), "own.Own")
+    for file, names in (
+        ("config.json", auto),
+        ("preprocessor_config.json", auto),
+        ("tokenizer_config.json", {"AutoTokenizer": ["own.Own", "own.Own"]}),
+    ):
+        if (folder / file).is_file():
+            content = json.loads((folder / file).read_text()) | {"auto_map": names}
+            (folder / file).write_text(json.dumps(content))
+    asked: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda question="": asked.append(question) or "y")
+    embedder = load_embedder(f"{kind}:{folder}")
+    assert embedder.embed_audio([noise(0.4)], 48_000).shape == (1, embedder.dim)
+    if isinstance(embedder, ClapEmbedder):
+        embedder.embed_text(["a dog"])
+    config = json.loads((folder / "config.json").read_text()) | {"model_type": "own"}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ClapgenError, match="type 'own'"):
+        load_embedder(f"{kind}:{folder}")
+    assert not asked and not (tmp_path / "has-run").exists()
+
+
+def test_the_hub_is_not_reached_unless_a_name_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a folder nor a model of clapgen's own lifts the ban on network access that the commands set."""
+    from clapgen.cli.options import allow_hub_for
+
+    tiny_model(tmp_path / "tiny")
+    for name in (f"laion:{laion(tmp_path / 'laion')}", str(tmp_path / "tiny"), "default"):
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        monkeypatch.setenv("TRANSFORMERS_OFFLINE", "1")
+        allow_hub_for(name)
+        assert {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"} <= set(os.environ), name
+    allow_hub_for("laion:laion/clap-htsat-unfused")
+    assert "HF_HUB_OFFLINE" not in os.environ
