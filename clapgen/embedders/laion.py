@@ -51,7 +51,8 @@ class LaionClap(PublicEmbedder):
     def _embed_text(self, texts: Sequence[str]) -> Tensor:
         pieces = [torch.zeros(0, self.dim)]
         if self._tokenizer is None:
-            self._tokenizer = self._load_tokenizer()
+            with self._loading():
+                self._tokenizer = self._load_tokenizer()
         for start in range(0, len(texts), TEXTS_PER_BATCH):
             batch = list(texts[start : start + TEXTS_PER_BATCH])
             tokens = self._tokenizer(batch, padding=True, truncation=True, max_length=77, return_tensors="pt")

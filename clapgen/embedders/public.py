@@ -60,18 +60,24 @@ class PublicEmbedder(ABC):
             raise ClapgenError(f"'{self.kind}:' lacks a checkpoint; give {self.kind}:FOLDER or {self.kind}:NAME.")
         folder = _from_hub(self.kind, checkpoint) if self.needs_hub(checkpoint) else Path(checkpoint).expanduser()
         self.name, self.device = f"{self.kind}:{checkpoint}", device
-        try:
+        with self._loading():
             self.hash = content_hash(folder)
             found = json.loads((folder / "config.json").read_text()).get("model_type")
             if found != self.model_type:
                 raise ValueError(f"its config.json is that of a model of type '{found}', not '{self.model_type}'.")
+            self._load(folder)
+
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        """Turn what transformers raises for a checkpoint that it cannot load into one sentence."""
+        try:
             with _no_progress_bars():
-                self._load(folder)
+                yield
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ClapgenError(
-                f"{checkpoint} cannot be loaded as '{self.kind}': {reason} It must be a folder (or hub model) with "
-                "config.json, preprocessor_config.json and model.safetensors."
+                f"{self.name.partition(':')[2]} cannot be loaded as '{self.kind}': {reason} It must be a folder (or "
+                "hub model) with config.json, preprocessor_config.json and model.safetensors."
             ) from error
 
     @staticmethod

@@ -113,6 +113,36 @@ def test_calibrated_noise_is_as_long_as_the_pairs_are_apart() -> None:
     assert bridge.describe()["noise variance per dimension"] == pytest.approx(0.04, rel=1e-4)
 
 
+def test_calibrated_noise_is_the_largest_component_of_each_pair_on_average() -> None:
+    text = unit(200, DIM)
+    difference = 0.1 * torch.sign(unit(200, DIM, seed=1))
+    difference[torch.arange(200), torch.arange(200) % DIM] = 0.3  # neither the mean nor the mean pair's
+    bridge = create_bridge("noise-calibrated", BridgesConfig(), DIM)
+    bridge.fit(BridgeData([str(i) for i in range(200)], text, audio=text + difference, paired_text=text))
+    assert bridge.describe()["noise variance per dimension"] == pytest.approx(0.09, rel=1e-4)
+
+
+def test_noise_is_added_to_embeddings_of_length_1() -> None:
+    text = unit(50, DIM)
+    noisy, scaled = (add_noise(scale * text, 0.2, torch.Generator().manual_seed(1)) for scale in (1, 7))
+    torch.testing.assert_close(noisy, scaled, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["noise", "soft-prompt", "adapter"])
+def test_a_variance_is_the_square_of_the_noise_per_dimension(name: str) -> None:
+    config = BridgesConfig()
+    for section in (config.noise, config.soft_prompt, config.adapter):
+        section.variance = 0.01
+    config.soft_prompt.probability = 0.0
+    bridge = create_bridge(name, config, DIM)
+    assert bridge.describe()["noise variance per dimension"] == pytest.approx(0.01)
+    assert bridge.describe()["expected cosine"] == pytest.approx(expected_cosine(0.1, DIM))
+    if name != "adapter":
+        text = unit(4000, DIM)
+        noisy = bridge.augment(text, torch.arange(len(text)), torch.Generator().manual_seed(1))
+        assert float((noisy * text).sum(-1).mean()) == pytest.approx(expected_cosine(0.1, DIM), abs=0.005)
+
+
 def test_mean_shift_closes_a_constant_gap() -> None:
     text = unit(50, DIM) + 0.5 * unit(DIM, seed=1)
     audio = text + 0.6 * unit(DIM, seed=2)

@@ -1,5 +1,6 @@
 """`Captioner`: captions are independent of the batch, carry their own CLAP score, and survive saving."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_captioner import SENTENCES, add_tiny_captioner, build_spread_model, build_tiny_captioner
 
+from captioning.bridges import BridgesConfig, create_bridge
 from captioning.captioner import SILENCE, Captioner
 from captioning.decoding import Decoding
 from captioning.segments import caption_files
@@ -217,7 +219,10 @@ def test_channels_that_cancel_are_captioned_as_the_loudest(captioner: Captioner,
 
 
 def test_captions_do_not_depend_on_what_the_caller_has_set(folder: Path) -> None:
-    captioner = Captioner.from_pretrained(folder, bridge="noise+memory")
+    own = Captioner.from_pretrained(folder)
+    bridges = BridgesConfig(names=["adapter"])
+    config = replace(own.config, bridges=bridges, bridge=["adapter"])
+    captioner = Captioner(own.clap, own.decoder, {"adapter": create_bridge("adapter", bridges, own.clap.dim)}, config)
     for module in captioner.decoder.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.5
@@ -226,7 +231,8 @@ def test_captions_do_not_depend_on_what_the_caller_has_set(folder: Path) -> None
     def everything() -> list[object]:
         captions = captioner.caption(sounds, SAMPLE_RATE, candidates=3)
         audio = captioner.clap.embed_audio(sounds, SAMPLE_RATE)
-        return [captions, captioner.bridged_audio(audio).tolist(), captioner.decoder.generate(audio)]
+        bridged = captioner.bridged_audio(audio).tolist(), captioner.bridged_text(audio).tolist()
+        return [captions, *bridged, captioner.decoder.generate(audio)]
 
     expected = everything()
     outer = torch.nn.ModuleList([captioner.decoder, *captioner._bridges.values()]).train()

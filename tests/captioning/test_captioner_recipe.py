@@ -108,6 +108,16 @@ def test_batches_follow_their_generator_and_shares(overrides: Overrides, tmp_pat
         task("shares=[1,-1]")
 
 
+def test_held_out_rows_are_never_drawn(overrides: Overrides, tmp_path: Path) -> None:
+    (tmp_path / "captions.txt").write_text("\n".join(f"Sentence number {index}" for index in range(120)))
+    task = CaptionerTask(recipe_of(overrides(1, "validation_share=0.25")))
+    held_out = set(task.held_out.tolist())
+    assert len(held_out) == 30
+    batches = [task.batch(index, torch.Generator().manual_seed(index))["rows"] for index in range(60)]
+    drawn = set(torch.cat(batches).tolist())
+    assert len(drawn) > 80 and drawn.isdisjoint(held_out)
+
+
 def test_several_text_files_are_given_as_a_list_or_one_by_one(overrides: Overrides, tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("Glass breaks\nA piano plays\n")
     first, second = tmp_path / "captions.txt", tmp_path / "other.txt"

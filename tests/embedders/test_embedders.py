@@ -314,6 +314,9 @@ def test_code_in_a_checkpoint_is_never_run_nor_asked_about(
     assert embedder.embed_audio([noise(0.4)], 48_000).shape == (1, embedder.dim)
     if isinstance(embedder, ClapEmbedder):
         embedder.embed_text(["a dog"])
+        tokenizer = json.loads((folder / "tokenizer_config.json").read_text()) | {"tokenizer_class": "Own"}
+        (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+        load_clap(f"{kind}:{folder}").embed_text(["a dog"])
     config = json.loads((folder / "config.json").read_text()) | {"model_type": "own"}
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ClapgenError, match="type 'own'"):
