@@ -59,7 +59,7 @@ def test_the_nearest_of_several_candidates_is_taken(captioner: Captioner, record
     waveform, rate = read_audio(recordings[0])
     [one] = captioner.caption([waveform], rate)
     [several] = captioner.caption([waveform], rate, candidates=6)
-    assert several.score >= one.score
+    assert several.score >= one.score - 1e-5  # rounding differs between batches
     assert several.score == max(candidate.score for candidate in several.candidates)
 
 
