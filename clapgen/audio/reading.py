@@ -134,15 +134,19 @@ def _mono(blocks: Iterator[np.ndarray], name: str) -> Iterator[np.ndarray]:
     warned = False
     for block in blocks:
         mix = to_mono(block)
-        powers = np.einsum("cs,cs->c", block, block, dtype=np.float64) if len(block) > 1 else np.zeros(1)
-        if powers.any() and np.einsum("s,s->", mix, mix, dtype=np.float64) < CANCELLED * powers.mean():
-            loudest = int(powers.argmax())
+        if len(block) > 1 and _power(mix) < CANCELLED * _power(block.ravel(order="K")) / len(block):
+            loudest = int(np.square(block, dtype=np.float64).sum(axis=1).argmax())
             if not warned:
                 logger.warning(
                     "%s: its channels cancel each other when mixed; using channel %d alone", name, loudest + 1
                 )
             warned, mix = True, block[loudest]
         yield mix
+
+
+def _power(samples: np.ndarray) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):  # such samples are refused later
+        return float(np.dot(samples, samples))
 
 
 def _resampled(blocks: Iterator[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
