@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,13 @@ class TableRow:
     lists: dict[str, list[str]] = field(default_factory=dict)
 
     def path(self, column: str, folder: Path) -> Path:
-        """A cell that names a file; a relative one is relative to `folder`."""
-        return folder / Path(self.cells[column]).expanduser()
+        """A cell that names a file; a relative one is relative to `folder`.
+
+        Spaces at the ends of the name are dropped if there is no file with them.
+        """
+        name = self.cells[column]
+        exact, stripped = (folder / Path(each).expanduser() for each in (name, name.strip()))
+        return exact if os.path.lexists(exact) else stripped
 
 
 def table_rows(path: str | Path, required: Iterable[Sequence[str]] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -89,13 +95,18 @@ def csv_rows(
 
 
 def read_table(
-    path: str | Path, required: Names, optional: Names | None = None, lists: Names | None = None
+    path: str | Path,
+    required: Names,
+    optional: Names | None = None,
+    lists: Names | None = None,
+    files: Collection[str] = (),
 ) -> list[TableRow]:
     """The rows of a `.csv`, `.tsv` or `.jsonl` file, with runs of spaces and line breaks collapsed.
 
     Args:
         required, optional: columns of text.
         lists: columns of lists: a JSON list, or text separated by semicolons.
+        files: those of the columns of text that name files, whose spaces are kept.
 
     Raises:
         ClapgenError: as `table_rows`; no rows; a required cell that is empty, or a cell that is not text.
@@ -106,8 +117,9 @@ def read_table(
         cells = {}
         for column, names in columns.items():
             name = next((name for name in names if name in raw), None)
-            if text := _text(raw.get(name) if name else None, f"{where}: '{name}'"):
-                cells[column] = text
+            value = raw.get(name) if name else None
+            if text := _text(value, f"{where}: '{name}'"):
+                cells[column] = value if column in files and isinstance(value, str) else text
             elif column in required:
                 raise ClapgenError(f"{where}: '{name}' is empty; fill it in, or remove the row.")
         rows.append(TableRow(where, cells, {key: _texts(raw, names, where) for key, names in (lists or {}).items()}))

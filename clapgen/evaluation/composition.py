@@ -39,6 +39,7 @@ class _Part:
     skipped: list[Skipped] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     confusion: Confusion | None = None
+    sounds: list[Path] = field(default_factory=list)
 
 
 def evaluate_composition(
@@ -94,11 +95,12 @@ def evaluate_composition(
         warnings=[warning for part in parts for warning in part.warnings],
         skipped=[skipped for part in parts for skipped in part.skipped],
         confusion=next((part.confusion for part in parts if part.confusion), None),
+        sounds={str(path) for part in parts for path in part.sounds},  # not those of pairs, which a table names
     )
 
 
 def _given_pairs(path: Path, context: EvaluationContext) -> _Part:
-    rows = read_table(path, PAIR_COLUMNS)
+    rows = read_table(path, PAIR_COLUMNS, files=("audio_0", "audio_1"))
     files = [[row.path(f"audio_{side}", path.parent) for side in (0, 1)] for row in rows]
     embedded = context.embed(list(dict.fromkeys(file for pair in files for file in pair)), "Embedding pairs")
     row_of = row_of_path(embedded)
@@ -139,7 +141,7 @@ def _composed_items(
         "overlap, one exchanged": overlap_items(labels, count, kind="exchanged", seed=seed),
         "overlap, one added": overlap_items(labels, count, kind="added", seed=seed),
     }
-    part = _Part(skipped=skipped_files(readable) + silent)
+    part = _Part(skipped=skipped_files(readable) + silent, sounds=readable.paths)
     for kind, items in kinds.items():
         # items are drawn among the audible clips; from here on they are numbered among all readable ones
         items = [replace(item, clips=tuple(audible[clip] for clip in item.clips)) for item in items]

@@ -13,6 +13,7 @@ from clapgen.data.manifest import Clip, read_manifest
 from clapgen.data.tables import SUFFIXES, TableRow, read_table
 from clapgen.data.text import read_text
 from clapgen.errors import ClapgenError, nearest
+from clapgen.evaluation.names import SoundNames
 from clapgen.files import slug
 
 MANIFEST_SUFFIXES = (".jsonl",)
@@ -98,11 +99,11 @@ def with_prompts(clips: Sequence[Clip], path: str | Path) -> tuple[list[Clip], l
         ClapgenError: a missing column, a name that comes twice or matches two sounds, or no row that matches a sound.
     """
     path = Path(path)
-    of_name = _by_any_name(clips)
+    names = SoundNames(clips)
     matched: dict[int, TableRow] = {}
     unmatched = []
     for row in _prompt_rows(path):
-        indices = _matching(row, clips, of_name)
+        indices = _matching(row, clips, names)
         for index in indices:
             if index in matched and "name" in row.cells:
                 raise ClapgenError(
@@ -164,9 +165,9 @@ def pair_sounds(generated: Sequence[Clip], reference: Sequence[Clip]) -> Pairs:
         ClapgenError: a name shared by two generated or two reference files, or a named reference that does not exist.
     """
     if any(clip.reference for clip in generated):
-        by_any_name = _by_any_name(reference)
+        names = SoundNames(reference)
         return _pairs(
-            [(index, _only(by_any_name, clip, reference)) for index, clip in enumerate(generated) if clip.reference],
+            [(index, _only(names, clip, reference)) for index, clip in enumerate(generated) if clip.reference],
             generated,
             reference,
         )
@@ -193,30 +194,21 @@ def _pairs(pairs: list[tuple[int, int]], generated: Sequence[Clip], reference: S
     )
 
 
-def _only(by_any_name: dict[str, set[int]], clip: Clip, reference: Sequence[Clip]) -> int:
-    indices = sorted(by_any_name.get(str(clip.reference), set()))
+def _only(names: SoundNames, clip: Clip, reference: Sequence[Clip]) -> int:
+    indices = names.find(str(clip.reference))
     if len(indices) != 1:
         found = f"{len(indices)} files: {', '.join(str(reference[i].path) for i in indices)}" if indices else "no file"
         raise ClapgenError(f"{clip.path} has the reference '{clip.reference}', which matches {found}.")
     return indices[0]
 
 
-def _by_any_name(clips: Sequence[Clip]) -> dict[str, set[int]]:
-    """All names of a clip: path, path below its folder, file name; with and without suffix."""
-    names: dict[str, set[int]] = {}
-    for index, clip in enumerate(clips):
-        for name in (str(clip.path), clip.name, clip.name + clip.path.suffix, clip.path.name, clip.path.stem):
-            names.setdefault(name, set()).add(index)
-    return names
-
-
-def _matching(row: TableRow, clips: Sequence[Clip], of_name: dict[str, set[int]]) -> list[int]:
+def _matching(row: TableRow, clips: Sequence[Clip], names: SoundNames) -> list[int]:
     name = row.cells.get("name")
     if name is None:
         start = slug(row.cells["prompt"])
         named = [index for index, clip in enumerate(clips) if clip.path.stem.rpartition("_seed")[0] == start]
-        return named or sorted(of_name.get(start, set()))
-    indices = sorted(of_name.get(name, set()) or of_name.get(name.removeprefix("./"), set()))
+        return named or names.find(start)
+    indices = names.find(name)
     if len(indices) > 1:
         raise ClapgenError(
             f"{row.where}: '{name}' matches {len(indices)} sounds, {clips[indices[0]].path} and "
@@ -228,13 +220,14 @@ def _matching(row: TableRow, clips: Sequence[Clip], of_name: dict[str, set[int]]
 def _prompt_rows(path: Path) -> list[TableRow]:
     if path.suffix.lower() in SUFFIXES:
         optional = {"name": NAMES, "reference": ("reference",)}
-        return read_table(path, {"prompt": PROMPTS}, optional, {"labels": ("labels", "label")})
+        lists = {"labels": ("labels", "label")}
+        return read_table(path, {"prompt": PROMPTS}, optional, lists, files=("name", "reference"))
     if path.suffix.lower() != ".txt":
         raise ClapgenError(f"Unsupported file type: {path}; give prompts as .txt, {', '.join(SUFFIXES)}.")
     rows = []
     for number, line in enumerate(read_text(path).split("\n"), 1):
         name, tab, prompt = line.rstrip("\r").partition("\t")
-        cells = {"name": name.strip(), "prompt": prompt.strip()} if tab else {"prompt": name.strip()}
+        cells = {"name": name, "prompt": prompt.strip()} if tab else {"prompt": name.strip()}
         if cells["prompt"]:
             rows.append(TableRow(f"{path}:{number}", cells))
     if not rows:

@@ -87,6 +87,7 @@ def evaluate_zero_shot(
         skipped=skipped_files(embedded)
         + [Skipped(name, "is listed in meta/esc50.csv, but not in audio/") for name in missing],
         lower_is_better=["rank"],
+        sounds={str(clip.path) for clip in clips},
     )
 
 

@@ -240,8 +240,8 @@ def test_prompts_that_cannot_be_used(evaluate: Command, sounds: Path, content: s
 
 def test_nothing_to_evaluate(evaluate: Command, sounds: Path) -> None:
     Path("empty").mkdir()
-    assert_one_line(evaluate("empty"), "empty contains no audio")
-    assert_one_line(evaluate("made", "--reference", "empty"), "empty contains no audio")
+    assert_one_line(evaluate("empty"), "empty holds no audio")
+    assert_one_line(evaluate("made", "--reference", "empty"), "empty holds no audio")
     assert_one_line(evaluate("missing"), "missing does not exist")
     assert_one_line(evaluate("made", "--prompts", "made/0.wav"), "0.wav")
 
@@ -426,3 +426,34 @@ def test_distances_can_use_another_embedder(evaluate: Command, other_model: Path
     assert str(other_model) in other.json[0]["settings"]["distances by"]
     assert_one_line(evaluate("made", "--embedder", "encodek:x"), "encodec")
     assert_one_line(evaluate("made", "--embedder", "encodec:./missing"), "missing")
+
+
+def test_a_sound_that_a_prompt_names_is_not_put_on_the_page(evaluate: Command, sounds: Path, tmp_path: Path) -> None:
+    private = write_sound(tmp_path / "home" / "private.wav", 7)
+    Path("prompts.csv").write_text(f"file_name,prompt\n0.wav,{private}\n1.wav,rain\n2.wav,wind\n")
+    given = evaluate("made", "--prompts", "prompts.csv", "--html", "page.html")
+    assert given.code == 0
+    assert "1 sound named in a table" in given.err and str(private) in given.err
+    page = Path("page.html").read_text()
+    assert "Play private.wav" not in page
+    assert page.count("<audio") == page.count("<article") == 3
+
+
+def test_names_pair_with_or_without_their_spaces(evaluate: Command, sounds: Path) -> None:
+    Path("made/0.wav").rename("made/ typical neighborhood.wav")
+    Path("made/1.wav").rename("made/birds.wav")
+    Path("real/0.flac").rename("real/ typical neighborhood.flac")
+    Path("prompts.csv").write_text(
+        'file_name,prompt,reference\n " typical neighborhood.wav",people talk,\nbirds.wav ,birds sing,1\n'.replace(
+            ' "', '"'
+        )
+    )
+    result = evaluate("made", "--prompts", "prompts.csv", "--reference", "real", "--json")
+    rows = {Path(clip["path"]).name: clip for clip in result.json[0]["clips"]}
+    assert rows[" typical neighborhood.wav"]["prompt"] == "people talk"
+    assert rows["birds.wav"]["prompt"] == "birds sing"
+    assert rows["birds.wav"]["reference"] == "real/1.flac"
+    Path("prompts.txt").write_text(" typical neighborhood\tpeople talk\n")
+    assert evaluate("made", "--prompts", "prompts.txt", "--json").code == 0
+    named = evaluate("made", "--reference", "real", "--json").json[0]["clips"]
+    assert {Path(clip["path"]).name: clip["reference"] for clip in named}[" typical neighborhood.wav"]

@@ -18,7 +18,7 @@ def test_json_has_all_fields_and_no_nan(recordings):
     report = full_report(recordings)
     read = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert read == report.to_dict()
-    assert set(read) == set(vars(report))
+    assert set(read) == set(vars(report)) - {"sounds"}
     assert read["metrics"][0]["interval"] == [0.29, 0.334]
     assert read["clips"][0] == report.clips[0]
     assert read["clips"][-1]["score"] is None

@@ -79,6 +79,7 @@ def evaluate_generation(
         warnings=degenerate.warnings + problems + data.warnings + found.warnings,
         skipped=data.skipped,
         lower_is_better=[KL, "FAD"],
+        sounds={str(path) for each in (data.generated, data.reference, data.training) if each for path in each.paths},
     )
 
 
