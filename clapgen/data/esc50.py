@@ -8,7 +8,7 @@ from pathlib import Path
 from clapgen.audio import AUDIO_SUFFIXES
 from clapgen.data.manifest import Clip
 from clapgen.data.tables import csv_rows
-from clapgen.data.text import read_text
+from clapgen.data.text import read_text, readable_label
 from clapgen.errors import ClapgenError
 
 _COLUMNS = ("filename", "fold", "category", "src_file")
@@ -68,7 +68,7 @@ def esc50_clips(table: Path, find: Callable[[str], Path | None]) -> tuple[list[C
 def _clip(row: dict[str, str], path: Path) -> Clip:
     return Clip(
         path,
-        labels=[row["category"].replace("_", " ")],
+        labels=[readable_label(row["category"])],
         recording=f"freesound:{row['src_file']}",
         licence="CC-BY-NC-3.0",
         split=_SPLITS[row["fold"]],

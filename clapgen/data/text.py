@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +90,30 @@ def parse_labels(given: str, option: str = "--labels") -> list[str]:
     """
     pieces = read_lines(given[1:]) if given.startswith("@") else given.split(",")
     labels = [clean_prompt(piece, f"{option}: a label") for piece in pieces if piece.strip()]
-    if repeated := [label for label in labels if labels.count(label) > 1]:
+    keys = [label_key(label) for label in labels]
+    if repeated := [label for label, key in zip(labels, keys, strict=True) if keys.count(key) > 1]:
         raise ClapgenError(f"{option} lists '{min(repeated)}' more than once.")
     if len(labels) < 2:
         raise ClapgenError(f"{option} must name at least two labels, e.g. {option} rain,wind.")
     return labels
+
+
+def readable_label(label: str) -> str:
+    """A label as words: `church_bells`, as ESC-50 writes it, is "church bells"."""
+    return " ".join(label.replace("_", " ").split())
+
+
+def label_key(label: str) -> str:
+    """Equal for labels that differ only in underscores, spaces and case: they are one class."""
+    return readable_label(label).casefold()
+
+
+def distinct_labels(labels: Iterable[str]) -> list[str]:
+    """The different classes among labels, in order, each as words."""
+    names: dict[str, str] = {}
+    for label in labels:
+        names.setdefault(label_key(label), readable_label(label))
+    return list(names.values())
 
 
 def shown(value: Any) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from clapgen.data.tables import read_table
+from clapgen.data.text import distinct_labels, label_key
 from clapgen.errors import ClapgenError
 from clapgen.evaluation.composed_sounds import embed_items
 from clapgen.evaluation.context import EvaluationContext, content_summary, row_of_path, skipped_files
@@ -124,7 +125,9 @@ def _composed_items(
     manifest: str | Path, context: EvaluationContext, label_field: str, split: str | None, count: int
 ) -> _Part:
     clips = use_label_field(read_sounds(manifest, split), label_field)
-    label_of = {clip.path: clip.labels[0] for clip in clips if len(clip.labels) == 1}
+    single = [clip for clip in clips if len(clip.labels) == 1]
+    names = {label_key(name): name for name in distinct_labels(clip.labels[0] for clip in single)}
+    label_of = {clip.path: names[label_key(clip.labels[0])] for clip in single}
     if not label_of:
         raise ClapgenError(
             f"no clip of {manifest} has exactly one label in '{label_field}'; set --label-field to the class's key."

@@ -165,9 +165,9 @@ def pair_sounds(generated: Sequence[Clip], reference: Sequence[Clip]) -> Pairs:
         ClapgenError: a name shared by two generated or two reference files, or a named reference that does not exist.
     """
     if any(clip.reference for clip in generated):
-        names = SoundNames(reference)
+        references = SoundNames(reference)
         return _pairs(
-            [(index, _only(names, clip, reference)) for index, clip in enumerate(generated) if clip.reference],
+            [(index, _only(references, clip, reference)) for index, clip in enumerate(generated) if clip.reference],
             generated,
             reference,
         )

@@ -457,3 +457,21 @@ def test_names_pair_with_or_without_their_spaces(evaluate: Command, sounds: Path
     assert evaluate("made", "--prompts", "prompts.txt", "--json").code == 0
     named = evaluate("made", "--reference", "real", "--json").json[0]["clips"]
     assert {Path(clip["path"]).name: clip["reference"] for clip in named}[" typical neighborhood.wav"]
+
+
+def test_labels_match_whether_written_with_underscores_or_spaces(evaluate: Command, sounds: Path) -> None:
+    labels = ("church_bells", "church bells", "Dog", "sea_waves")
+    rows = [f"{index}.wav,a sound,{labels[index % 4]}" for index in range(8)]
+    Path("prompts.csv").write_text("file_name,prompt,label\n" + "\n".join(rows) + "\n")
+    for classes in ("church_bells,dog,sea_waves", "church bells,dog,sea waves"):
+        result = evaluate("made", "--prompts", "prompts.csv", "--labels", classes, "--json", "--strict")
+        assert metrics(result)["Zero-shot accuracy"]["n"] == 8
+        assert {clip["label"] for clip in result.json[0]["clips"]} == {"church bells", "dog", "sea waves"}
+
+
+def test_labels_that_are_not_among_the_classes_are_counted(evaluate: Command, sounds: Path) -> None:
+    arguments = ("made", "--prompts", "prompts.csv", "--labels", "rain,wind")
+    result = evaluate(*arguments, "--json")
+    assert metrics(result)["Zero-shot accuracy"]["n"] == 4
+    assert "4 of 8 labelled generated clips have a label that is not among the classes ('dog')" in warnings(result)
+    assert_one_line(evaluate(*arguments, "--strict"), "'dog'", "--labels")
