@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from clapgen.cli.console import print_json, print_result, print_warning
 from clapgen.cli.options import check_new_file, make_writable_folder
+from clapgen.data.csv_cells import write_csv_rows
 from clapgen.devices import library_versions
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
@@ -125,21 +125,21 @@ class Output:
                     print_warning(f"{where}: unsure; the CLAP score {row['score']:.2f} is below {self.min_score:g}.")
 
     def _write_csv(self, path: Path) -> None:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(COLUMNS)
-            for row in self.rows:
-                note = "; ".join(filter(None, [row["note"], "unsure" if row["unsure"] else ""]))
-                table.writerow([row["path"], row["start"], row["end"], row["caption"], f"{row['score']:.4f}", note])
+        rows = []
+        for row in self.rows:
+            note = "; ".join(filter(None, [row["note"], "unsure" if row["unsure"] else ""]))
+            rows.append([row["path"], row["start"], row["end"], row["caption"], round(row["score"], 4), note])
+        write_csv_rows(path, COLUMNS, rows)
 
     def _write_jsonl(self, path: Path) -> None:
         lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in self.rows)
-        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        text = "".join(f"{line}\n" for line in lines)
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")  # of names that are not UTF-8
 
 
 def _write(path: Path, text: str, force: bool) -> None:
     with atomic_path(path, overwrite=force) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _times(row: dict[str, Any]) -> str:

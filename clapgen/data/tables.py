@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clapgen.data.csv_cells import from_text_cell
 from clapgen.data.text import json_lines, read_text, shown
 from clapgen.errors import ClapgenError, nearest
 
@@ -70,12 +71,21 @@ def csv_rows(
     text: str, path: str | Path, required: Iterable[Sequence[str]] = (), delimiter: str = ","
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """`table_rows` of the text of a CSV file that is already in memory; `path` is for error messages."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines = io.StringIO(text, newline="").readlines()
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     header: list[str] = []
     line = 1
     try:
         for cells in reader:
-            where, line = f"{path}:{line}", reader.line_num + 1
+            where, first, line = f"{path}:{line}", line, reader.line_num + 1
+            cells = [from_text_cell(cell) for cell in cells]
+            inner = lines[first : line - 2]  # of a cell with line breaks
+            if header and inner and all(_is_row(each, len(header), delimiter) for each in inner):
+                raise ClapgenError(
+                    f"{where}: a cell that starts here continues over {line - first} lines that look like rows of "
+                    "their own: is a double quote left open or stray? Write a quote inside a cell twice, and the cell "
+                    "in double quotes."
+                )
             if not any(cell.strip() for cell in cells):
                 continue
             if not header:
@@ -91,7 +101,10 @@ def csv_rows(
             else:
                 yield where, dict(zip(header, cells, strict=True))
     except csv.Error as error:
-        raise ClapgenError(f"{path}:{line}: invalid CSV ({error}); check for an unclosed double quote.") from error
+        raise ClapgenError(
+            f"{path}:{line}: invalid CSV ({error}); is a double quote left open or stray? Write a quote inside a cell "
+            "twice, and the cell in double quotes."
+        ) from error
 
 
 def read_table(
@@ -126,6 +139,12 @@ def read_table(
     if not rows:
         raise ClapgenError(f"{path} has no rows.")
     return rows
+
+
+def _is_row(line: str, cells: int, delimiter: str) -> bool:
+    """Whether a line inside a quoted cell would be a row by itself."""
+    own = line.split(delimiter)
+    return '"' not in line and len(own) == cells and all(cell.strip() for cell in own)
 
 
 def split_list(text: str) -> list[str]:

@@ -240,8 +240,8 @@ def test_prompts_that_cannot_be_used(evaluate: Command, sounds: Path, content: s
 
 def test_nothing_to_evaluate(evaluate: Command, sounds: Path) -> None:
     Path("empty").mkdir()
-    assert_one_line(evaluate("empty"), "empty holds no audio")
-    assert_one_line(evaluate("made", "--reference", "empty"), "empty holds no audio")
+    assert_one_line(evaluate("empty"), "empty contains no audio")
+    assert_one_line(evaluate("made", "--reference", "empty"), "empty contains no audio")
     assert_one_line(evaluate("missing"), "missing does not exist")
     assert_one_line(evaluate("made", "--prompts", "made/0.wav"), "0.wav")
 
