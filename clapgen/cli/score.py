@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from clapgen.cli.console import print_json, print_table
-from clapgen.cli.options import ClapOption, DeviceOption, JsonOption, StrictOption, load_clap_option
+from clapgen.cli.options import (
+    ClapOption,
+    DeviceOption,
+    JsonOption,
+    StrictOption,
+    load_clap_option,
+    print_text_warnings,
+)
 from clapgen.cli.sound_files import sound_files
 from clapgen.data.text import clean_prompt
 from clapgen.devices import check_device
@@ -41,6 +48,7 @@ def score(
     sounds = sound_files(list(map(Path, files)), strict)
     clap = load_clap_option(model, device)
     embedded_text = clap.embed_text([text])
+    print_text_warnings([text], clap)
     scores: list[tuple[Path, float]] = []
     with progress(len(sounds.paths), "files") as update:
         for path, waveform in sounds.read(clap.sample_rate):

@@ -21,6 +21,7 @@ class LaionClap(PublicEmbedder):
     """A ClapModel (Wu et al. 2023), which embeds text too."""
 
     kind = "laion"
+    max_tokens = 77
     normalised = True
     short_clips = "shorter clips repeated as often as they fit and padded with zeros"
 
@@ -43,16 +44,24 @@ class LaionClap(PublicEmbedder):
     def embed_text(self, texts: Sequence[str]) -> Tensor:
         """Embeddings (n, dim) of sentences: float32, length 1, on the CPU. Texts are cut after 77 tokens."""
         pieces = [torch.zeros(0, self.dim)]
-        if self._tokenizer is None:
-            self._tokenizer = self._load_tokenizer()
+        tokenizer = self._tokenizer_on_first_use()
         for start in range(0, len(texts), TEXTS_PER_BATCH):
             batch = list(texts[start : start + TEXTS_PER_BATCH])
-            tokens = self._tokenizer(batch, padding=True, truncation=True, max_length=77, return_tensors="pt")
+            tokens = tokenizer(batch, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt")
             output = self.network.get_text_features(
                 input_ids=tokens["input_ids"].to(self.device), attention_mask=tokens["attention_mask"].to(self.device)
             )
             pieces.append(F.normalize(pooled(output).float(), dim=-1).cpu())
         return torch.cat(pieces)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """The number of tokens of each text, including those that are cut off."""
+        return [len(ids) for ids in self._tokenizer_on_first_use()(list(texts))["input_ids"]]
+
+    def _tokenizer_on_first_use(self) -> Any:
+        if self._tokenizer is None:
+            self._tokenizer = self._load_tokenizer()
+        return self._tokenizer
 
     def _embed(self, windows: list[Array]) -> Tensor:
         features = self.extractor(

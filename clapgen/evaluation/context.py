@@ -19,6 +19,7 @@ from clapgen.embedders.cache import Advance, Array, Embedded, Inspect, embed_fil
 from clapgen.embedders.file_identity import SoundFile, identify_files
 from clapgen.embedders.store import MemoryStore, Store
 from clapgen.embedders.text_cache import embed_texts
+from clapgen.embedders.text_length import cut_warning
 from clapgen.errors import ClapgenError
 from clapgen.metrics.embeddings.base import NotMeasurable
 from clapgen.report.model import Metric, Report, Skipped
@@ -54,6 +55,7 @@ class EvaluationContext:
     seed: int = 0
     command: str = ""
     _started: float = field(default_factory=time.perf_counter, init=False)
+    _texts: dict[str, None] = field(default_factory=dict, init=False, repr=False)
     _identified: dict[Path, SoundFile] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -99,6 +101,7 @@ class EvaluationContext:
 
     def embed_texts(self, texts: Sequence[str]) -> Array:
         """Embeddings (n, dim) of sentences."""
+        self._texts |= dict.fromkeys(texts)
         return embed_texts(texts, self.clap, self.cache)
 
     @property
@@ -117,7 +120,9 @@ class EvaluationContext:
         return warning
 
     def report(self, kind: str, title: str, metrics: list[Metric], **rest: Any) -> Report:
-        """A report with the time it took, versions, date and command."""
+        """A report with the time it took, versions, date and command, and a warning about texts that were cut."""
+        if self._texts and (cut := cut_warning(list(self._texts), self.clap)):
+            rest["warnings"] = [*rest.get("warnings", []), f"{cut[0].upper()}{cut[1:]}"]
         return Report(
             kind,
             title,

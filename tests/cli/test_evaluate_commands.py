@@ -346,3 +346,14 @@ def test_pairs_name_files_with_their_spaces(evaluate: Command, manifest: Path) -
     result = evaluate("compose", "--pairs", pairs, "--html", "page.html", "--json")
     assert metrics(result)["pairs: accuracy"]["n"] == 1
     assert "<audio" not in Path("page.html").read_text()
+
+
+def test_captions_that_are_cut_are_counted(evaluate: Command, manifest: Path, clap: Clap) -> None:
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    for line in lines[:3]:
+        line["captions"][1] = " ".join([f"{line['captions'][0]} number {line['path']}"] * 20)
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    [warning] = evaluate("retrieval", manifest, "--json").json[0]["warnings"]
+    texts = len({caption for line in lines for caption in line["captions"]})
+    assert warning.startswith(f"3 of {texts} texts are longer than the {clap.max_tokens} tokens")
+    assert evaluate("retrieval", manifest, "--split", "train", "--json").json[0]["warnings"] == []

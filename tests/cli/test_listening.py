@@ -164,3 +164,19 @@ def test_a_model_that_does_not_exist_is_named(clapgen: Command, here: Path, comm
     write_tone(here / "low.wav")
     assert_one_line(clapgen(*command, "--model", "layon:x"), "layon")
     assert_one_line(clapgen(*command, "--model", "nowhere"), "No model called 'nowhere'")
+
+
+LONG = " ".join(["a dog barks and then rain falls on the roof"] * 20)
+
+
+def test_a_text_that_is_cut_and_words_that_are_not_known_are_announced(
+    clapgen: Command, tones: list[Path], model: Path, clap: Clap
+) -> None:
+    assert clap.count_tokens([LONG])[0] > clap.max_tokens
+    result = clapgen("score", tones[0], LONG, "--model", model)
+    assert result.code == 0
+    assert f"the text is longer than the {clap.max_tokens} tokens" in result.err
+    assert clapgen("score", tones[0], "rain", "--model", model).err == ""
+    result = clapgen("classify", tones[0], "-l", f"rain,{LONG}", "--model", model)
+    assert f"1 of 2 labels are longer than the {clap.max_tokens} tokens" in result.err
+    assert "'qwxz'" in clapgen("score", tones[0], "qwxz vbnm", "--model", model).err

@@ -14,6 +14,7 @@ from tiny_laion import laion
 from clapgen.clap import Clap
 from clapgen.embedders import EMBEDDERS, ClapEmbedder, Embedder, load_clap, load_embedder, needs_hub, register_embedder
 from clapgen.embedders.cache import embed_files
+from clapgen.embedders.text_length import cut_texts, cut_warning
 from clapgen.errors import ClapgenError
 from clapgen.testing import SAMPLE_RATE, tiny_model
 
@@ -238,3 +239,14 @@ def test_what_cannot_be_loaded_is_named(tmp_path: Path) -> None:
     (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:1000])
     with pytest.raises(ClapgenError, match="cannot be loaded as 'encodec'"):
         load_embedder(f"encodec:{folder}")
+
+
+def test_a_clap_counts_the_tokens_of_a_text_before_it_cuts_them(tmp_path: Path) -> None:
+    public = load_clap(f"laion:{laion(tmp_path)}")
+    long = " ".join(["rain"] * 100)
+    short, whole = public.count_tokens(["rain", long])
+    assert short < public.max_tokens < whole
+    np.testing.assert_allclose(public.embed_text([long]), public.embed_text([f"{long} and wind"]), atol=1e-6)
+    assert cut_texts(["rain", long], public) == [long]
+    assert cut_warning(["rain"], public) == ""
+    assert cut_texts(["rain", long], object()) == []
