@@ -2,10 +2,10 @@
 
     python benchmarks/calibration.py MANIFEST [--model default] [--leave-out ATTRIBUTION.tsv] [--clips 3000]
 
-Fitted on clips of the split train that the model was not trained on (--leave-out lists those), checked on the split
-val. A label applies to a clip if the clip lists it; the labels of other clips stand for those that do not apply, which
-some in truth do ("bark" for a dog): the probabilities are slightly too low. Prints the constants for
-`clapgen/clap/calibrations.py`, the expected calibration error (ECE, 10 bins) and the area under the ROC curve.
+Fitted on clips of the split train that the model was not trained on (--leave-out lists those), as many of each `kit`,
+checked on the split val. A label applies to a clip if the clip lists it; the labels of other clips stand for those that
+do not apply, which some in truth do ("bark" for a dog): the probabilities are slightly too low. Prints the constants
+for `clapgen/clap/calibrations.py`, the expected calibration error (ECE, 10 bins) and the area under the ROC curve.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def main() -> None:
     known = set() if options.leave_out is None else known_files(options.leave_out)
     unseen = [clip for clip in clips if clip.split == "train" and folder_and_name(clip.path) not in known]
     rng = np.random.default_rng(0)
-    chosen = [unseen[index] for index in rng.permutation(len(unseen))[: options.clips]]
+    chosen = balanced(unseen, options.clips, rng)
     held_out = [clip for clip in clips if clip.split == "val"]
 
     def cosines(group: list[Clip]) -> Cosines:
@@ -79,7 +79,8 @@ def main() -> None:
         *fit_sigmoid(*fitted_on.pairs(rng)),
         *fit_choice([fitted_on.choices(count, rng) for count in COUNTS]),
     )
-    print(f"{clap.name} {clap.hash}: fitted on {len(chosen)} of {len(unseen)} unseen train clips, {len(names)} labels")
+    different = len({clip.path for clip in chosen})
+    print(f"{clap.name} {clap.hash}: fitted on {different} of {len(unseen)} unseen train clips, {len(names)} labels")
     print(calibration)
     for kit in (None, *sorted({clip.extra["kit"] for clip in clips if "kit" in clip.extra})):
         group = [clip for clip in held_out if kit is None or clip.extra["kit"] == kit]
@@ -104,6 +105,15 @@ def check(calibration: Calibration, held_out: Cosines, name: str, rng: np.random
             f"{(best == truth).mean():.3f}; P(none): ECE {expected_calibration_error(none, truth == count):.3f}, area "
             f"{area:.3f}"
         )
+
+
+def balanced(clips: list[Clip], count: int, rng: np.random.Generator) -> list[Clip]:
+    """`count` clips, as many of each `kit` of the manifest: sounds like the model's training data, and others."""
+    kits: dict[str, list[Clip]] = {}
+    for clip in clips:
+        kits.setdefault(str(clip.extra.get("kit")), []).append(clip)
+    share = count // len(kits)
+    return [clip for _, kit in sorted(kits.items()) for clip in rng.choice(np.array(kit, dtype=object), share)]
 
 
 def known_files(table: Path) -> set[str]:
