@@ -8,6 +8,7 @@ import torch
 
 from clapgen.audio import read_audio
 from clapgen.clap import Clap
+from clapgen.clap.calibrations import calibration_of
 from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
 from clapgen.model_store import resolve_model, verify_model
 from generation.pipeline import TextToAudio
@@ -50,6 +51,19 @@ def test_recordings_are_recognised(model: TextToAudio, recordings: list[Path]):
     prompts = model.clap.embed_text(class_prompts(list(names.values())))
     truth = torch.tensor([list(names).index(path.stem) for path in known])
     assert zero_shot_accuracy(audio, prompts, truth) >= 0.6
+
+
+def test_none_of_the_labels_is_likely_where_none_applies(model: TextToAudio, recordings: list[Path]):
+    calibration = calibration_of(model.clap)  # measured for these very weights
+    known = [path for path in recordings if path.stem in ("glass", "handclap", "piano", "rooster")]
+    audio = torch.cat([model.clap.embed_audio([sound], rate) for sound, rate in map(read_audio, known)])
+
+    def none(labels: list[str]) -> np.ndarray:
+        prompts = model.clap.embed_text(class_prompts(labels, calibration.template))
+        return calibration.with_none((audio @ prompts.T).numpy())[:, -1]
+
+    assert none(["glass breaking", "clapping", "piano", "rooster"]).mean() < 0.4
+    assert none(["wind", "church bells", "frog"]).mean() > 0.6
 
 
 def test_words_without_training_clips_are_close_to_words_with_some(model: TextToAudio):

@@ -11,7 +11,9 @@ from tiny_laion import laion
 
 from clapgen.audio import read_audio
 from clapgen.clap import Clap
+from clapgen.clap.calibrations import CALIBRATIONS
 from clapgen.embedders import load_clap
+from clapgen.metrics.embeddings.calibration import Calibration
 from clapgen.testing import SAMPLE_RATE
 
 Command = Callable[..., Result]
@@ -164,6 +166,41 @@ def test_a_model_that_does_not_exist_is_named(clapgen: Command, here: Path, comm
     write_tone(here / "low.wav")
     assert_one_line(clapgen(*command, "--model", "layon:x"), "layon")
     assert_one_line(clapgen(*command, "--model", "nowhere"), "No model called 'nowhere'")
+
+
+CALIBRATION = Calibration("This is a sound of {label}.", scale=9.0, bias=-2.0, choice_scale=12.0, none_bias=3.0)
+
+
+def test_none_of_these_is_an_answer_with_a_calibrated_probability(
+    clapgen: Command, tones: list[Path], model: Path, clap: Clap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CALIBRATIONS, clap.hash, CALIBRATION)
+    labels = ["rain", "church bells"]
+    text = clap.embed_text([f"This is a sound of {label}." for label in labels]).numpy()
+    cosines = text @ embedding(clap, tones[0])
+    options = (tones[0], "-l", "rain,church_bells", "--model", model)
+    [line] = clapgen("classify", *options, "--none", "--json").json
+    found = {row["label"].replace("_", " "): row for row in line["labels"]}
+    expected = CALIBRATION.with_none(cosines[None])[0]
+    assert [found[name]["probability"] for name in (*labels, "none of these")] == pytest.approx(expected, abs=1e-4)
+    assert found["none of these"]["cosine"] is None
+    assert sum(row["probability"] for row in line["labels"]) == pytest.approx(1)
+    [line] = clapgen("classify", *options, "--independent", "--json").json
+    found = {row["label"].replace("_", " "): row for row in line["labels"]}
+    assert [found[name]["probability"] for name in labels] == pytest.approx(
+        CALIBRATION.independent(cosines).tolist(), abs=1e-4
+    )
+    table = clapgen("classify", *options, "--none")
+    assert "none of these" in table.out and table.err == ""
+    assert "calibrated for the template" in clapgen("classify", *options, "--none", "--template", "{label}").err
+    assert_one_line(clapgen("classify", *options, "--none", "--independent"), "--none", "--independent")
+
+
+def test_a_model_that_was_not_calibrated_has_no_such_probabilities(
+    clapgen: Command, tones: list[Path], model: Path
+) -> None:
+    for option in ("--none", "--independent"):
+        assert_one_line(clapgen("classify", tones[0], "-l", "rain,wind", "--model", model, option), "calibration")
 
 
 LONG = " ".join(["a dog barks and then rain falls on the roof"] * 20)
