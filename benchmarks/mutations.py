@@ -82,9 +82,10 @@ def is_noticed(mutation: Mutation, copy: Path) -> bool:
         done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
     finally:
         file.write_text(original, encoding="utf-8")
-    if done.returncode not in (0, 1):
+    failed = done.returncode == 1 or (done.returncode == 2 and " failed" in done.stdout)  # 2: stopped at the first
+    if done.returncode and not failed:
         raise SystemExit(f"{mutation.name}: the tests could not be run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done.returncode == 1
+    return failed
 
 
 def parse() -> argparse.Namespace:
