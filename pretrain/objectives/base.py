@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from clapgen.data.manifest import Clip
 from clapgen.registry import Registry
-from pretrain.objectives.distributed import gather_rows
+from clapgen.training.joined_batch import gather_rows
 
 
 @dataclass

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from clapgen.training.joined_batch import process_rank
 from pretrain.objectives.base import OBJECTIVES, ClapBatch, Objective
-from pretrain.objectives.distributed import process_rank
 
 
 @OBJECTIVES.register("soft-infonce")
