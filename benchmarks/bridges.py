@@ -1,11 +1,12 @@
-"""Every bridge over the modality gap beside the supervised bound, on the held-out clips of a manifest, in one table.
+"""Every bridge over the modality gap compared with the supervised bound, on the held-out clips of a manifest.
 
     python benchmarks/bridges.py MANIFEST --text FILE [FILE …] [--labels FILE] [--runs runs/captioning]
 
-Trains the recipe of each method where `--runs` does not hold it yet (the text of all is the same: the manifest's
-training captions, half of it, and `--text`; the memory holds the former), captions the held-out clips, and prints what
-the captions are worth beside the better of the supervised bounds, and how far sounds and captions lie apart behind the
-bridge. noise-calibrated, mean-shift and diffusion read a mean off the training pairs; "paired" rows learn them all.
+Trains the recipe of each method unless `--runs` has it already, captions the held-out clips, and prints a table with
+caption metrics relative to the better supervised bound and the gap between audio and captions behind the bridge. All
+methods train on the same text: half of each batch from the manifest's training captions, half from `--text`; the memory
+holds the former. noise-calibrated, mean-shift and diffusion estimate a mean from the training pairs; the "paired" rows
+train on all of them.
 """
 
 import argparse
@@ -28,13 +29,13 @@ from clapgen.metrics.captions.scores import caption_scores, keyword_accuracy
 from clapgen.metrics.captions.synonyms import load_synonyms
 from clapgen.metrics.embeddings.modality_gap import ModalityGap, modality_gap
 
-OFFERED = "bridges.offered=[memory,nnd,diffusion]"
-MEMORIES = "bridges.offered=[memory,nnd]"
+ALL_EXTRA = "bridges.extra=[memory,nearest,diffusion]"
+MEMORIES = "bridges.extra=[memory,nearest]"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: its name, the run it is made with (a recipe and settings), and the bridge on audio."""
+    """A row of the table: its name, recipe and settings, and the bridges used on audio."""
 
     name: str
     recipe: str
@@ -44,28 +45,28 @@ class Row:
 
     @property
     def folder(self) -> str:
-        """Where in `--runs` its captioner is."""
+        """Folder of its captioner in `--runs`."""
         return self.run or self.recipe
 
 
 ROWS = (
-    Row("none", "none", "none", (OFFERED,)),
-    Row("noise", "noise", "noise", (OFFERED,)),
+    Row("none", "none", "none", (ALL_EXTRA,)),
+    Row("noise", "noise", "noise", (ALL_EXTRA,)),
     Row("noise-calibrated", "noise-calibrated", "noise-calibrated", (MEMORIES,)),
     Row("adapter", "adapter", "adapter", (MEMORIES,)),
     Row("mean-shift", "mean-shift", "mean-shift", (MEMORIES,)),
-    Row("memory", "none", "memory", (OFFERED,)),
-    Row("nnd", "none", "nnd", (OFFERED,)),
+    Row("memory", "none", "memory", (ALL_EXTRA,)),
+    Row("nearest", "none", "nearest", (ALL_EXTRA,)),
     Row("soft-prompt", "soft-prompt", "soft-prompt", (MEMORIES,)),
     Row("hard-prompt", "hard-prompt", "noise+hard-prompt"),
-    Row("diffusion", "none", "diffusion", (OFFERED,)),
-    Row("noise + memory", "noise", "memory", (OFFERED,)),
-    Row("noise + nnd", "noise", "nnd", (OFFERED,)),
-    Row("noise + diffusion", "noise", "diffusion", (OFFERED,)),
+    Row("diffusion", "none", "diffusion", (ALL_EXTRA,)),
+    Row("noise + memory", "noise", "memory", (ALL_EXTRA,)),
+    Row("noise + nearest", "noise", "nearest", (ALL_EXTRA,)),
+    Row("noise + diffusion", "noise", "diffusion", (ALL_EXTRA,)),
     Row("noise + diffusion, paired", "diffusion", "diffusion", ("bridges.diffusion.paired=true",), "diffusion-paired"),
     Row("mean-shift + memory", "mean-shift", "mean-shift+memory", (MEMORIES,)),
     Row("paired (supervised)", "paired", "noise"),
-    Row("paired, text besides", "paired", "noise", ("shares=[0.5,0.5]",), "paired-text"),
+    Row("paired, with text", "paired", "noise", ("shares=[0.5,0.5]",), "paired-text"),
 )
 
 
@@ -89,7 +90,7 @@ def main() -> None:
 
 
 def train(row: Row, arguments: argparse.Namespace) -> Path:
-    """The model folder of a row's captioner, trained now if it was not."""
+    """The model folder of a row's captioner, which is trained if it is missing."""
     output = arguments.runs / row.folder
     if not (output / "model" / "captioner" / "config.yaml").is_file() or arguments.go_on:
         run(recipe_path("captioner", row.recipe), list(settings(row, output, arguments)))
@@ -97,7 +98,7 @@ def train(row: Row, arguments: argparse.Namespace) -> Path:
 
 
 def settings(row: Row, output: Path, arguments: argparse.Namespace) -> Iterator[str]:
-    """What the command line would say."""
+    """The overrides of the recipe."""
     texts = [str(file) for file in arguments.text]
     if row.recipe == "paired":
         yield f"text=[{','.join(texts if row.run else [])}]"
@@ -115,7 +116,7 @@ def settings(row: Row, output: Path, arguments: argparse.Namespace) -> Iterator[
 def measure(
     row: Row, model: Path, clap: str, clips: list[Clip], audio: Tensor, text: Tensor, candidates: int
 ) -> dict[str, object]:
-    """Scores of a row's captions, and the gap after its bridge."""
+    """Metrics of a row's captions, and the gap behind its bridge."""
     captioner = Captioner.from_pretrained(model, bridge=row.bridge, clap=clap)
     captions = [caption.text for caption in captioner.caption_embeddings(audio, candidates=candidates)]
     scores = caption_scores(captions, [clip.captions for clip in clips]).corpus
@@ -128,7 +129,7 @@ def measure(
 
 
 def show(metrics: list[dict], count: int, before: ModalityGap) -> None:
-    """The table, as Markdown that README takes."""
+    """Print the table as Markdown."""
     print(
         f"\n{count} clips. Before any bridge: centroid distance {before.centroid_distance:.3f}, paired cosine "
         f"{before.paired_cosine:.3f}, 1-NN crossing rate {before.crossing_rate:.3f}.\n"
@@ -157,7 +158,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--text", type=Path, nargs="*", default=[])
-    parser.add_argument("--labels", type=Path, help="names of sounds for hard prompts, one a line")
+    parser.add_argument("--labels", type=Path, help="labels for hard prompts, one per line")
     parser.add_argument("--clap", default="default")
     parser.add_argument("--split", default="val")
     parser.add_argument("--runs", type=Path, default=Path("runs/captioning"))
@@ -165,7 +166,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--candidates", type=int, default=1)
     parser.add_argument("--go-on", action="store_true", help="continue runs that were interrupted")
-    parser.add_argument("--json", type=Path, help="also write all figures here")
+    parser.add_argument("--json", type=Path, help="also write all metrics here")
     return parser.parse_args()
 
 

@@ -1,8 +1,8 @@
-"""Seconds that `clapgen caption` takes, cold for one file and per file of a folder, beside the limits it is to keep.
+"""Time of `clapgen caption`, from a cold start for one file and per file of a folder, compared with its limits.
 
     python benchmarks/caption_speed.py [--files 64]
 
-Clips of 10 s of noise, each its own, as 48 kHz wav; whole commands, the best of three for the single file.
+Whole commands on 10 s clips of noise, all different, as 48 kHz wav; for the single file the best of three runs.
 """
 
 import argparse
@@ -28,9 +28,9 @@ def main() -> None:
         cold = min(measure_process([*command, f"{folder}/0000.wav"])[1] for _ in range(3))
         _, whole, peak = measure_process([*command, folder])
     each = whole / arguments.files
-    print("| what | s | limit, s | share of it |\n|---|---|---|---|")
+    print("| what | s | limit, s | share of limit |\n|---|---|---|---|")
     print(f"| one file of {SECONDS} s, cold start to caption | {cold:.2f} | {COLD_LIMIT} | {cold / COLD_LIMIT:.2f} |")
-    print(f"| a file of {arguments.files}, start included | {each:.3f} | {FILE_LIMIT} | {each / FILE_LIMIT:.2f} |")
+    print(f"| per file of {arguments.files}, start included | {each:.3f} | {FILE_LIMIT} | {each / FILE_LIMIT:.2f} |")
     print(f"\npeak {peak:.2f} GB")
 
 

@@ -1,9 +1,9 @@
-"""Clips and sentences a second of clapgen's CLAP and of transformers' ClapModel (laion/clap-htsat-unfused), one run.
+"""Clips and sentences per second of clapgen's CLAP and transformers' ClapModel (laion/clap-htsat-unfused), in one run.
 
     python benchmarks/clap_throughput.py
 
-Both get the same 48 kHz clips of 10 s as arrays, both from raw samples and text to embeddings on the CPU: feature
-extraction, resampling (ours) and windows are in the figure. Only transformers' tokenizer is left out, in its favour.
+Both embed the same 10 s clips, given as 48 kHz arrays, on the CPU. The times include feature extraction, resampling
+(ours) and windows. Only transformers' tokenizer is excluded, in its favour.
 """
 
 import argparse
@@ -23,7 +23,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def load_clap(name: str) -> Clap:
-    """The model of that name; random weights at the default sizes where there is no default model."""
+    """Load a model by name; random weights at the default sizes if there is no default model."""
     try:
         return Clap.from_pretrained(name)
     except ClapgenError:
@@ -39,7 +39,7 @@ def load_clap(name: str) -> Clap:
 
 
 def per_second(call: Callable[[], object], items: int, repeats: int) -> float:
-    """Items a second, by the median of `repeats` calls after one to warm up."""
+    """Items per second: the median of `repeats` calls, after one to warm up."""
     call()
     seconds = []
     for _ in range(repeats):

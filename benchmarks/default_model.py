@@ -1,8 +1,8 @@
-"""The figures of a model on held-out clips: zero-shot, retrieval, reconstruction, generation, diversity, size.
+"""Metrics of a model on held-out clips: zero-shot, retrieval, reconstruction, generation, diversity, size.
 
     python benchmarks/default_model.py MANIFEST [--model default] [--split val] [--class-field esc50_class]
 
-Every figure is measured by the model's own CLAP. Prompts are "This is a sound of {label}.".
+All are computed with the model's own CLAP. Prompts are "This is a sound of {label}.".
 """
 
 import argparse
@@ -28,7 +28,7 @@ from pretrain.recipe import caption_retrieval
 
 @dataclass
 class Classes:
-    """The clips that have a class, the classes' names and prompts, and which clip is of which class."""
+    """The clips that have a class, the names and prompts of the classes, and the class index of each clip."""
 
     clips: list[Clip]
     names: list[str]
@@ -66,7 +66,7 @@ def main() -> None:
 def generation_figures(
     model: TextToAudio, classes: Classes, real: Tensor, seeds: int, seconds: float
 ) -> dict[str, object]:
-    """Top-1 and CLAP score of `seeds` sounds a class prompt, and how far they lie apart beside as many real clips."""
+    """Top-1 accuracy and CLAP score of `seeds` sounds per class prompt, and the diversity of these and real clips."""
     prompts = class_prompts(classes.names)
     made = []
     for seed in track(range(seeds), "generating", console=Console(stderr=True)):
@@ -96,13 +96,13 @@ def generation_figures(
 
 
 def mean_pairwise_distance(embeddings: Tensor) -> float:
-    """Mean of 1 - cosine over all pairs of (n, dim) embeddings of length 1."""
+    """Mean of 1 - cosine over all pairs of (n, dim) normalised embeddings."""
     count = len(embeddings)
     return float((1 - embeddings @ embeddings.T).sum() / (count * (count - 1)))
 
 
 def embed(clap: Clap, clips: list[Clip], what: str) -> Tensor:
-    """(clips, dim), clip by clip."""
+    """Embed clips one by one: (clips, dim)."""
     rate = clap.sample_rate
     console = Console(stderr=True)
     return torch.cat(
@@ -111,7 +111,7 @@ def embed(clap: Clap, clips: list[Clip], what: str) -> Tensor:
 
 
 def embed_reconstructions(model: TextToAudio, clips: list[Clip]) -> Tensor:
-    """(clips, dim) of what the autoencoder makes of the clips."""
+    """Embed the autoencoder's reconstructions of the clips: (clips, dim)."""
     rows = []
     for clip in track(clips, "reconstructing", console=Console(stderr=True)):
         waveform = torch.from_numpy(read_audio(clip.path, model.sample_rate)[0])[None]

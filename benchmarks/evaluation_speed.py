@@ -1,11 +1,11 @@
-"""Evaluating clips against embedding them alone by transformers' ClapModel, and a second time from the cache, one run.
+"""Time to evaluate clips, twice (the second time from the cache), and to only embed them with transformers' ClapModel.
 
     python benchmarks/evaluation_speed.py [--clips 1000] [--folder FOLDER]
 
 Ours is the whole of `clapgen evaluate generation`: hashing, decoding and resampling 10 s clips from disk, checking them
 for silence and noise, embedding, CLAP score, FAD, FAD-inf, KAD, KL, precision, recall, novelty. Theirs is feature
-extraction and embedding of arrays that lie in memory, by laion/clap-htsat-unfused's sizes with random weights, on
-a few clips; its time a clip is multiplied by as many clips as ours embeds.
+extraction and embedding of arrays in memory, at the sizes of laion/clap-htsat-unfused with random weights. It is
+measured on a few clips, and the time per clip is multiplied by the number of clips that ours embeds.
 """
 
 import argparse
@@ -31,7 +31,7 @@ WORDS = ("rain", "a dog", "wind", "a car", "footsteps", "birds", "an engine", "w
 
 
 def make_clips(folder: Path, count: int, seed: int) -> None:
-    """Coloured noise with a tone and a slow envelope: 48 kHz, 16 bits, no two the same."""
+    """Write clips of noise with a tone and a slow envelope, all different: 48 kHz, 16 bits."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)
     length = SECONDS * CLAP_SAMPLE_RATE
@@ -54,7 +54,7 @@ def write_prompts(folder: Path, path: Path) -> None:
 
 
 def peer_seconds_per_clip(clips: list[np.ndarray]) -> float:
-    """Of the embedding alone, after a batch to warm up."""
+    """Time of embedding only, after a batch to warm up."""
     peer = PeerClap(torch.float32)
     peer.embed_audio(clips[:PEER_BATCH])
     began = time.perf_counter()
@@ -65,10 +65,10 @@ def peer_seconds_per_clip(clips: list[np.ndarray]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=1000, help="generated clips, made of noise and tones")
-    parser.add_argument("--references", type=int, default=250, help="reference clips, made likewise")
-    parser.add_argument("--folder", type=Path, help="generated clips of your own instead")
-    parser.add_argument("--peer-clips", type=int, default=24, help="clips that transformers embeds")
+    parser.add_argument("--clips", type=int, default=1000, help="number of generated clips (noise and tones)")
+    parser.add_argument("--references", type=int, default=250, help="number of reference clips (the same)")
+    parser.add_argument("--folder", type=Path, help="use your own generated clips instead")
+    parser.add_argument("--peer-clips", type=int, default=24, help="number of clips that transformers embeds")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
@@ -83,7 +83,7 @@ def main() -> None:
         clips = len(find_audio([generated])) + options.references
         clap = Clap.from_pretrained("default")
         clap.embed_audio([np.zeros(SECONDS * clap.sample_rate, dtype=np.float32)] * PEER_BATCH, clap.sample_rate)
-        time.sleep(2.5)  # files that were written a moment ago are hashed at every run
+        time.sleep(2.5)  # files written a moment ago are hashed at every run
         runs = []
         for _ in range(2):
             setup = Setup(clap, EmbeddingCache(work / "cache"))
@@ -106,8 +106,8 @@ def main() -> None:
     print(f"{clips} clips of {SECONDS} s, {options.threads} threads, torch {torch.__version__}, model {clap.hash}\n")
     print("| | seconds |\n|---|---|")
     print(f"| clapgen, whole evaluation | {runs[0]:.1f} |")
-    print(f"| the same again, from the cache | {runs[1]:.2f} ({runs[1] / runs[0]:.1%}) |")
-    print(f"| transformers ClapModel, embedding alone ({options.peer_clips} clips measured) | {theirs:.1f} |")
+    print(f"| second run, from the cache | {runs[1]:.2f} ({runs[1] / runs[0]:.1%}) |")
+    print(f"| transformers ClapModel, embedding only ({options.peer_clips} clips measured) | {theirs:.1f} |")
     print(f"| ratio | {theirs / runs[0]:.1f}× |")
 
 

@@ -1,4 +1,4 @@
-"""The models we measure ourselves against, at their published sizes with random weights: speed does not depend on them.
+"""Models that we compare with, at their published sizes with random weights, on which speed does not depend.
 
 CLAP is laion/clap-htsat-unfused in transformers, AudioLDM is audioldm-s-full-v2 in diffusers (sizes from the published
 configurations and from diffusers' conversion script).
@@ -16,7 +16,7 @@ TOKENS_PER_SENTENCE = 16
 
 
 class PeerClap:
-    """transformers' ClapModel with its feature extractor, as its users call them."""
+    """transformers' ClapModel with its feature extractor, called as users call them."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
@@ -37,14 +37,14 @@ class PeerClap:
 
     @torch.no_grad()
     def embed_text(self, count: int) -> None:
-        """Sentences of 16 tokens; its tokenizer is not needed and its cost is given away."""
+        """Embed sentences of 16 tokens. The cost of its tokenizer is not counted, in its favour."""
         tokens = torch.randint(10, 50_000, (count, TOKENS_PER_SENTENCE))
         self.model.get_text_features(input_ids=tokens, attention_mask=torch.ones_like(tokens))
 
 
 @dataclass
 class AudioLdmSeconds:
-    """Where the time of one clip went, in seconds: `step` is one guided step, `fixed` all but the steps."""
+    """Time of one clip in seconds: `step` is one guided step, `fixed` everything but the steps."""
 
     text: float
     step: float
@@ -66,7 +66,7 @@ class PeerAudioLdm:
     def __init__(self, dtype: torch.dtype) -> None:
         from diffusers.utils.logging import set_verbosity_error
 
-        set_verbosity_error()  # it warns of casting to bf16, which these parts take
+        set_verbosity_error()  # it warns about casting to bf16, which works for these parts
         torch.manual_seed(0)
         self.dtype = dtype
         self.text, self.unet, self.vae, self.vocoder = (
@@ -75,7 +75,7 @@ class PeerAudioLdm:
 
     @torch.no_grad()
     def generate(self, seconds: float, steps: int) -> tuple[Tensor, AudioLdmSeconds]:
-        """One clip: its waveform `(1, samples)` and the time it took."""
+        """Generate one clip; returns its waveform `(1, samples)` and its time."""
         from diffusers import DDIMScheduler
 
         scheduler = DDIMScheduler(
@@ -90,7 +90,7 @@ class PeerAudioLdm:
         began = time.perf_counter()
         condition = self._prompt_and_empty()
         described = time.perf_counter()
-        frames = -(-round(seconds * 100) // 4)  # a mel frame is 10 ms, the latent a quarter of the frames
+        frames = -(-round(seconds * 100) // 4)  # mel frames of 10 ms; one latent per four frames
         latents = torch.randn(1, 8, frames, 16, dtype=self.dtype)
         for timestep in scheduler.timesteps:
             both = self.unet(torch.cat([latents, latents]), timestep, None, class_labels=condition).sample

@@ -1,10 +1,10 @@
-"""How long a clip takes and how much memory, beside AudioLDM-S in diffusers, one run.
+"""Time and memory of generating a clip, compared with AudioLDM-S in diffusers, in one run.
 
     python benchmarks/speed.py
 
-Every measurement is a fresh process of its own, so that none warms up or swells another: the command
-`clapgen generate` from cold start to file, the stages of `TextToAudio` (load, sample, decode), and AudioLDM-S at its
-published size with random weights (10 guided steps measured; its authors' 200 computed from the time of a step).
+Each measurement runs in a fresh process, so that none affects another: the command `clapgen generate` from cold start
+to file, the stages of `TextToAudio` (load, sample, decode), and AudioLDM-S at its published size with random weights
+(10 guided steps are measured; its authors' 200 are computed from the time of a step).
 """
 
 import argparse
@@ -22,9 +22,9 @@ AUTHORS_STEPS = 200
 
 
 def measure_process(command: list[str]) -> tuple[str, float, float]:
-    """Run a command: its stdout, wall seconds and peak resident memory in GB.
+    """Run a command; returns its stdout, wall time in seconds and peak resident memory in GB.
 
-    This process must stay small and import no torch: Linux counts the parent's memory into a child's peak.
+    This process must stay small and must not import torch: Linux counts the parent's memory into a child's peak.
     """
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -40,7 +40,7 @@ def measure_process(command: list[str]) -> tuple[str, float, float]:
 
 
 def stages_of_clapgen(options: argparse.Namespace) -> dict[str, float]:
-    """Load, sample and decode of one clip, in this process; the second clip is measured, as the first warms up."""
+    """Time to load, sample and decode one clip in this process; the first clip warms up, the second is measured."""
     began = time.perf_counter()
     from generation.pipeline import TextToAudio
 
@@ -61,7 +61,7 @@ def stages_of_clapgen(options: argparse.Namespace) -> dict[str, float]:
         "import": imported - began,
         "load": loaded - imported,
         "sample": steps_end - started,
-        "decode": ended - steps_end,  # with the CLAP score of the sound
+        "decode": ended - steps_end,  # includes the CLAP score
         "clip": ended - started,
     }
 
@@ -83,7 +83,7 @@ def stages_of_audioldm(options: argparse.Namespace, precision: str) -> dict[str,
 def measure(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         clip = str(Path(folder, "clip.wav"))
-        arguments = ["--seconds", f"{options.seconds:g}", "--steps", str(options.steps), "--model", options.model]
+        arguments = ["--seconds", f"{options.seconds:g}", "--num-steps", str(options.steps), "--model", options.model]
         command = [sys.executable, "-m", "clapgen.cli", "generate", PROMPT, "-o", clip, *arguments]
         _, wall, peak = measure_process(command)
     metrics = {"command": {"wall": wall, "peak GB": peak}}
@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--peer-steps", type=int, default=10)
     parser.add_argument("--precisions", nargs="*", default=["fp32", "bf16"], choices=["fp32", "bf16"])
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--only", help=argparse.SUPPRESS)  # one measurement, in the process that is measured
+    parser.add_argument("--only", help=argparse.SUPPRESS)  # one measurement, in this process
     options = parser.parse_args()
     if options.only == "clapgen":
         print(json.dumps(stages_of_clapgen(options)))

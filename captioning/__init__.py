@@ -1,4 +1,4 @@
-"""Captions of sounds: decoders trained on text alone, and the bridges that let them read audio embeddings."""
+"""Audio captioning: decoders trained on text alone, and the bridges that let them read audio embeddings."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from captioning.captioner import Caption, Captioner
+    from captioning.decoding import Decoding
 
-__all__ = ["Caption", "Captioner"]
+__all__ = ["Caption", "Captioner", "Decoding"]
 
-_MODULES = {"Caption": "captioning.captioner", "Captioner": "captioning.captioner"}
+_MODULES = {
+    "Caption": "captioning.captioner",
+    "Captioner": "captioning.captioner",
+    "Decoding": "captioning.decoding",
+}
 
 
 def __getattr__(name: str) -> Any:

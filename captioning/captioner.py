@@ -1,4 +1,4 @@
-"""`Captioner`: sound in, sentence out. The CLAP, the bridges and the decoder of one model."""
+"""`Captioner`: audio in, captions out. The CLAP, the bridges and the decoder of one model."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from captioning.bridges import Bridge, BridgeChain, BridgesConfig, build_bridge
-from captioning.decoder import CaptionDecoder, DecoderConfig, Decoding, Vocabulary
+from captioning.bridges import Bridge, BridgeChain, BridgesConfig, create_bridge
+from captioning.decoder import CaptionDecoder, DecoderConfig, Vocabulary
+from captioning.decoding import Decoding
 from clapgen.clap.model import Waveforms
 from clapgen.clap.tokenizer import load_tokenizer, save_tokenizer
-from clapgen.embedders import ClapEmbedder
-from clapgen.embedders.space import is_public, load_space
+from clapgen.embedders import ClapEmbedder, load_clap, split_name
 from clapgen.errors import ClapgenError, nearest
 from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, resolve_model, save_part, weights_hash
 
 PART = "captioner"
 EMBEDDINGS_PER_BATCH = 32
 SILENCE = "Silence"
-SILENT_BELOW = -60.0  # dBFS of the peak
+SILENCE_DBFS = -60.0  # clips that peak below this are not captioned
 
 
 @dataclass
 class CaptionerConfig:
-    """A decoder, the bridges it has, those used unless told otherwise, and the CLAP it was trained on."""
+    """A decoder, its bridges, those used on audio by default (`bridge`), and the CLAP it was trained on."""
 
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     bridges: BridgesConfig = field(default_factory=BridgesConfig)
@@ -40,7 +40,7 @@ class CaptionerConfig:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A caption and its CLAP cosine with the sound, in [-1, 1]."""
+    """A caption and its CLAP cosine with the audio, in [-1, 1]."""
 
     text: str
     score: float
@@ -48,9 +48,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Caption:
-    """The caption of a sound, its CLAP cosine with it, and all candidates it was chosen from, best first.
+    """A caption, its CLAP cosine with the audio, and the candidates it was chosen from, best first.
 
-    `note` says why a caption is not the decoder's: of a silent sound.
+    `note` is not empty if the decoder was not used, because the audio is silent.
     """
 
     text: str
@@ -60,7 +60,7 @@ class Caption:
 
 
 class Captioner:
-    """Captions of sounds by a decoder that was trained on text (NoAudioCaptioning, Deshmukh et al. 2023; WSAC)."""
+    """Captions audio with a decoder trained on text (NoAudioCaptioning, Deshmukh et al. 2023; WSAC)."""
 
     def __init__(
         self,
@@ -86,34 +86,34 @@ class Captioner:
         """Load a captioner and its CLAP by name or folder.
 
         Args:
-            bridge: bridges between CLAP and decoder, "memory" or "mean-shift+memory"; None takes the model's own.
-            clap: where its CLAP is, another model or `laion:NAME_OR_FOLDER`; None takes the one in the captioner's
-                folder, or the public one that it names. It must be the one the captioner was trained on.
+            bridge: bridges between CLAP and decoder, "memory" or "mean-shift+memory"; None for the model's own.
+            clap: the CLAP that the captioner was trained on, as a model or `laion:NAME_OR_FOLDER`; None for the one in
+                the captioner's folder, or the public one that it names.
 
         Raises:
             ClapgenError: an unknown model or bridge, a missing or damaged part, or a CLAP that is not the captioner's.
         """
+        if split_name(str(name_or_path))[0]:
+            raise _no_captioner(name_or_path)
         folder = resolve_model(name_or_path)
         if not (folder / PART).is_dir():
-            raise ClapgenError(
-                f"the model {name_or_path} has no captioner; train one: "
-                f"clapgen train captioner text=FILE clap={name_or_path}"
-            )
+            raise _no_captioner(name_or_path)
         config, state = load_part(folder, PART, CaptionerConfig)
         chosen = bridge.split("+") if isinstance(bridge, str) else bridge
         if chosen is not None:
             _check_bridges(chosen, config)
         if clap is None:
-            clap = config.clap_name if is_public(config.clap_name) else name_or_path
-        space = load_space(clap, device)  # before the decoder, whose import is slow: a wrong CLAP is refused at once
-        check_clap(config, str(clap), space.hash, f"the captioner of {name_or_path}")
+            is_public = bool(split_name(config.clap_name)[0])
+            clap = config.clap_name if is_public else name_or_path
+        embedder = load_clap(clap, device)  # before the decoder, whose import is slow, so that a wrong CLAP fails early
+        check_clap(config, str(clap), embedder.hash, f"the captioner of {name_or_path}")
         vocabulary = Vocabulary(load_tokenizer(folder / PART / "tokenizer.json"))
         decoder = CaptionDecoder(config.decoder, vocabulary)
-        bridges = {name: build_bridge(name, config.bridges, config.decoder.dim) for name in stored_bridges(config)}
+        bridges = {name: create_bridge(name, config.bridges, config.decoder.dim) for name in stored_bridges(config)}
         _fill(decoder, nn.ModuleDict(bridges), state, folder / PART / WEIGHTS_FILE)
         for network in (decoder, *bridges.values()):
             network.to(device).eval()
-        captioner = cls(space, decoder, bridges, config, str(name_or_path))
+        captioner = cls(embedder, decoder, bridges, config, str(name_or_path))
         captioner.hash = weights_hash(folder, PART)
         if chosen is not None:
             captioner.use_bridge(chosen)
@@ -125,21 +125,21 @@ class Captioner:
 
     @property
     def device(self) -> torch.device:
-        """Where the decoder is."""
+        """Device of the decoder."""
         return next(self.decoder.parameters()).device
 
     @property
     def bridges(self) -> list[str]:
-        """Names of the bridges this captioner has."""
+        """Names of the available bridges."""
         return ["none", *self._bridges]
 
     @property
     def bridge(self) -> str:
-        """The bridges in use, as `use_bridge` takes them."""
+        """The bridges in use, joined by +."""
         return "+".join(self._chain.names) or "none"
 
     def use_bridge(self, names: Sequence[str]) -> None:
-        """Use these bridges, in order, from now on. ClapgenError if one is not there."""
+        """Use these bridges on audio, in this order, from now on. ClapgenError if one is not available."""
         _check_bridges(names, self.config)
         self._chain = BridgeChain([self._bridges[name] for name in names if name != "none"])
 
@@ -152,12 +152,12 @@ class Captioner:
     ) -> list[Caption]:
         """A caption for each mono waveform (samples,) at `sample_rate` Hz.
 
-        A sound that peaks below -60 dBFS, beside its mean, is called "Silence", with a note and without candidates: of
-        what cannot be heard a decoder would invent something.
+        Audio that peaks below -60 dBFS after its mean is removed gets the caption "Silence", a note and no candidates:
+        the decoder would hallucinate on silence.
 
         Args:
-            decoding: how words are searched for; None takes the model's own way.
-            candidates: how many captions are made; that of the highest CLAP cosine with the sound is taken
+            decoding: decoding settings; None for the model's own.
+            candidates: number of captions to generate; the one with the highest CLAP cosine with the audio is returned
                 (CLAP-Refine, SLAM-AAC, Chen et al. 2024).
 
         Raises:
@@ -166,10 +166,10 @@ class Captioner:
         sounds = list(waveforms)
         audio = self.clap.embed_audio(sounds, sample_rate)
         notes = [_silence(sound) for sound in sounds]
-        heard = [place for place, note in enumerate(notes) if not note]
-        captions = dict(zip(heard, self.caption_embeddings(audio[heard], decoding, candidates), strict=True))
-        scores = (audio @ self.clap.embed_text([SILENCE])[0]).tolist() if len(heard) < len(sounds) else []
-        return [captions.get(place) or Caption(SILENCE, scores[place], [], note) for place, note in enumerate(notes)]
+        audible = [index for index, note in enumerate(notes) if not note]
+        captions = dict(zip(audible, self.caption_embeddings(audio[audible], decoding, candidates), strict=True))
+        scores = (audio @ self.clap.embed_text([SILENCE])[0]).tolist() if len(audible) < len(sounds) else []
+        return [captions.get(index) or Caption(SILENCE, scores[index], [], note) for index, note in enumerate(notes)]
 
     @torch.no_grad()
     def caption_embeddings(self, audio: Tensor, decoding: Decoding | None = None, candidates: int = 1) -> list[Caption]:
@@ -178,30 +178,30 @@ class Captioner:
             return []
         texts: list[list[str]] = []
         for batch in audio.split(EMBEDDINGS_PER_BATCH):
-            bridged, hints = self._chain.audio(batch.to(self.device))
-            texts += self.decoder.generate(bridged, hints, decoding or self.config.decoding, candidates)
+            bridged, words = self._chain.audio(batch.to(self.device))
+            texts += self.decoder.generate(bridged, words, decoding or self.config.decoding, candidates)
         flat = [text for group in texts for text in group]
-        row_of = {text: row for row, text in enumerate(dict.fromkeys(flat))}  # a text twice has one score
-        said = self.clap.embed_text(list(row_of))[[row_of[text] for text in flat]]
-        cosines = (said * audio.cpu().repeat_interleave(candidates, 0)).sum(-1).tolist()
+        row_of = {each: row for row, each in enumerate(dict.fromkeys(flat))}  # duplicates are embedded once
+        text = self.clap.embed_text(list(row_of))[[row_of[each] for each in flat]]
+        cosines = (text * audio.cpu().repeat_interleave(candidates, 0)).sum(-1).tolist()
         captions = []
         for start in range(0, len(flat), candidates):
             stop = start + candidates
-            group = [Candidate(text, score) for text, score in zip(flat[start:stop], cosines[start:stop], strict=True)]
+            group = [Candidate(*each) for each in zip(flat[start:stop], cosines[start:stop], strict=True)]
             group.sort(key=lambda candidate: -candidate.score)
             captions.append(Caption(group[0].text, group[0].score, list(dict.fromkeys(group))))
         return captions
 
     def bridged_audio(self, audio: Tensor) -> Tensor:
-        """What the decoder sees of audio embeddings (n, dim) behind the bridges in use."""
+        """The decoder's input (n, dim) for audio embeddings (n, dim), behind the bridges in use."""
         return self._chain.audio(audio.to(self.device))[0]
 
     def bridged_text(self, text: Tensor) -> Tensor:
-        """Where text embeddings (n, dim) lie behind the bridges in use, without any chance: what audio is to meet."""
+        """Text embeddings (n, dim) behind the bridges in use, without augmentation: the target of `bridged_audio`."""
         return self._chain.text(text.to(self.device))
 
     def describe(self) -> dict[str, Any]:
-        """What a caption depends on besides the sound: names and hashes of the weights, bridge, decoding."""
+        """Everything a caption depends on apart from the audio: names and hashes of the weights, bridge, decoding."""
         return {
             "model": self.name,
             "hashes": {"clap": self.clap.hash, PART: self.hash},
@@ -211,7 +211,7 @@ class Captioner:
 
 
 def check_clap(config: CaptionerConfig, clap: str, found: str, what: str) -> None:
-    """Refuse a CLAP of another hash than the one a captioner was trained on; ClapgenError names both."""
+    """Raise ClapgenError, naming both, if a CLAP is not the one that a captioner was trained on."""
     if config.clap_hash and found and config.clap_hash != found:
         raise ClapgenError(
             f"{what} was trained on the CLAP {config.clap_name} ({config.clap_hash}, {config.decoder.dim} wide), but "
@@ -233,7 +233,7 @@ def save_captioner(
 
 
 def _silence(waveform: Any) -> str:
-    """In words, that a sound is silent; nothing if it is not."""
+    """Description of a silent waveform; "" if it is not silent."""
     samples = torch.as_tensor(waveform).double()
     if not samples.any():
         return "digital silence"
@@ -241,28 +241,34 @@ def _silence(waveform: Any) -> str:
     if peak < 1e-6:
         return "silent: a constant offset"
     peak_dbfs = 20 * math.log10(peak)
-    return f"silent: peaks at {peak_dbfs:.0f} dBFS" if peak_dbfs < SILENT_BELOW else ""
+    return f"silent: peaks at {peak_dbfs:.0f} dBFS" if peak_dbfs < SILENCE_DBFS else ""
+
+
+def _no_captioner(model: str | Path) -> ClapgenError:
+    return ClapgenError(
+        f"the model {model} has no captioner; train one: clapgen train captioner text=FILE clap={model}"
+    )
 
 
 def _check_bridges(names: Sequence[str], config: CaptionerConfig) -> None:
-    there = ["none", *stored_bridges(config)]
+    available = ["none", *stored_bridges(config)]
     for name in names:
-        if name not in there:
-            build_bridge(name, config.bridges, config.decoder.dim)  # names no bridge at all: says so
+        if name not in available:
+            create_bridge(name, config.bridges, config.decoder.dim)  # raises if the name is unknown
             raise ClapgenError(
-                f"this captioner has no bridge '{name}', only {', '.join(there)}; train one with "
-                f"bridges.offered=[{name}].{nearest(name, there)}"
+                f"this captioner has no bridge '{name}', only {', '.join(available)}; train one with "
+                f"bridges.extra=[{name}].{nearest(name, available)}"
             )
 
 
 def stored_bridges(config: CaptionerConfig) -> list[str]:
-    """Bridges that are stored, each once: those of training, those offered besides."""
-    names = [*config.bridges.names, *config.bridges.offered]
+    """Names of the bridges that are stored: those of training and the extra ones."""
+    names = [*config.bridges.names, *config.bridges.extra]
     return [name for name in dict.fromkeys(names) if name != "none"]
 
 
 def _fill(decoder: CaptionDecoder, bridges: nn.ModuleDict, state: dict[str, Tensor], file: Path) -> None:
-    """Put stored weights in place; what bridges were fitted to has shapes of its own."""
+    """Load stored weights; the shapes of bridges can depend on the data they were fitted on."""
     own = {key.removeprefix("decoder."): value for key, value in state.items() if key.startswith("decoder.")}
     others = {key.removeprefix("bridges."): value for key, value in state.items() if key.startswith("bridges.")}
     fill_module(decoder, CaptionDecoder.full_state(own), file)

@@ -1,4 +1,4 @@
-"""Captions of many sound files of any length: read ahead in a thread, cut into windows, captioned in batches."""
+"""Captions of many audio files of any length: read ahead in a thread, cut into windows, captioned in batches."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import TypeVar
 import numpy as np
 
 from captioning.captioner import Caption, Captioner
-from captioning.decoder import Decoding
+from captioning.decoding import Decoding
 from clapgen.audio import duration_of, read_audio
+from clapgen.audio.batches import batches_of_sounds
 from clapgen.audio.windows import side_by_side
 from clapgen.errors import ClapgenError
 
 WINDOW_SECONDS = 10.0
-LONGEST_BATCH_SECONDS = 600
 
 Item = TypeVar("Item")
 
@@ -33,7 +33,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class CaptionedFile:
-    """A file and the captions of its windows, in order; none where it could not be read, which `error` then says."""
+    """A file and the captions of its windows, in order; none if it cannot be read, for the reason in `error`."""
 
     path: Path
     segments: list[Segment]
@@ -42,7 +42,7 @@ class CaptionedFile:
 
 @dataclass(frozen=True)
 class _Window:
-    """One window of a file, or the error that the file ends with."""
+    """One window of a file, or the error that ended reading it."""
 
     path: Path
     start: float = 0.0
@@ -50,6 +50,9 @@ class _Window:
     last: bool = True
     waveform: np.ndarray | None = None
     error: ClapgenError | None = None
+
+    def samples(self) -> int:
+        return 0 if self.waveform is None else len(self.waveform)
 
 
 def caption_files(
@@ -61,15 +64,15 @@ def caption_files(
     batch_size: int = 32,
     report: Callable[[Path, float], None] | None = None,
 ) -> Iterator[CaptionedFile]:
-    """Caption files one after another; each comes as soon as all of its windows are captioned.
+    """Caption files in order; each is yielded as soon as all of its windows are captioned.
 
-    A file longer than `window_seconds` (0: none is) has a caption for each window; windows lie side by side, the last
-    flush with the end. Long files are read window by window. `report` is told the file and the second that each batch
-    has come to. `decoding` and `candidates` are as in
-    `Captioner.caption`, errors too; a file that cannot be read is no error here, but comes with its own.
+    A file longer than `window_seconds` (0: no limit) gets one caption per window. Windows are consecutive, the last one
+    flush with the end. Long files are read window by window. After each batch `report` is called with the current file
+    and position in seconds. `decoding`, `candidates` and errors are as in `Captioner.caption`, except that a file that
+    cannot be read raises nothing and is yielded with its error.
     """
     rate = captioner.clap.sample_rate
-    batches = _batches(_windows(paths, rate, window_seconds), batch_size, LONGEST_BATCH_SECONDS * rate)
+    batches = batches_of_sounds(_windows(paths, rate, window_seconds), batch_size, _Window.samples, rate)
     segments: list[Segment] = []
     for batch in _read_ahead(batches):
         sounds = [window.waveform for window in batch if window.waveform is not None]
@@ -91,31 +94,16 @@ def _windows(paths: Iterable[Path], sample_rate: int, window_seconds: float) -> 
     for path in paths:
         try:
             spans = side_by_side(duration_of(path), window_seconds)
-            for place, (start, end) in enumerate(spans):
-                last = place == len(spans) - 1
+            for index, (start, end) in enumerate(spans):
+                last = index == len(spans) - 1
                 waveform, _ = read_audio(path, sample_rate, start, None if last else end - start)
                 yield _Window(path, start, end, last, waveform)
         except ClapgenError as error:
             yield _Window(path, error=error)
 
 
-def _batches(windows: Iterable[_Window], size: int, longest: int) -> Iterator[list[_Window]]:
-    """Groups of at most `size` windows and, unless one alone is longer, `longest` samples."""
-    batch: list[_Window] = []
-    samples = 0
-    for window in windows:
-        length = 0 if window.waveform is None else len(window.waveform)
-        if batch and (len(batch) == size or samples + length > longest):
-            yield batch
-            batch, samples = [], 0
-        batch.append(window)
-        samples += length
-    if batch:
-        yield batch
-
-
 def _read_ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items; while one is worked on, the next is made in a thread."""
+    """The same items, each computed in a thread while the previous one is in use."""
     with ThreadPoolExecutor(1) as pool:
         ahead = pool.submit(_next, items)
         while found := ahead.result():
@@ -124,7 +112,7 @@ def _read_ahead(items: Iterator[Item]) -> Iterator[Item]:
 
 
 def _next(items: Iterator[Item]) -> list[Item]:
-    """The next item, if there is one: a StopIteration does not pass through a thread."""
+    """A list with the next item, or an empty one: StopIteration cannot pass through a future."""
     for item in items:
         return [item]
     return []

@@ -1,4 +1,4 @@
-"""Devices by name: `auto`, `cpu`, `mps`, `cuda`, `cuda:1`."""
+"""Where and with what a model computes: devices by name (`auto`, `cpu`, `mps`, `cuda`, `cuda:1`), library versions."""
 
 from __future__ import annotations
 
@@ -38,3 +38,20 @@ def choose_device(name: str = "auto") -> torch.device:
             "or see `clapgen doctor`."
         )
     return device
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of clapgen, torch, numpy and Python, for sidecars: another version may change a result's last bits."""
+    import platform
+
+    import numpy
+    import torch
+
+    from clapgen import __version__
+
+    return {
+        "clapgen": __version__,
+        "torch": str(torch.__version__),
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
+    }

@@ -1,4 +1,4 @@
-"""Sound from text: the autoencoder, the diffusion model, and the `TextToAudio` pipeline over them."""
+"""Sound from text: the autoencoder, the diffusion model, the `TextToAudio` pipeline, and `render`, which saves."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from generation.autoencoder import Autoencoder
-    from generation.pipeline import Generation, TextToAudio
+    from generation.generator import Generation, Generator
+    from generation.pipeline import TextToAudio
+    from generation.rendering import render
+    from generation.requests import GenerationRequest
 
-__all__ = ["Autoencoder", "Generation", "TextToAudio"]
+__all__ = ["Autoencoder", "Generation", "GenerationRequest", "Generator", "TextToAudio", "render"]
 
 _MODULES = {
     "Autoencoder": "generation.autoencoder",
-    "Generation": "generation.pipeline",
+    "Generation": "generation.generator",
+    "GenerationRequest": "generation.requests",
+    "Generator": "generation.generator",
     "TextToAudio": "generation.pipeline",
+    "render": "generation.rendering",
 }
 
 

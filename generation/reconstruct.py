@@ -1,4 +1,4 @@
-"""A corpus heard through the autoencoder: what it keeps, and further clips for a CLAP to learn from."""
+"""A corpus passed through the autoencoder: to check its quality, or to augment the training set of a CLAP."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ def reconstruct_clips(
     overwrite: bool = False,
     after_each: Callable[[], None] = lambda: None,
 ) -> list[Clip]:
-    """Write every clip, encoded and decoded, as a flac into `folder`; gives back the clips of the written files.
+    """Encode and decode every clip and write it as a flac into `folder`; returns the clips of the written files.
 
-    They keep captions, labels, recording and licence: a CLAP trained on both hears a sound and its reconstruction as
-    the same (codec augmentation).
+    They keep captions, labels, recording and licence: a CLAP trained on both learns to embed a sound and its
+    reconstruction alike (codec augmentation).
 
     Raises:
         ClapgenError: a clip cannot be read, or a file exists and `overwrite` is false.
     """
-    rebuilt = []
+    reconstructed = []
     device = next(autoencoder.parameters()).device
     for number, clip in enumerate(clips):
         waveform = torch.from_numpy(read_audio(clip.path, autoencoder.sample_rate)[0])[None].to(device)
         path = folder / f"{number:06d}-{clip.path.stem}.flac"
         sound = autoencoder.reconstruct(waveform)[0].clamp(-1, 1).cpu().numpy()
         write_audio(path, sound, autoencoder.sample_rate, overwrite=overwrite)
-        rebuilt.append(dataclasses.replace(clip, path=path))
+        reconstructed.append(dataclasses.replace(clip, path=path))
         after_each()
-    return rebuilt
+    return reconstructed

@@ -1,4 +1,4 @@
-"""The shipped captioner: it names what is heard, in whole English sentences, and was trained for the shipped CLAP."""
+"""The shipped captioner: names sounds in whole English sentences, and belongs to the shipped CLAP."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from captioning.captioner import Captioner
-from captioning.decoder import Decoding
+from captioning.decoding import Decoding
 from clapgen.audio import read_audio
 from clapgen.metrics.captions.scores import keyword_accuracy
 from clapgen.metrics.captions.synonyms import load_synonyms
@@ -47,6 +47,7 @@ def test_captions_are_whole_words_whatever_is_heard(captioner: Captioner):
             assert len(caption.text.split()) >= 2
 
 
+@pytest.mark.slow
 def test_company_does_not_change_a_caption(captioner: Captioner, recordings: list[Path]):
     sounds = [read_audio(path, captioner.clap.sample_rate)[0] for path in recordings]
     together = captioner.caption(sounds, captioner.clap.sample_rate)

@@ -1,4 +1,4 @@
-"""A model folder loads as it was saved, and every kind of damage is named with its file."""
+"""A model folder loads as it was saved; errors name the damaged file."""
 
 import dataclasses
 import os
@@ -12,7 +12,15 @@ from torch import nn
 
 from clapgen import model_store
 from clapgen.errors import ClapgenError
-from clapgen.model_store import load_module, load_part, resolve_model, save_part, verify_model, weights_hash
+from clapgen.model_store import (
+    load_module,
+    load_part,
+    open_model,
+    resolve_model,
+    save_part,
+    verify_model,
+    weights_hash,
+)
 
 
 @dataclasses.dataclass
@@ -50,7 +58,7 @@ def test_round_trip_is_float32_and_exact_to_half_precision(model: Path) -> None:
     assert torch.equal(state["steps"], torch.tensor([3, 4]))
 
 
-def test_other_files_of_a_part_are_guarded_too(model: Path) -> None:
+def test_other_files_of_a_part_are_protected_too(model: Path) -> None:
     (model / "clap" / "tokenizer.json").write_text("words")
     save_part(model, "clap", TinyConfig(), Tiny(TinyConfig()))
     load_part(model, "clap", TinyConfig)
@@ -81,6 +89,22 @@ def test_load_module_builds_and_fills(model: Path) -> None:
     assert isinstance(network, Tiny)
     assert not network.training
     assert torch.equal(network.linear.bias, load_part(model, "clap", TinyConfig)[1]["linear.bias"])
+
+
+def test_loading_draws_no_random_numbers(model: Path) -> None:
+    torch.manual_seed(0)
+    load_module(model, "clap", TinyConfig, Tiny)
+    drawn = torch.rand(1)
+    torch.manual_seed(0)
+    assert torch.equal(drawn, torch.rand(1))
+
+
+def test_an_open_model_reads_its_checksums_once(model: Path) -> None:
+    folder = open_model(model)
+    (model / "checksums.json").unlink()
+    assert folder.name == str(model) and open_model(folder) is folder
+    load_module(folder, "clap", TinyConfig, Tiny)
+    assert weights_hash(folder, "clap") == folder.checksums["clap/model.safetensors"][:12]
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "model.safetensors"])
@@ -143,18 +167,20 @@ def test_files_without_recorded_checksum_are_refused(model: Path) -> None:
         ({"linear.bias": torch.zeros(4), "steps": torch.zeros(2)}, "lacks 'linear.weight'"),
         (
             {"linear.bias": torch.zeros(4), "linear.weight": torch.zeros(4, 5), "steps": torch.zeros(2)},
-            r"'linear.weight' of shape \(4, 5\) where the config asks for \(4, 4\)",
+            r"'linear.weight' of shape \(4, 5\) where the config requires \(4, 4\)",
         ),
         ({**Tiny(TinyConfig()).state_dict(), "extra": torch.zeros(1)}, "unknown weight 'extra'"),
     ],
 )
-def test_weights_that_do_not_fit_are_named(model: Path, state: dict[str, torch.Tensor], complaint: str) -> None:
+def test_weights_that_do_not_match_the_config_are_named(
+    model: Path, state: dict[str, torch.Tensor], complaint: str
+) -> None:
     save_part(model, "clap", TinyConfig(), state)
     with pytest.raises(ClapgenError, match=rf"clap/model\.safetensors .*{complaint}"):
         load_module(model, "clap", TinyConfig, Tiny)
 
 
-def test_unknown_model_suggests_the_nearest(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_model_gets_a_suggestion(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_store, "BUNDLED_MODELS", tmp_path)
     assert model_store.list_models() == ["model"]
     assert resolve_model("model") == model
@@ -195,6 +221,7 @@ except ClapgenError as error:
 """
 
 
+@pytest.mark.slow
 def test_failed_save_leaves_the_earlier_version(model: Path) -> None:
     before = {path: path.read_bytes() for path in model.rglob("*") if path.is_file()}
     script = SAVE_UNDER_A_SIZE_LIMIT.format(tests=os.path.dirname(__file__), model=str(model))

@@ -68,7 +68,7 @@ def test_a_strip_shows_what_the_large_picture_shows_in_few_bytes(tmp_path, recor
     assert (tmp_path / "strip.png").stat().st_size < 15_000
 
 
-@pytest.mark.parametrize("classes", [1, 6, 40, 400])
+@pytest.mark.parametrize("classes", [1, 6, 40, pytest.param(400, marks=pytest.mark.slow)])
 def test_a_confusion_matrix_is_bright_where_a_class_is_taken_for_another(tmp_path, classes):
     counts = np.diag(np.full(classes, 9))
     counts[0, -1] += 3

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import torch
 
-from captioning.bridges import BridgesConfig, Corpus, build_bridge
+from captioning.bridges import BridgeData, BridgesConfig, create_bridge
 from captioning.captioner import CaptionerConfig, save_captioner
-from captioning.decoder import CaptionDecoder, DecoderConfig, Decoding, Vocabulary, train_vocabulary
+from captioning.decoder import CaptionDecoder, DecoderConfig, Vocabulary, train_vocabulary
+from captioning.decoding import Decoding
 from clapgen.clap import Clap
 from clapgen.clap.tokenizer import tokenize
 from clapgen.testing import SAMPLE_RATE, WORDS, randomise, tiny_model
@@ -22,7 +23,7 @@ DECODING = Decoding(beams=2, max_tokens=8)
 
 
 def tiny_decoder(dim: int = 16, seed: int = 0, **changes: object) -> CaptionDecoder:
-    """A decoder of random weights over the sentences' words, in evaluation mode."""
+    """A decoder with random weights and a vocabulary from the sentences, in evaluation mode."""
     vocabulary = Vocabulary(train_vocabulary(SENTENCES, 400))
     sizes = {"width": 16, "layers": 1, "heads": 2, "mapper_width": 16, "mapper_layers": 1, "prefix_length": 3}
     config = DecoderConfig(dim=dim, vocab_size=len(vocabulary), **{**sizes, **changes})  # type: ignore[arg-type]
@@ -32,7 +33,7 @@ def tiny_decoder(dim: int = 16, seed: int = 0, **changes: object) -> CaptionDeco
 
 
 def taught_decoder(embeddings: torch.Tensor, steps: int = 45) -> CaptionDecoder:
-    """A decoder that has begun to learn the sentences from these embeddings (one each): it heeds what it is given."""
+    """A decoder trained briefly on the sentences and their embeddings, so that its output depends on the input."""
     decoder = tiny_decoder(embeddings.shape[1], width=32, dropout=0.0, mapper_width=32)
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=1e-2)
     for _ in range(steps):
@@ -43,7 +44,7 @@ def taught_decoder(embeddings: torch.Tensor, steps: int = 45) -> CaptionDecoder:
 
 
 def build_spread_model(folder: Path, seed: int = 0) -> Path:
-    """A tiny model whose sentences lie apart, as those of a trained CLAP do, and whose tones do."""
+    """A tiny model in which different sentences and tones lie apart, as in a trained CLAP."""
     clap = Clap.from_pretrained(tiny_model(folder, seed))
     time = torch.arange(SAMPLE_RATE) / SAMPLE_RATE
     tones = torch.stack([0.5 * (2 * torch.pi * 110 * 2**octave * time).sin() for octave in range(5)])
@@ -69,9 +70,9 @@ def add_tiny_captioner(folder: Path, clap_name: str = "tiny") -> None:
     """Write `captioner/` for the CLAP of a model folder."""
     clap = Clap.from_pretrained(folder)
     decoder = taught_decoder(clap.embed_text(SENTENCES))
-    bridges = BridgesConfig(names=["noise"], offered=["memory"])
-    fitted = {name: build_bridge(name, bridges, clap.dim) for name in ("noise", "memory")}
+    bridges = BridgesConfig(names=["noise"], extra=["memory"])
+    fitted = {name: create_bridge(name, bridges, clap.dim) for name in ("noise", "memory")}
     for bridge in fitted.values():
-        bridge.fit(Corpus(SENTENCES, clap.embed_text(SENTENCES)))
+        bridge.fit(BridgeData(SENTENCES, clap.embed_text(SENTENCES)))
     config = CaptionerConfig(decoder.config, bridges, ["noise"], DECODING, clap_name, clap.hash)
     save_captioner(folder, config, decoder, fitted)

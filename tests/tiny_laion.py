@@ -1,4 +1,4 @@
-"""A tiny random LAION CLAP, saved as the published ones are."""
+"""A tiny LAION CLAP with random weights, in the published format."""
 
 from pathlib import Path
 

@@ -1,39 +1,22 @@
-"""Bridges over the modality gap, by name."""
+"""Bridges over the modality gap, by name. A new bridge needs a file, its import here and its section in `config.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from captioning.bridges.adapter import AdapterBridge
-from captioning.bridges.base import Bridge, BridgeChain, Corpus
+from captioning.bridges import adapter, diffusion, hard_prompt, mean_shift, memory, noise, soft_prompt  # noqa: F401
+from captioning.bridges.base import BRIDGES, Bridge, BridgeChain, BridgeData
 from captioning.bridges.config import BridgesConfig
-from captioning.bridges.diffusion import DiffusionBridge
-from captioning.bridges.hard_prompt import HardPromptBridge
-from captioning.bridges.mean_shift import MeanShiftBridge
-from captioning.bridges.memory import MemoryBridge, NearestBridge
-from captioning.bridges.noise import CalibratedNoiseBridge, NoiseBridge
-from captioning.bridges.soft_prompt import SoftPromptBridge
-from clapgen.errors import ClapgenError, nearest
+from clapgen.errors import ClapgenError
 
-__all__ = ["BRIDGES", "Bridge", "BridgeChain", "BridgesConfig", "Corpus", "build_bridge"]
+__all__ = ["BRIDGES", "Bridge", "BridgeChain", "BridgeData", "BridgesConfig", "create_bridge"]
 
-# Name -> how it is made of the settings of all and the width of the embedding space.
-BRIDGES: dict[str, Callable[[BridgesConfig, int], Bridge]] = {
-    "none": lambda config, dim: Bridge(),
-    "noise": lambda config, dim: NoiseBridge(config.noise, dim),
-    "noise-calibrated": lambda config, dim: CalibratedNoiseBridge(config.noise_calibrated, dim),
-    "adapter": lambda config, dim: AdapterBridge(config.adapter, dim),
-    "mean-shift": lambda config, dim: MeanShiftBridge(config.mean_shift, dim),
-    "memory": lambda config, dim: MemoryBridge(config.memory, dim),
-    "nnd": lambda config, dim: NearestBridge(config.memory, dim),
-    "soft-prompt": lambda config, dim: SoftPromptBridge(config.soft_prompt, dim),
-    "hard-prompt": lambda config, dim: HardPromptBridge(config.hard_prompt, dim),
-    "diffusion": lambda config, dim: DiffusionBridge(config.diffusion, dim),
-}
+RENAMED = {"nnd": "nearest"}
 
 
-def build_bridge(name: str, config: BridgesConfig, dim: int) -> Bridge:
-    """The bridge of that name for embeddings of width `dim`. ClapgenError, with the nearest name, if there is none."""
-    if name not in BRIDGES:
-        raise ClapgenError(f"there is no bridge '{name}': choose of {', '.join(BRIDGES)}.{nearest(name, BRIDGES)}")
-    return BRIDGES[name](config, dim)
+def create_bridge(name: str, config: BridgesConfig, dim: int) -> Bridge:
+    """The bridge with this name for embeddings `dim` wide. ClapgenError, with the nearest name, if it is unknown."""
+    if name in RENAMED:
+        raise ClapgenError(f"the bridge '{name}' is now called '{RENAMED[name]}'.")
+    create = BRIDGES.get(name)
+    bridge = create(getattr(config, create.section, None), dim)
+    bridge.name = name
+    return bridge

@@ -1,27 +1,37 @@
-"""A learnable adapter: a small network that is taught to bring noisy text embeddings back to clean ones."""
+"""Learnable adapter: a small network that learns to denoise text embeddings and is then applied to audio."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from captioning.bridges.base import Bridge, require
-from captioning.bridges.config import AdapterConfig
+from captioning.bridges.base import BRIDGES, Bridge, require
 from captioning.bridges.noise import add_noise, describe_noise
 from clapgen.training.seeds import seeded
 
 
+@dataclass
+class AdapterConfig:
+    """A residual MLP of `blocks` blocks, `width` wide, that learns to remove noise of `variance` per dimension."""
+
+    width: int = 512
+    blocks: int = 2
+    variance: float = 0.015
+
+
+@BRIDGES.register("adapter")
 class AdapterBridge(Bridge):
     """Learnable adapter (NoAudioCaptioning, Deshmukh et al. 2023), here a residual MLP.
 
-    It learns to undo noise on text, and is then handed sounds as if they were noisy text; the decoder is trained
-    behind it. The paper's abstract names an adapter but not its layers, size or loss: those are ours.
+    It learns to denoise text embeddings, and treats audio embeddings as noisy text; the decoder is trained on its
+    output. The paper's abstract mentions an adapter but not its layers, size or loss: those are ours.
     """
 
-    name = "adapter"
+    section = "adapter"
 
     def __init__(self, config: AdapterConfig, dim: int) -> None:
         super().__init__()
@@ -51,7 +61,7 @@ class AdapterBridge(Bridge):
         return self(F.normalize(embeddings, dim=-1))
 
     def loss(self, embeddings: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """1 - cosine of the adapted noisy text with the clean text: half the squared distance."""
+        """1 - cosine of the denoised and the clean text embedding: half their squared distance."""
         adapted = self(add_noise(embeddings, self.std, generator))
         return 1 - (adapted * F.normalize(embeddings, dim=-1)).sum(-1).mean()
 

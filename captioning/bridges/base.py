@@ -1,8 +1,8 @@
-"""What every bridge over the modality gap is: a part between CLAP and the decoder, with one signature.
+"""The interface of bridges: parts between CLAP and the decoder that close the modality gap.
 
-A decoder is trained on text embeddings and run on audio embeddings, which lie elsewhere in the space (Liang et al.
-2022, "Mind the Gap"). A bridge may change what the decoder sees in training (`text`, `augment`), what it sees of a
-sound (`audio`), or hand it words besides (`hints`). Bridges compose: a `BridgeChain` calls them in order.
+A decoder is trained on text embeddings but run on audio embeddings, which lie in another region of the space (Liang et
+al. 2022, "Mind the Gap"). A bridge can change the decoder's input in training (`text`, `augment`), change it for audio
+(`audio`), or add words to it (`retrieved_words`). Bridges compose: a `BridgeChain` applies them in order.
 """
 
 from __future__ import annotations
@@ -15,19 +15,22 @@ import torch
 from torch import Tensor, nn
 
 from clapgen.errors import ClapgenError
+from clapgen.registry import Registry
+
+BRIDGES: Registry[type[Bridge]] = Registry("bridge")
 
 
 @dataclass
-class Corpus:
-    """What a bridge may be fitted on. All embeddings are (n, dim), float32, of length 1.
+class BridgeData:
+    """The data that a bridge is fitted on. All embeddings are (n, dim), float32, of length 1.
 
     Args:
-        captions: sentences, one for each row of `text`.
-        text: their CLAP embeddings, as the bridges before this one leave them.
-        labels: names of sounds (for hard prompts), with `label_embeddings` in the same space as `text`.
-        weights: how often each sentence is drawn in training, on any scale, (n,); None are all alike.
-        memory_rows: which of the sentences a memory may hold; None are all.
-        audio: a few CLAP audio embeddings, where the method wants any; row i belongs with row i of `paired_text`.
+        captions: training sentences, one for each row of `text`.
+        text: their CLAP embeddings, after the preceding bridges.
+        labels: sound classes (for hard prompts), with `label_embeddings` in the same space as `text`.
+        audio: CLAP audio embeddings of a few pairs, for bridges that use them; row i belongs to row i of `paired_text`.
+        memory_rows: indices of the sentences that a memory may hold; None for all.
+        weights: how often each sentence is drawn in training, on any scale, (n,); None for equally often.
     """
 
     captions: Sequence[str]
@@ -40,55 +43,65 @@ class Corpus:
     weights: Tensor | None = None
 
 
+@BRIDGES.register("none")
 class Bridge(nn.Module):
-    """A bridge that does nothing; the base of the others. Whatever it learns is in its parameters and buffers.
+    """The bridge that changes nothing, and the base class of the others.
 
-    `reads_pairs` says that `fit` reads `Corpus.audio` and `Corpus.paired_text` where they are given. A buffer whose
-    size is known only after `fit` is registered without rows, (0, ...), and takes as many rows as a loaded state has;
-    what only training needs is not persistent.
+    Everything that is fitted or learned is in parameters and buffers. A buffer whose size is known only after `fit` is
+    registered without rows, (0, ...), and takes the number of rows of a loaded state. Buffers needed in training only
+    are not persistent.
+
+    `name` is the name in the registry, `section` that of its settings in `BridgesConfig`. `reads_pairs` says that
+    `fit` uses `BridgeData.audio` and `paired_text` if they are given. `maps_audio_to_text` says that `audio` moves
+    audio embeddings to where text lies, which is wrong for a decoder trained on audio (paired training).
     """
 
-    name: ClassVar[str] = "none"
+    section: ClassVar[str] = ""
     reads_pairs: ClassVar[bool] = False
+    maps_audio_to_text: ClassVar[bool] = False
 
-    def fit(self, corpus: Corpus) -> None:
-        """Take what is needed from the corpus into buffers. Called once, before training."""
+    def __init__(self, config: Any = None, dim: int = 0) -> None:
+        super().__init__()
+        self.name = "none"
+
+    def fit(self, data: BridgeData) -> None:
+        """Compute buffers from the data. Called once, before training."""
 
     def text(self, embeddings: Tensor) -> Tensor:
-        """What becomes of text embeddings (n, dim) always: training, fitting of later bridges. Deterministic."""
+        """Text embeddings (n, dim) behind this bridge, in training and for later bridges. Deterministic."""
         return embeddings
 
     def augment(self, embeddings: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """What the decoder sees of text embeddings (n, dim) in training; `rows` (n,) are their places in the corpus.
+        """The decoder's input for text embeddings (n, dim) in training; `rows` (n,) are their indices in the data.
 
-        All chance is drawn from `generator`, on the CPU.
+        All randomness comes from `generator`, on the CPU.
         """
         return embeddings
 
     def audio(self, embeddings: Tensor) -> Tensor:
-        """What the decoder, or the next bridge, sees of audio embeddings (n, dim). Deterministic, row by row."""
+        """The input of the decoder, or of the next bridge, for audio embeddings (n, dim). Deterministic, row by row."""
         return embeddings
 
-    def hints(
+    def retrieved_words(
         self, embeddings: Tensor, generator: torch.Generator | None = None, rows: Tensor | None = None
     ) -> list[str] | None:
-        """A few words for each row (n, dim) that the decoder reads besides; None where a bridge gives none.
+        """Words for each row (n, dim) that the decoder reads before the prefix; None if the bridge retrieves none.
 
-        With a generator, as in training, words are masked by chance; `rows` (n,) are then the places in the corpus, so
-        that a caption is not handed its own words.
+        With a generator, as in training, words are dropped at random; `rows` (n,) are then the indices in the data, so
+        that a caption does not retrieve itself.
         """
         return None
 
     def loss(self, embeddings: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor | None:
-        """The bridge's own training objective on text embeddings (n, dim); None where nothing is learned so."""
+        """The bridge's own training loss (a scalar) on text embeddings (n, dim); None if it is not trained."""
         return None
 
     def describe(self) -> dict[str, float | str]:
-        """Figures worth printing once before training, such as the cosine that a noise variance means."""
+        """Numbers worth printing before training, such as the cosine that a noise variance implies."""
         return {}
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """As torch's, but a buffer without rows takes as many as are stored."""
+        """As in torch, but a buffer without rows takes the number of rows that is stored."""
         for name, buffer in self._buffers.items():
             stored = state_dict.get(prefix + name)
             if buffer is not None and stored is not None and takes_rows(buffer, stored):
@@ -97,28 +110,27 @@ class Bridge(nn.Module):
 
 
 def takes_rows(empty: Tensor, stored: Tensor) -> bool:
-    """Whether `empty`, of shape (0, ...), may take the rows of `stored`: all other sizes agree."""
+    """Whether `empty`, of shape (0, ...), can take the rows of `stored`: all other sizes agree."""
     return empty.ndim > 0 and len(empty) == 0 and empty.ndim == stored.ndim and empty.shape[1:] == stored.shape[1:]
 
 
 def require(valid: bool, key: str, value: object, rule: str) -> None:
-    """ClapgenError naming the recipe's key and what its value must be, unless it is `valid`."""
+    """Raise ClapgenError with the recipe's key and its allowed values unless `valid`."""
     if not valid:
         raise ClapgenError(f"bridges.{key} is {value}, but must be {rule}.")
 
 
-def paired_embeddings(corpus: Corpus, name: str) -> tuple[Tensor, Tensor]:
-    """Audio and text embeddings (n, dim) of the corpus's pairs. ClapgenError, for the bridge `name`, without any."""
-    if corpus.audio is None or corpus.paired_text is None or not len(corpus.audio):
+def paired_embeddings(data: BridgeData, name: str) -> tuple[Tensor, Tensor]:
+    """Audio and text embeddings (n, dim) of the pairs. ClapgenError, naming the bridge, if there are none."""
+    if data.audio is None or data.paired_text is None or not len(data.audio):
         raise ClapgenError(
-            f"the bridge '{name}' is fitted on a few sounds with their captions; give pairs=MANIFEST, or choose "
-            "another bridge."
+            f"the bridge '{name}' is fitted on a few clips with captions; set pairs=MANIFEST, or choose another bridge."
         )
-    return corpus.audio, corpus.paired_text
+    return data.audio, data.paired_text
 
 
 class BridgeChain(nn.Module):
-    """Bridges in order, each with what the one before made of text and audio."""
+    """Bridges in order, each applied to the output of the one before."""
 
     def __init__(self, bridges: Sequence[Bridge]) -> None:
         super().__init__()
@@ -132,44 +144,44 @@ class BridgeChain(nn.Module):
     def __iter__(self) -> Iterator[Bridge]:
         return iter(self.bridges)  # type: ignore[arg-type]
 
-    def fit(self, corpus: Corpus) -> Corpus:
-        """Fit each on the corpus as the ones before it leave it; gives back the corpus as the last one leaves it."""
+    def fit(self, data: BridgeData) -> BridgeData:
+        """Fit each bridge on the output of the preceding ones; returns the data behind the last one."""
         for bridge in self:
-            bridge.fit(corpus)
-            labels, audio, paired = corpus.label_embeddings, corpus.audio, corpus.paired_text
-            corpus = replace(
-                corpus,
-                text=bridge.text(corpus.text),
+            bridge.fit(data)
+            labels, audio, paired = data.label_embeddings, data.audio, data.paired_text
+            data = replace(
+                data,
+                text=bridge.text(data.text),
                 label_embeddings=None if labels is None else bridge.text(labels),
                 audio=None if audio is None else bridge.audio(audio),
                 paired_text=None if paired is None else bridge.text(paired),
             )
-        return corpus
+        return data
 
     def train_text(self, text: Tensor, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, list[str] | None]:
-        """Embeddings (n, dim) and hints that the decoder is trained on, of text embeddings (n, dim)."""
-        hints = None
+        """The decoder's input in training, embeddings (n, dim) and words, for text embeddings (n, dim)."""
+        words = None
         for bridge in self:
             text = bridge.augment(bridge.text(text), rows, generator)
-            hints = bridge.hints(text, generator, rows) or hints
-        return text, hints
+            words = bridge.retrieved_words(text, generator, rows) or words
+        return text, words
 
     def audio(self, audio: Tensor) -> tuple[Tensor, list[str] | None]:
-        """Embeddings (n, dim) and hints that the decoder gets of audio embeddings (n, dim)."""
-        hints = None
+        """The decoder's input, embeddings (n, dim) and words, for audio embeddings (n, dim)."""
+        words = None
         for bridge in self:
             audio = bridge.audio(audio)
-            hints = bridge.hints(audio) or hints
-        return audio, hints
+            words = bridge.retrieved_words(audio) or words
+        return audio, words
 
     def text(self, text: Tensor) -> Tensor:
-        """Text embeddings (n, dim) as audio embeddings are to look after `audio`: without any chance."""
+        """Text embeddings (n, dim) behind the bridges, without augmentation: the target of `audio`."""
         for bridge in self:
             text = bridge.text(text)
         return text
 
     def loss(self, text: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor | None:
-        """Sum of the bridges' own objectives on text embeddings (n, dim); None if there are none."""
+        """Sum of the bridges' own losses on text embeddings (n, dim); None if no bridge is trained."""
         total: Tensor | None = None
         for bridge in self:
             text = bridge.text(text).detach()

@@ -1,4 +1,4 @@
-"""The denoiser of the diffusion bridge: a residual MLP on one embedding that is told the time."""
+"""The network of the diffusion bridge: a residual MLP on one embedding, conditioned on the time step."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ TIME_WIDTH = 128
 
 
 def cosine_schedule(steps: int) -> Tensor:
-    """Share of signal variance (steps,) left at each step (Nichol & Dhariwal 2021, s = 0.008)."""
+    """Fraction of signal variance (steps,) left after each step (Nichol & Dhariwal 2021, s = 0.008)."""
     times = torch.arange(1, steps + 1, dtype=torch.float64) / steps
     shape = torch.cos((times + 0.008) / 1.008 * math.pi / 2) ** 2
     return (shape / math.cos(0.008 / 1.008 * math.pi / 2) ** 2).clamp(min=1e-5).float()
 
 
 class Denoiser(nn.Module):
-    """Clean embedding from a noisy one's direction (n, dim), components near 1, and time (n,) in 0 to 1."""
+    """Predicts clean embeddings (n, dim) from noisy ones, both with components near 1, at times (n,) in [0, 1]."""
 
     def __init__(self, dim: int, width: int, blocks: int) -> None:
         super().__init__()
         self.time = nn.Sequential(nn.Linear(TIME_WIDTH, TIME_WIDTH), nn.SiLU())
         self.read = nn.Linear(dim, width)
-        self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(blocks))
+        self.blocks = nn.ModuleList(DenoiserBlock(width) for _ in range(blocks))
         self.write = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, dim))
 
     def forward(self, noisy: Tensor, time: Tensor) -> Tensor:
@@ -35,8 +35,8 @@ class Denoiser(nn.Module):
         return self.write(hidden).float()
 
 
-class ResidualBlock(nn.Module):
-    """Two layers beside the identity; time shifts and scales what they read."""
+class DenoiserBlock(nn.Module):
+    """Two residual layers, modulated by the time (adaptive layer norm)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -1,46 +1,70 @@
-"""The diffusion bridge: a sound's embedding is taken for a noisy text embedding, and denoised into one of text."""
+"""The diffusion bridge: audio embeddings are treated as noisy text embeddings and denoised."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from captioning.bridges.base import Bridge, Corpus, paired_embeddings, require
-from captioning.bridges.config import DiffusionConfig
+from captioning.bridges.base import BRIDGES, Bridge, BridgeData, paired_embeddings, require
 from captioning.bridges.denoiser import Denoiser, cosine_schedule
 from captioning.bridges.mean_shift import mean_of_text
 from clapgen.training.seeds import seeded
 
 
+@dataclass
+class DiffusionBridgeConfig:
+    """Size of the denoiser, its schedule, and the step at which an audio embedding enters it (`start` of `steps`).
+
+    `signal_to_noise` is the length of a clean embedding divided by that of the noise. With `paired` the denoiser is
+    trained on audio-text pairs, and `topology_weight` weighs the topology loss. In training the decoder gets text
+    embeddings noised to step `noise_step` and denoised again (0: unchanged text embeddings).
+    """
+
+    RENAMED_KEYS: ClassVar = {"signal": "signal_to_noise", "topology": "topology_weight"}
+
+    width: int = 512
+    blocks: int = 3
+    steps: int = 1000
+    start: int = 400
+    sampling_steps: int = 5
+    signal_to_noise: float = 0.22
+    paired: bool = False
+    topology_weight: float = 1.0
+    noise_step: int = 0
+
+
+@BRIDGES.register("diffusion")
 class DiffusionBridge(Bridge):
     """Diffusion Bridge (Lee et al. 2025) with the network of Diffusion-Link (2025, arXiv 2510.11330).
 
-    After Diffusion Bridge: text embeddings less their mean, of length 1, are diffused over 1,000 steps of a cosine
-    schedule; the network sees the noisy one's direction only and predicts the clean one. A sound's embedding, less
-    the mean of sounds, enters at `start` without noise and is denoised in `sampling_steps` deterministic DDIM steps
-    (Song et al. 2020). The mean of sounds is that of text plus the gap of the pairs, as in `MeanShiftBridge`; without
-    pairs to fit on, that of text. After Diffusion-Link: the network is three residual MLP blocks; with `paired`, noisy
-    sounds and noisy captions are both denoised into the caption, and the cosines among a batch's predictions are to be
-    those among its captions (topology loss).
+    From Diffusion Bridge: text embeddings, centred and normalised, are diffused over 1,000 steps of a cosine schedule;
+    the network is given only the direction of a noisy one and predicts the clean one. An audio embedding, minus the
+    audio mean, enters at `start` without noise and is denoised in `sampling_steps` deterministic DDIM steps (Song et
+    al. 2020). The audio mean is the text mean plus the gap of the pairs, as in `MeanShiftBridge`, or the text mean if
+    there are no pairs. From Diffusion-Link: the network is three residual MLP blocks; with `paired`, noisy audio and
+    noisy text embeddings are both denoised into the caption's, and the cosines within a batch of predictions should
+    match those of its captions (topology loss).
 
-    Ours: `signal`, the length of a clean embedding over that of the noise (Diffusion Bridge: 5 / sqrt(512)); the time
-    conditioning, widths and weights of losses, which we could not find for Diffusion-Link; and that the text mean is
-    added back, so that the decoder works in CLAP's own space.
+    Ours: `signal_to_noise` (Diffusion Bridge: 5 / sqrt(512)); the time conditioning, widths and loss weights, which we
+    did not find for Diffusion-Link; and adding the text mean back, so that the decoder works in CLAP's own space.
     """
 
-    name = "diffusion"
+    section = "diffusion"
     reads_pairs = True
+    maps_audio_to_text = True
     text_mean: Tensor
     audio_mean: Tensor
-    spread: Tensor
+    text_radius: Tensor
     signal_share: Tensor
     pair_audio: Tensor
     pair_text: Tensor
 
-    def __init__(self, config: DiffusionConfig, dim: int) -> None:
+    def __init__(self, config: DiffusionBridgeConfig, dim: int) -> None:
         super().__init__()
         _check(config)
         self.config, self.dim = config, dim
@@ -48,18 +72,18 @@ class DiffusionBridge(Bridge):
             self.denoiser = Denoiser(dim, config.width, config.blocks)
         self.register_buffer("text_mean", torch.zeros(dim))
         self.register_buffer("audio_mean", torch.zeros(dim))
-        self.register_buffer("spread", torch.zeros(()))  # how far a text embedding lies from their mean
+        self.register_buffer("text_radius", torch.zeros(()))  # mean distance of text embeddings from their mean
         self.register_buffer("signal_share", cosine_schedule(config.steps), persistent=False)
         self.register_buffer("pair_audio", torch.zeros(0, dim), persistent=False)
         self.register_buffer("pair_text", torch.zeros(0, dim), persistent=False)
 
-    def fit(self, corpus: Corpus) -> None:
-        mean = mean_of_text(corpus.text, self.name)
+    def fit(self, data: BridgeData) -> None:
+        mean = mean_of_text(data.text, self.name)
         self.text_mean.copy_(mean)
         self.audio_mean.copy_(mean)
-        self.spread.copy_((corpus.text - mean).norm(dim=-1).mean())
-        if self.config.paired or corpus.audio is not None:
-            audio, text = paired_embeddings(corpus, self.name)
+        self.text_radius.copy_((data.text - mean).norm(dim=-1).mean())
+        if self.config.paired or data.audio is not None:
+            audio, text = paired_embeddings(data, self.name)
             self.audio_mean.copy_(mean + (audio - text).mean(0))
             if self.config.paired:
                 self.pair_audio, self.pair_text = audio.to(self.pair_audio), text.to(self.pair_text)
@@ -78,7 +102,7 @@ class DiffusionBridge(Bridge):
         return self._uncentred(self._denoise(F.normalize(embeddings - self.audio_mean, dim=-1), self.config.start))
 
     def loss(self, embeddings: Tensor, rows: Tensor, generator: torch.Generator) -> Tensor:
-        """Squared distance of the predicted clean embedding; in paired mode also of topology."""
+        """Squared error of the predicted clean embedding, plus the topology loss in paired mode."""
         if self.config.paired:
             return self._paired_loss(len(embeddings), generator)
         clean = F.normalize(embeddings - self.text_mean, dim=-1)
@@ -91,24 +115,24 @@ class DiffusionBridge(Bridge):
         from_audio, from_text = (self._predict_noised(clean, generator) for clean in (audio, text))
         unit = F.normalize(from_audio, dim=-1)
         topology = F.mse_loss(unit @ unit.T, text @ text.T)
-        return self._error(from_audio, text) + self._error(from_text, text) + self.config.topology * topology
+        return self._error(from_audio, text) + self._error(from_text, text) + self.config.topology_weight * topology
 
     def _error(self, predicted: Tensor, clean: Tensor) -> Tensor:
         return (predicted - clean).square().sum(-1).mean()
 
     def _predict_noised(self, clean: Tensor, generator: torch.Generator) -> Tensor:
-        """What the network makes of `clean` (n, dim) after noise of a random step each."""
+        """The network's estimate of `clean` (n, dim) from versions noised to a random step each."""
         times = torch.randint(self.config.steps, (len(clean),), generator=generator)
         return self._predict(self._diffuse(clean, times, generator), times.to(clean.device))
 
     def _diffuse(self, clean: Tensor, times: Tensor, generator: torch.Generator) -> Tensor:
-        """Direction (n, dim) of clean + noise at times (n,), 0-based steps."""
+        """Direction (n, dim) of clean + noise at 0-based steps (n,)."""
         share = self.signal_share[times.to(clean.device)][:, None]
         noise = torch.randn(clean.shape, generator=generator).to(clean.device) / math.sqrt(self.dim)
-        return F.normalize(share.sqrt() * self.config.signal * clean + (1 - share).sqrt() * noise, dim=-1)
+        return F.normalize(share.sqrt() * self.config.signal_to_noise * clean + (1 - share).sqrt() * noise, dim=-1)
 
     def _predict(self, direction: Tensor, times: Tensor) -> Tensor:
-        """Clean embedding (n, dim) that the network sees in a noisy one's direction; about as long as it is sure."""
+        """The network's estimate of the clean embedding (n, dim); the longer, the more certain."""
         scale = math.sqrt(self.dim)  # components near 1, as the layers expect
         return self.denoiser(direction * scale, (times + 1) / self.config.steps) / scale
 
@@ -121,25 +145,25 @@ class DiffusionBridge(Bridge):
             if after == 0:
                 break
             share, next_share = self.signal_share[now - 1], self.signal_share[after - 1]
-            signal = self.config.signal * clean
-            length = (share * self.config.signal**2 + 1 - share).sqrt()  # expected of signal and noise together
+            signal = self.config.signal_to_noise * clean
+            length = (share * self.config.signal_to_noise**2 + 1 - share).sqrt()  # expected length of signal plus noise
             noise = (length * direction - share.sqrt() * signal) / (1 - share).sqrt()
             direction = F.normalize(next_share.sqrt() * signal + (1 - next_share).sqrt() * noise, dim=-1)
         return F.normalize(clean, dim=-1)
 
     def _uncentred(self, clean: Tensor) -> Tensor:
-        return F.normalize(self.text_mean + self.spread * clean, dim=-1)
+        return F.normalize(self.text_mean + self.text_radius * clean, dim=-1)
 
     def describe(self) -> dict[str, float | str]:
         share = float(self.signal_share[self.config.start - 1])
-        signal = math.sqrt(share) * self.config.signal
+        signal = math.sqrt(share) * self.config.signal_to_noise
         return {
             "parameters": sum(p.numel() for p in self.parameters()),
-            "cosine of clean and noisy where a sound enters": signal / math.sqrt(signal**2 + 1 - share),
+            "cosine of clean and noisy where audio enters": signal / math.sqrt(signal**2 + 1 - share),
         }
 
 
-def _check(config: DiffusionConfig) -> None:
+def _check(config: DiffusionBridgeConfig) -> None:
     for key in ("width", "blocks", "steps", "sampling_steps"):
         require(getattr(config, key) >= 1, f"diffusion.{key}", getattr(config, key), "1 or more")
     require(1 <= config.start <= config.steps, "diffusion.start", config.start, f"1 to diffusion.steps, {config.steps}")
@@ -155,5 +179,5 @@ def _check(config: DiffusionConfig) -> None:
         config.noise_step,
         "0 (off), or from diffusion.sampling_steps to diffusion.steps",
     )
-    require(0 < config.signal < math.inf, "diffusion.signal", config.signal, "more than 0")
-    require(0 <= config.topology < math.inf, "diffusion.topology", config.topology, "0 or more")
+    require(0 < config.signal_to_noise < math.inf, "diffusion.signal_to_noise", config.signal_to_noise, "more than 0")
+    require(0 <= config.topology_weight < math.inf, "diffusion.topology_weight", config.topology_weight, "0 or more")

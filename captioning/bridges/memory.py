@@ -1,32 +1,48 @@
-"""A memory of sentences: a sound's embedding is rebuilt from the text embeddings that are near it."""
+"""Text memory: an audio embedding is replaced by a mixture of the training text embeddings nearest to it."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from captioning.bridges.base import Bridge, Corpus, require
-from captioning.bridges.config import MemoryConfig
-from captioning.bridges.neighbours import cosine_blocks, draw_places, first_of_each
+from captioning.bridges.base import BRIDGES, Bridge, BridgeData, require
+from captioning.bridges.neighbours import cosine_blocks, sample_by_weight, unique_strings
 from clapgen.errors import ClapgenError
 
-LEAST_LOG_PRIOR = -30.0  # of a sentence that is never drawn, such as a held-out one
+MIN_LOG_PRIOR = -30.0  # for a sentence that is never drawn, such as a held-out one
 
 
+@dataclass
+class MemoryConfig:
+    """Settings of the bridges `memory` and `nearest`.
+
+    `temperature` is that of the softmax over the memory; with `prior`, sentences that are drawn more often weigh more.
+    At most `size` different sentences are stored (0: all), and the `top_k` nearest are mixed (0: all).
+    """
+
+    temperature: float = 0.03
+    prior: bool = True
+    normalise: bool = True
+    size: int = 10_000
+    top_k: int = 0
+
+
+@BRIDGES.register("memory")
 class MemoryBridge(Bridge):
     """Projection on a text memory T: softmax(a T^t / temperature) T (DeCap, Li et al. 2023; WSAC's `pd`, 2023).
 
-    WSAC divides by 0.01 and brings the result to length 1; DRCap divides by its CLAP's learned temperature and does
-    not (`normalise`). Ours are: with `prior` a sentence weighs as much as it is drawn in training (captions on the
-    default CLAP: CIDEr-D 0.04 higher); `size` keeps that many distinct sentences, drawn by the same weight, which
-    serves unheard sounds better than as many that lie far apart; `top_k` lets only the nearest take part. In training
-    the decoder sees plain text.
+    WSAC divides by 0.01 and normalises the result; DRCap divides by its CLAP's temperature and does not (`normalise`).
+    Ours are the `prior`, which weighs a sentence by how often it is drawn in training (CIDEr-D 0.04 higher on the
+    default CLAP), and a memory of limited `size` sampled by the same weight, which generalises better to new audio than
+    an equally large memory of sentences that lie far apart. The decoder is trained on plain text.
     """
 
-    name = "memory"
+    section = "memory"
+    maps_audio_to_text = True
     memory: Tensor
     log_prior: Tensor
 
@@ -39,18 +55,18 @@ class MemoryBridge(Bridge):
         self.register_buffer("memory", torch.zeros(0, dim))
         self.register_buffer("log_prior", torch.zeros(0))
 
-    def fit(self, corpus: Corpus) -> None:
-        rows = torch.arange(len(corpus.text)) if corpus.memory_rows is None else corpus.memory_rows
+    def fit(self, data: BridgeData) -> None:
+        rows = torch.arange(len(data.text)) if data.memory_rows is None else data.memory_rows
         if not len(rows):
-            raise ClapgenError(f"the bridge '{self.name}' has no sentence to remember; give text=FILE with some.")
-        first, which = first_of_each([corpus.captions[row] for row in rows.tolist()])
-        drawn = torch.ones(len(corpus.text)) if corpus.weights is None else corpus.weights.float().cpu()
-        weights = torch.zeros(len(first)).index_add(0, which, drawn[rows])
+            raise ClapgenError(f"the bridge '{self.name}' has no sentence to store; set text=FILE with some.")
+        first, index = unique_strings([data.captions[row] for row in rows.tolist()])
+        drawn = torch.ones(len(data.text)) if data.weights is None else data.weights.float().cpu()
+        weights = torch.zeros(len(first)).index_add(0, index, drawn[rows])
         if not self.config.prior:
             weights = torch.ones_like(weights)
-        kept = draw_places(weights, self.config.size)
-        self.memory = corpus.text[rows[first[kept]]].to(self.memory)
-        self.log_prior = (weights[kept] / weights[kept].max()).log().clamp(min=LEAST_LOG_PRIOR).to(self.log_prior)
+        kept = sample_by_weight(weights, self.config.size)
+        self.memory = data.text[rows[first[kept]]].to(self.memory)
+        self.log_prior = (weights[kept] / weights[kept].max()).log().clamp(min=MIN_LOG_PRIOR).to(self.log_prior)
 
     @torch.no_grad()
     def audio(self, embeddings: Tensor) -> Tensor:
@@ -62,19 +78,18 @@ class MemoryBridge(Bridge):
     def _project(self, cosines: Tensor) -> Tensor:
         """Mean of the memory (rows, dim), weighted by cosines (n, rows)."""
         if 0 < self.config.top_k < len(self.memory):
-            kept, places = cosines.topk(self.config.top_k, dim=1)
-            weights = (kept / self.config.temperature + self.log_prior[places]).softmax(1)
-            return (weights[:, None] @ self.memory[places])[:, 0]
+            best, indices = cosines.topk(self.config.top_k, dim=1)
+            weights = (best / self.config.temperature + self.log_prior[indices]).softmax(1)
+            return (weights[:, None] @ self.memory[indices])[:, 0]
         return (cosines / self.config.temperature + self.log_prior).softmax(1) @ self.memory
 
     def describe(self) -> dict[str, float | str]:
         return {"sentences in memory": len(self.memory), "temperature": self.config.temperature}
 
 
+@BRIDGES.register("nearest")
 class NearestBridge(MemoryBridge):
-    """The text embedding nearest to the sound's, in its place (WSAC's `nnd`, Kouzelis & Katsouros 2023)."""
-
-    name = "nnd"
+    """The nearest text embedding in place of the audio embedding (`nnd` in WSAC, Kouzelis & Katsouros 2023)."""
 
     def _project(self, cosines: Tensor) -> Tensor:
         return self.memory[cosines.argmax(1)]

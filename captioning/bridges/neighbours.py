@@ -1,4 +1,4 @@
-"""Exact nearest neighbours by cosine, in blocks: a memory of 50,000 sentences never makes one huge matrix."""
+"""Exact nearest neighbours by cosine, in blocks, so that 50,000 sentences do not need one huge matrix."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-CELLS_PER_BLOCK = 2**25  # cosines held at once: 128 MB
+CELLS_PER_BLOCK = 2**25  # cosines in memory at once: 128 MB
 
 
 def cosine_blocks(queries: Tensor, memory: Tensor) -> Iterator[tuple[slice, Tensor]]:
@@ -22,7 +22,7 @@ def cosine_blocks(queries: Tensor, memory: Tensor) -> Iterator[tuple[slice, Tens
 
 
 def nearest_others(embeddings: Tensor, count: int) -> Tensor:
-    """Places (n, k) of the k nearest others of each row of (n, dim), nearest first; k is min(count, n - 1)."""
+    """Indices (n, k) of the k nearest other rows of each row of (n, dim), nearest first; k is min(count, n - 1)."""
     k = min(count, len(embeddings) - 1)
     found = torch.empty(len(embeddings), k, dtype=torch.long, device=embeddings.device)
     for block, cosines in cosine_blocks(embeddings, embeddings):
@@ -31,30 +31,29 @@ def nearest_others(embeddings: Tensor, count: int) -> Tensor:
     return found
 
 
-def sample_places(count: int, size: int) -> Tensor:
-    """At most `size` (0: all) places out of `count`, ascending: the same ones at every call."""
+def sample_indices(count: int, size: int) -> Tensor:
+    """At most `size` (0: all) of `count` indices, ascending; the same ones at every call."""
     if size == 0 or size >= count:
         return torch.arange(count)
     return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:size].sort().values
 
 
-def draw_places(weights: Tensor, size: int) -> Tensor:
-    """At most `size` (0: all) places of weights (n,), ascending, drawn by weight: the same ones at every call."""
+def sample_by_weight(weights: Tensor, size: int) -> Tensor:
+    """At most `size` (0: all) indices of weights (n,), ascending, sampled by weight; the same ones at every call."""
     if size == 0 or size >= len(weights):
         return torch.arange(len(weights))
     # The largest of u ** (1 / weight) are a weighted sample without replacement (Efraimidis & Spirakis 2006).
-    chance = -torch.empty(len(weights)).exponential_(generator=torch.Generator().manual_seed(0)) / weights
-    return chance.topk(size).indices.sort().values
+    scores = -torch.empty(len(weights)).exponential_(generator=torch.Generator().manual_seed(0)) / weights
+    return scores.topk(size).indices.sort().values
 
 
-def first_of_each(strings: list[str]) -> tuple[Tensor, Tensor]:
-    """Places (distinct,) where each string is first seen, and (n,) which of the distinct ones each string is."""
-    index: dict[str, int] = {}
+def unique_strings(strings: list[str]) -> tuple[Tensor, Tensor]:
+    """Indices (unique,) of each string's first occurrence, and for each string (n,) its index among the unique ones."""
+    index_of: dict[str, int] = {}
     first: list[int] = []
-    which: list[int] = []
-    for place, string in enumerate(strings):
-        if string not in index:
-            index[string] = len(first)
-            first.append(place)
-        which.append(index[string])
-    return torch.tensor(first, dtype=torch.long), torch.tensor(which, dtype=torch.long)
+    for row, string in enumerate(strings):
+        if string not in index_of:
+            index_of[string] = len(first)
+            first.append(row)
+    index = [index_of[string] for string in strings]
+    return torch.tensor(first, dtype=torch.long), torch.tensor(index, dtype=torch.long)

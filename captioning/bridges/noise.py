@@ -1,30 +1,46 @@
-"""Gaussian noise on text embeddings: the decoder learns to read a neighbourhood, in which the audio lies."""
+"""Gaussian noise on text embeddings: the decoder learns to read their neighbourhood, where audio embeddings lie."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from captioning.bridges.base import Bridge, Corpus, paired_embeddings, require
-from captioning.bridges.config import CalibratedNoiseConfig, NoiseConfig
+from captioning.bridges.base import BRIDGES, Bridge, BridgeData, paired_embeddings, require
+
+
+@dataclass
+class NoiseConfig:
+    """`variance` is per dimension, as in the papers' code. `std_of_length`, if above 0, replaces it by the expected
+    length of the noise relative to the embedding's length of 1, which is independent of the width."""
+
+    variance: float = 0.003
+    std_of_length: float = 0.0
+
+
+@dataclass
+class CalibratedNoiseConfig:
+    """Number of audio-text pairs from which the noise level is estimated."""
+
+    pairs: int = 30
 
 
 def add_noise(embeddings: Tensor, std: float | Tensor, generator: torch.Generator) -> Tensor:
-    """Normalise, add Gaussian noise of `std` per dimension, normalise again; drawn on the CPU from `generator`."""
+    """Normalise (n, dim), add Gaussian noise of `std` per dimension, drawn on the CPU, and normalise again."""
     noise = torch.randn(embeddings.shape, generator=generator).to(embeddings.device)
     return F.normalize(F.normalize(embeddings, dim=-1) + std * noise, dim=-1)
 
 
 def expected_cosine(std: float, dim: int) -> float:
-    """Cosine to expect between an embedding of width `dim` and itself after `add_noise`: 1 / sqrt(1 + dim * std²)."""
+    """Expected cosine of an embedding of width `dim` with itself after `add_noise`: 1 / sqrt(1 + dim * std²)."""
     return 1 / math.sqrt(1 + dim * std**2)
 
 
 def describe_noise(std: float, dim: int) -> dict[str, float | str]:
-    """What noise of `std` per dimension means at this width."""
+    """What noise of `std` per dimension amounts to at this width."""
     return {
         "noise variance per dimension": std**2,
         "noise length": std * math.sqrt(dim),
@@ -32,10 +48,11 @@ def describe_noise(std: float, dim: int) -> dict[str, float | str]:
     }
 
 
+@BRIDGES.register("noise")
 class NoiseBridge(Bridge):
     """Noise injection in training (CapDec, Nukrai et al. 2022; NoAudioCaptioning, Deshmukh et al. 2023)."""
 
-    name = "noise"
+    section = "noise"
 
     def __init__(self, config: NoiseConfig, dim: int) -> None:
         super().__init__()
@@ -51,16 +68,17 @@ class NoiseBridge(Bridge):
         return describe_noise(self.std, self.dim)
 
 
+@BRIDGES.register("noise-calibrated")
 class CalibratedNoiseBridge(Bridge):
-    """Noise as strong as a few audio-text pairs say: its std is the mean infinity norm of audio - text.
+    """Noise whose std is the mean infinity norm of audio - text over a few pairs.
 
-    That the strength of NoAudioCaptioning's noise (Deshmukh et al. 2023) comes from the infinity norm of the
-    differences of 30 pairs is reported of MATS (2025), which follows it; we have not seen it in the papers' own code.
-    That the norm is the standard deviation, not the variance, is our reading: CapDec's variance of 0.016 is 0.126
-    squared, and MATS's 0.015 is 0.122 squared, about what such norms are (0.14 to 0.18 on the default CLAP).
+    MATS (2025) reports that NoAudioCaptioning (Deshmukh et al. 2023) sets its noise from the infinity norm of the
+    differences of 30 pairs; we have not seen this in either paper's code. That the norm is the standard deviation and
+    not the variance is our reading: CapDec's variance of 0.016 is 0.126 squared, MATS's 0.015 is 0.122 squared, and
+    such norms are 0.14 to 0.18 on the default CLAP.
     """
 
-    name = "noise-calibrated"
+    section = "noise_calibrated"
     reads_pairs = True
     std: Tensor
 
@@ -70,8 +88,8 @@ class CalibratedNoiseBridge(Bridge):
         self.dim, self.pairs = dim, config.pairs
         self.register_buffer("std", torch.zeros(()))
 
-    def fit(self, corpus: Corpus) -> None:
-        audio, text = paired_embeddings(corpus, self.name)
+    def fit(self, data: BridgeData) -> None:
+        audio, text = paired_embeddings(data, self.name)
         chosen = torch.randperm(len(audio), generator=torch.Generator().manual_seed(0))[: self.pairs]
         self.std.copy_((audio[chosen] - text[chosen]).abs().amax(1).mean())
 

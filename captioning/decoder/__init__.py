@@ -1,7 +1,7 @@
-"""From an embedding to words: mapping network and causal language model."""
+"""From one embedding to a caption: mapping network and causal language model."""
 
-from captioning.decoder.config import DecoderConfig, Decoding
-from captioning.decoder.model import CaptionDecoder, check_decoding
+from captioning.decoder.config import DecoderConfig
+from captioning.decoder.model import CaptionDecoder
 from captioning.decoder.vocabulary import Vocabulary, train_vocabulary
 
-__all__ = ["CaptionDecoder", "DecoderConfig", "Decoding", "Vocabulary", "check_decoding", "train_vocabulary"]
+__all__ = ["CaptionDecoder", "DecoderConfig", "Vocabulary", "train_vocabulary"]

@@ -1,16 +1,17 @@
-"""Mapping networks: one CLAP embedding to a few tokens that a language model reads as its beginning."""
+"""Mapping networks: from one CLAP embedding to a prefix of a few tokens for the language model."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from captioning.decoder.config import DecoderConfig
-from clapgen.errors import ClapgenError, nearest
+from clapgen.registry import Registry
+
+MAPPERS: Registry[type[nn.Module]] = Registry("decoder.mapper")
 
 
+@MAPPERS.register("linear")
 class LinearMapper(nn.Module):
     """One linear layer (WSAC, Kouzelis & Katsouros 2023, with a prefix of one token)."""
 
@@ -24,6 +25,7 @@ class LinearMapper(nn.Module):
         return self.linear(embeddings).view(-1, *self.shape)
 
 
+@MAPPERS.register("mlp")
 class MlpMapper(nn.Module):
     """Two linear layers and tanh (ClipCap, Mokady et al. 2021; C3, Zhang et al. 2024)."""
 
@@ -41,8 +43,10 @@ class MlpMapper(nn.Module):
         return self.layers(embeddings).view(-1, *self.shape)
 
 
+@MAPPERS.register("transformer")
 class TransformerMapper(nn.Module):
-    """A transformer over the projected embedding and learned constants, which become the prefix (ClipCap; clapcap)."""
+    """A transformer over the projected embedding and learned constants; its outputs at the constants are the prefix
+    (ClipCap; clapcap)."""
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
@@ -59,19 +63,3 @@ class TransformerMapper(nn.Module):
         projected = self.linear(embeddings).view(-1, *self.shape)
         tokens = torch.cat([projected, self.constants.expand_as(projected)], 1)
         return self.transformer(tokens)[:, self.shape[0] :]
-
-
-MAPPERS: dict[str, Callable[[DecoderConfig], nn.Module]] = {
-    "linear": LinearMapper,
-    "mlp": MlpMapper,
-    "transformer": TransformerMapper,
-}
-
-
-def build_mapper(config: DecoderConfig) -> nn.Module:
-    """The mapping network of a config. ClapgenError, with the nearest name, if there is none of that name."""
-    if config.mapper not in MAPPERS:
-        raise ClapgenError(
-            f"decoder.mapper={config.mapper}: choose of {', '.join(MAPPERS)}.{nearest(config.mapper, MAPPERS)}"
-        )
-    return MAPPERS[config.mapper](config)

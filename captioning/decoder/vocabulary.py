@@ -1,4 +1,4 @@
-"""The words of a decoder: a byte-level BPE that keeps case, and its marks for the beginning and end of a caption."""
+"""The decoder's tokenizer: a case-preserving byte-level BPE with tokens for the start and end of a caption."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GPT2_END = "<|endoftext|>"
 
 
 def train_vocabulary(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """A byte-level BPE (any text has tokens) learned from `texts`, with marks for padding, start and end."""
+    """Train a byte-level BPE, which can encode any text, on `texts`, with tokens for padding, start and end."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
@@ -32,40 +32,40 @@ def train_vocabulary(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 
 
 class Vocabulary:
-    """A tokenizer with its start, end and padding ids. GPT-2's own has one mark, which serves as all three."""
+    """A tokenizer and its start, end and padding ids. GPT-2's own has one special token, used for all three."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        self.start = self._mark(START)
-        self.end = self._mark(END)
-        self.pad = self._mark(PAD)
+        self.start = self._special(START)
+        self.end = self._special(END)
+        self.pad = self._special(PAD)
 
     def __len__(self) -> int:
         return self.tokenizer.get_vocab_size()
 
     def encode(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
-        """Token ids of each text, without marks, cut at `max_tokens`."""
+        """Token ids of each text, without special tokens, truncated to `max_tokens`."""
         return [encoded.ids[:max_tokens] for encoded in self.tokenizer.encode_batch(list(texts))]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of token ids up to the first end mark; bytes that are no UTF-8 are left out."""
-        words = list(ids)
-        if self.end in words:
-            words = words[: words.index(self.end)]
-        return self.tokenizer.decode(words, skip_special_tokens=True).replace("\ufffd", "").strip()
+        """The text of token ids up to the first end token; invalid UTF-8 is removed."""
+        tokens = list(ids)
+        if self.end in tokens:
+            tokens = tokens[: tokens.index(self.end)]
+        return self.tokenizer.decode(tokens, skip_special_tokens=True).replace("\ufffd", "").strip()
 
     @cached_property
     def broken_tokens(self) -> list[int]:
-        """Tokens that no caption may have: parts of a character, control codes, and white space by itself."""
+        """Tokens that captions must not contain: parts of a character, control characters, and whitespace alone."""
         texts = self.tokenizer.decode_batch([[id_] for id_ in range(len(self))], skip_special_tokens=False)
         return [id_ for id_, text in enumerate(texts) if "\ufffd" in text or not text.isprintable() or not text.strip()]
 
-    def _mark(self, mark: str) -> int:
-        for name in (mark, GPT2_END):
+    def _special(self, token: str) -> int:
+        for name in (token, GPT2_END):
             id_ = self.tokenizer.token_to_id(name)
             if id_ is not None:
                 return id_
-        raise ClapgenError(f"the tokenizer of the captioner has no mark {mark}; train the captioner again")
+        raise ClapgenError(f"the captioner's tokenizer has no token {token}; train the captioner again")
 
 
 def right_padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:

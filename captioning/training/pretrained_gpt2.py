@@ -7,7 +7,7 @@ from typing import Any
 from captioning.decoder import DecoderConfig, Vocabulary
 from clapgen.errors import ClapgenError
 
-# What GPT-2s have in common, and DecoderConfig therefore does not say.
+# Settings that DecoderConfig does not store, because all GPT-2s share them.
 FIXED = (
     "n_inner",
     "activation_function",
@@ -20,10 +20,10 @@ FIXED = (
 
 
 def load_gpt2(name_or_path: str, config: DecoderConfig) -> tuple[Any, Vocabulary]:
-    """The language model and its vocabulary; `config` takes over its sizes. Weights must be safetensors.
+    """The language model and its vocabulary; its sizes are written into `config`. Weights must be safetensors.
 
     Raises:
-        ClapgenError: it cannot be had, is damaged, or is of another architecture than GPT-2.
+        ClapgenError: it is missing or damaged, or its architecture is not GPT-2.
     """
     from transformers import AutoConfig, AutoTokenizer, GPT2Config
     from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel

@@ -1,79 +1,80 @@
-"""Sentences to train on: read from JSONL, CSV or plain text, tidied, counted, and embedded once by CLAP."""
+"""Training sentences: read from JSONL, CSV or plain text, normalised, counted, and embedded once by CLAP."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import logging
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from clapgen.embedders import ClapEmbedder
+from clapgen.embedders.cache import EmbeddingCache
+from clapgen.embedders.text_cache import embed_texts
 from clapgen.errors import ClapgenError
-from clapgen.files import atomic_path
+from clapgen.terminal import progress
 
 logger = logging.getLogger(__name__)
 
-LONGEST_SENTENCE = 1000  # characters; captions have a tenth of that
+MAX_CHARACTERS = 1000  # real captions have about a tenth of that
+SENTENCES_WITHOUT_BAR = 2000  # embedding fewer takes a few seconds
 CAPTION_COLUMNS = ("caption", "captions", "raw", "text", *(f"caption_{n}" for n in range(1, 6)))
 
 
 @dataclass
 class Sentences:
-    """Different sentences of one file, how often each comes, and how many lines were left out, by reason."""
+    """Distinct sentences of one file, how often each occurs, and the number of skipped lines by reason."""
 
     source: str
     texts: list[str]
     counts: list[int]
-    left_out: dict[str, int]
+    skipped: dict[str, int]
 
 
 def read_sentences(path: str | Path, splits: Sequence[str] = ("train",), free_only: bool = False) -> Sentences:
-    """The captions of a file, each once, in the order of their first coming.
+    """The distinct captions of a file, in the order of their first occurrence.
 
-    - `.jsonl`: objects with "caption" (a string) or "captions" (a list). Those with a "split" that is none of `splits`
-      are left out, and with `free_only` those whose "free" is false. A manifest is such a file.
-    - `.csv`, `.tsv`: a header with caption, or caption_1 … caption_5 (Clotho's and aac-metrics' form).
-    - anything else: plain text, a sentence a line.
+    - `.jsonl`: objects with "caption" (a string) or "captions" (a list). Objects whose "split" is not in `splits` are
+      skipped, and with `free_only` those whose "free" is false. A manifest is such a file.
+    - `.csv`, `.tsv`: a header with caption, or caption_1 … caption_5 (the format of Clotho and aac-metrics).
+    - anything else: plain text, one sentence per line.
 
-    Sentences of more than 1,000 characters, without a letter or with control characters are left out and counted.
+    Sentences of more than 1,000 characters, without a letter or with control characters are skipped and counted.
 
     Raises:
-        ClapgenError: naming file and line, when the file cannot be read, is not UTF-8, or has lines of another form;
-            naming the file, when no sentence is left.
+        ClapgenError: the file is unreadable or not UTF-8, a line is malformed, or no sentence is left. The error names
+            the file and, where there is one, the line.
     """
     path = Path(path)
     counts: Counter[str] = Counter()
-    left_out: Counter[str] = Counter()
-    for text in _captions(path, splits, free_only, left_out):
-        if len(text) > LONGEST_SENTENCE:
-            left_out[f"longer than {LONGEST_SENTENCE} characters"] += 1
+    skipped: Counter[str] = Counter()
+    for text in _captions(path, splits, free_only, skipped):
+        if len(text) > MAX_CHARACTERS:
+            skipped[f"longer than {MAX_CHARACTERS} characters"] += 1
         elif not any(map(str.isalpha, text)):
-            left_out["without a letter"] += 1
+            skipped["without a letter"] += 1
         elif _is_broken(tidied := tidy(text)):
-            left_out["with control characters or halves of surrogate pairs"] += 1
+            skipped["with control characters or unpaired surrogates"] += 1
         else:
             counts[tidied] += 1
     if not counts:
-        why = "; ".join(f"{count} lines left out: {reason}" for reason, count in left_out.items()) or "it is empty"
+        why = "; ".join(f"{count} lines skipped: {reason}" for reason, count in skipped.items()) or "it is empty"
         raise ClapgenError(f"{path} has no sentence to train on ({why}).")
-    for reason, count in left_out.items():
-        logger.warning("%s: %d lines left out: %s", path, count, reason)
-    return Sentences(str(path), list(counts), list(counts.values()), dict(left_out))
+    for reason, count in skipped.items():
+        logger.warning("%s: %d lines skipped: %s", path, count, reason)
+    return Sentences(str(path), list(counts), list(counts.values()), dict(skipped))
 
 
 def tidy(text: str) -> str:
-    """One line, single spaces, a capital first, no full stop last: as captions of AudioCaps are written."""
+    """One line, single spaces, first letter capitalised, no final full stop: the style of AudioCaps."""
     text = " ".join(text.split()).rstrip(" .")
     return text[:1].upper() + text[1:]
 
@@ -83,51 +84,40 @@ def _is_broken(text: str) -> bool:
 
 
 def embed_sentences(clap: ClapEmbedder, texts: Sequence[str], cache: str | Path) -> Tensor:
-    """CLAP text embeddings (n, dim), kept in the folder `cache` by the sentences and the CLAP they came from."""
-    key = hashlib.sha256("\n".join([clap.hash, *texts]).encode()).hexdigest()[:16]
-    path = Path(cache) / f"text-{key}.safetensors"
-    if clap.hash and path.is_file():
-        try:
-            return load_file(path)["embeddings"]
-        except (OSError, SafetensorError, KeyError):
-            logger.warning("%s is damaged; the sentences are embedded again", path)
-    embeddings = _embed_by_length(clap, texts)
-    if clap.hash:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(path, overwrite=True) as temporary:
-                save_file({"embeddings": embeddings}, temporary)
-        except OSError as error:
-            raise ClapgenError(
-                f"cannot keep embeddings in the folder {cache}: {(error.strerror or str(error)).lower()}; "
-                "set cache=FOLDER to another"
-            ) from error
-    return embeddings
+    """CLAP text embeddings (n, dim), cached in the folder `cache`. Sentences of similar length share a batch."""
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+    shown = len(texts) > SENTENCES_WITHOUT_BAR
+    with progress(len(texts), "sentences") if shown else nullcontext(lambda done, what: None) as update:
+        done = 0
 
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            update(done, "Embedding")
 
-def _embed_by_length(clap: ClapEmbedder, texts: Sequence[str], batch_size: int = 256) -> Tensor:
-    """Sentences of like length together, for speed."""
-    from rich.console import Console
-    from rich.progress import track
-
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        embedded = embed_texts([texts[row] for row in order], clap, open_cache(cache), advance)
     embeddings = torch.empty(len(texts), clap.dim)
-    starts = range(0, len(order), batch_size)
-    for start in track(starts, "embedding sentences", console=Console(stderr=True), disable=len(starts) < 8):
-        rows = order[start : start + batch_size]
-        embeddings[rows] = clap.embed_text([texts[row] for row in rows])
+    embeddings[order] = torch.from_numpy(embedded)
     return embeddings
 
 
-def _captions(path: Path, splits: Sequence[str], free_only: bool, left_out: Counter[str]) -> Iterator[str]:
+def open_cache(folder: str | Path) -> EmbeddingCache:
+    """The cache of embeddings in the recipe's `cache` folder. ClapgenError if the folder cannot be created."""
+    try:
+        return EmbeddingCache(folder)
+    except ClapgenError as error:
+        raise ClapgenError(f"{str(error).rstrip('.')}; set cache=FOLDER to another.") from error
+
+
+def _captions(path: Path, splits: Sequence[str], free_only: bool, skipped: Counter[str]) -> Iterator[str]:
     suffix = path.suffix.lower()
     if suffix in (".jsonl", ".json"):
         for where, line in _lines(path):
             row = _parsed(line, where)
             if "split" in row and row["split"] not in (*splits, None):
-                left_out[f"of another split than {', '.join(splits)}"] += 1
+                skipped[f"split is not {' or '.join(splits)}"] += 1
             elif free_only and row.get("free") is False:
-                left_out["not free"] += 1
+                skipped["not free"] += 1
             else:
                 yield from _of_row(row, where)
     elif suffix in (".csv", ".tsv"):
@@ -135,20 +125,20 @@ def _captions(path: Path, splits: Sequence[str], free_only: bool, left_out: Coun
         reader = csv.DictReader(lines, delimiter="\t" if suffix == ".tsv" else ",")
         columns = [name for name in reader.fieldnames or [] if name.strip().lower() in CAPTION_COLUMNS]
         if not columns:
-            raise ClapgenError(f"{path}:1 has no column caption or caption_1 … (it has {reader.fieldnames}).")
+            raise ClapgenError(f"{path}:1 has no column caption or caption_1 … (columns: {reader.fieldnames}).")
         try:
             for row in reader:
                 yield from (row[name] for name in columns if row[name])
         except csv.Error as error:
             raise ClapgenError(
-                f"{path}:{reader.line_num} is not a row of a table ({error}); is a quote open?"
+                f"{path}:{reader.line_num} is not a valid row ({error}); is a quote left open?"
             ) from error
     else:
         yield from (line for _, line in _lines(path) if line.strip())
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """(file:line, text) of every line."""
+    """(file:line, text) of each line."""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
@@ -156,7 +146,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
                     yield f"{path}:{number}", line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
                 except UnicodeDecodeError as error:
                     raise ClapgenError(
-                        f"{path}:{number} is not UTF-8 text (byte {error.start}); convert it, e.g. with iconv -t UTF-8"
+                        f"{path}:{number} is not UTF-8 text (byte {error.start}); convert it, e.g. with iconv -t UTF-8."
                     ) from error
     except OSError as error:
         raise ClapgenError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error

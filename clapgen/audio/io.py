@@ -15,7 +15,7 @@ import soxr
 from clapgen.audio.ogg import fix_serial_number
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
-from clapgen.interrupts import defer_keyboard_interrupt
+from clapgen.terminal import defer_keyboard_interrupt
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"})
 OUTPUT_SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
@@ -72,6 +72,16 @@ def write_audio(
         ClapgenError: the suffix or number of bits is not supported, the waveform is empty or contains NaN or infinite
             samples, the file exists, the folder is not writable, or the disk is full.
     """
+    content = encode_audio(path, waveform, sample_rate, bits)
+    with atomic_path(path, overwrite) as temporary:
+        # Encoded in memory first: libsndfile does not say why a write fails, Python does (full disk, quota, …).
+        temporary.write_bytes(content)
+
+
+def encode_audio(
+    path: str | os.PathLike[str], waveform: np.ndarray, sample_rate: int, bits: int | None = None
+) -> bytes:
+    """The bytes that `write_audio` writes to `path`; the same arguments and errors, but nothing is written."""
     container, subtype = _format_of(Path(path), bits)
     samples = np.asarray(waveform, dtype=np.float32)
     if samples.ndim not in (1, 2) or samples.size == 0:
@@ -79,9 +89,7 @@ def write_audio(
     _checked(samples, path)
     if subtype == "OPUS" and sample_rate not in _OPUS_RATES:
         samples, sample_rate = resample(samples, sample_rate, 48000), 48000
-    with atomic_path(path, overwrite) as temporary:
-        # Encode in memory first: libsndfile does not report why a write fails, Python does (full disk, quota, …).
-        temporary.write_bytes(_encode(samples, sample_rate, container, subtype, path))
+    return bytes(_encode(samples, sample_rate, container, subtype, path))
 
 
 def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:

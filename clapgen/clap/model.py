@@ -21,7 +21,7 @@ from clapgen.clap.config import ClapConfig
 from clapgen.clap.tokenizer import load_tokenizer, save_tokenizer, tokenize
 from clapgen.clap.towers import create_audio_tower, create_text_tower
 from clapgen.errors import ClapgenError
-from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, resolve_model, save_part, weights_hash
+from clapgen.model_store import Model, load_module, open_model, save_part, weights_hash
 
 Waveforms = Sequence[NDArray[np.float32] | Tensor] | NDArray[np.float32] | Tensor
 
@@ -48,14 +48,13 @@ class Clap(nn.Module):
         self.window = round(config.audio.window_seconds * config.audio.sample_rate)
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path = "default", device: str | torch.device = "cpu") -> Clap:
+    def from_pretrained(cls, name_or_path: Model = "default", device: str | torch.device = "cpu") -> Clap:
         """Load a model by name or folder. `ClapgenError` if it is unknown, incomplete or damaged."""
-        folder = resolve_model(name_or_path)
-        config, state = load_part(folder, "clap", ClapConfig)
-        model = cls(config, load_tokenizer(folder / "clap" / "tokenizer.json"))
-        fill_module(model, state, folder / "clap" / WEIGHTS_FILE)
-        model.name, model.hash = str(name_or_path), weights_hash(folder, "clap")
-        return model.to(device).eval()
+        folder = open_model(name_or_path)
+        tokenizer_file = folder.path / "clap" / "tokenizer.json"
+        clap = load_module(folder, "clap", ClapConfig, lambda config: cls(config, load_tokenizer(tokenizer_file)))
+        clap.name, clap.hash = folder.name, weights_hash(folder, "clap")
+        return clap.to(device)
 
     def save_pretrained(self, model_dir: str | Path) -> None:
         """Write `clap/` (config, tokenizer, fp16 weights) into a model folder."""

@@ -61,7 +61,7 @@ def _global_options(
     pass
 
 
-app.command("generate", epilog=generate.EPILOG)(generate.generate)
+app.command("generate", cls=generate.GenerateCommand, epilog=generate.EPILOG)(generate.generate)
 app.command("caption", epilog=caption.EPILOG)(caption.caption)
 app.command("embed", epilog=embed.EPILOG)(embed.embed)
 app.command("classify", epilog=classify.EPILOG)(classify.classify)

@@ -1,4 +1,4 @@
-"""What `clapgen caption` says and writes: lines for people, JSON lines, a table, and a sidecar beside each file."""
+"""The output of `clapgen caption`: text or JSON lines on stdout, tables, and a sidecar next to each file."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clapgen.cli.clips import versions
 from clapgen.cli.console import print_json, print_result, print_warning
 from clapgen.cli.options import check_new_file, make_writable_folder
+from clapgen.devices import library_versions
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from captioning.segments import CaptionedFile, Segment
 
 SIDECAR_SUFFIX = ".caption.json"
-COLUMNS = ("file_name", "start", "end", "caption_predicted", "score", "note")  # names that aac-metrics knows
+COLUMNS = ("file_name", "start", "end", "caption_predicted", "score", "note")  # the names that aac-metrics reads
 
 
 def sidecar_of(path: Path) -> Path:
-    """Where the captions of a sound file stand: dog.wav.caption.json beside dog.wav."""
+    """Sidecar with the captions of an audio file: dog.wav.caption.json next to dog.wav."""
     return path.with_name(path.name + SIDECAR_SUFFIX)
 
 
 @dataclass(frozen=True)
 class Output:
-    """Where captions go besides stdout, and from which score on they are sure."""
+    """Where captions are written, and the score below which they are marked as unsure."""
 
     paths: Sequence[Path]
     csv: Path | None = None
@@ -38,20 +38,20 @@ class Output:
     as_json: bool = False
     min_score: float | None = None
     force: bool = False
-    made_by: dict[str, Any] = field(default_factory=dict)  # model and bridge, in every line
-    settings: dict[str, Any] = field(default_factory=dict)  # what else decides, in the sidecars
+    made_by: dict[str, Any] = field(default_factory=dict)  # model and bridge, in every row
+    settings: dict[str, Any] = field(default_factory=dict)  # the remaining settings, in sidecars only
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def check(self) -> None:
-        """ClapgenError if a file is there already, would replace a sound, or cannot be written: before the work."""
+        """ClapgenError if an output file exists, would overwrite an input, or cannot be written; before the work."""
         sounds = {path.resolve() for path in self.paths}
         tables = [path for path in (self.csv, self.jsonl) if path is not None]
         for path in tables:
             if path.resolve() in sounds:
-                raise ClapgenError(f"{path} is one of the sounds; give another name for the captions.")
+                raise ClapgenError(f"{path} is one of the input files; choose another name for the captions.")
             check_new_file(path, self.force)
         if len({path.resolve() for path in tables}) < len(tables):
-            raise ClapgenError(f"--csv and --jsonl both name {self.csv}; give two names.")
+            raise ClapgenError(f"--csv and --jsonl both name {self.csv}; choose two names.")
         if self.sidecar:
             for folder in {path.parent for path in self.paths}:
                 make_writable_folder(folder)
@@ -59,22 +59,28 @@ class Output:
                 check_new_file(sidecar_of(path), self.force)
 
     def add(self, file: CaptionedFile) -> None:
-        """Say the captions of a file, and write its sidecar."""
+        """Print the captions of a file and write its sidecar."""
         rows = [self._row(file.path, segment) for segment in file.segments]
         self.rows.extend(rows)
         if self.sidecar:
             own = [{key: value for key, value in row.items() if key not in ("path", *self.made_by)} for row in rows]
-            record = {"path": file.path.name, "captions": own, **self.made_by, **self.settings, "versions": versions()}
+            record = {
+                "path": file.path.name,
+                "captions": own,
+                **self.made_by,
+                **self.settings,
+                "versions": library_versions(),
+            }
             _write(sidecar_of(file.path), json.dumps(record, indent=2, ensure_ascii=False) + "\n", self.force)
         for row in rows:
             if self.as_json:
                 print_json(row)
             else:
-                print_result("\t".join(self._words(row, len(rows) > 1)))
-        self._remarks(file.path, rows)
+                print_result("\t".join(self._fields(row, len(rows) > 1)))
+        self._print_warnings(file.path, rows)
 
     def write_tables(self) -> list[Path]:
-        """Write --csv and --jsonl with the captions that are there so far; nothing if there are none."""
+        """Write --csv and --jsonl with the captions so far, if there are any; returns the files written."""
         written: list[tuple[Path, Callable[[Path], None]]] = []
         if self.rows and self.csv is not None:
             written.append((self.csv, self._write_csv))
@@ -99,17 +105,17 @@ class Output:
             **self.made_by,
         }
 
-    def _words(self, row: dict[str, Any], windows: bool) -> list[str]:
-        """Fields of a line: path where there are several, times where there are windows, caption."""
+    def _fields(self, row: dict[str, Any], windows: bool) -> list[str]:
+        """Fields of an output line: path if there are several files, times if there are windows, caption."""
         caption = f"[{row['caption']}]" if row["unsure"] else row["caption"]
         path = [row["path"]] if len(self.paths) > 1 else []
         times = [_times(row)] if windows else []
         return [*path, *times, caption]
 
-    def _remarks(self, path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    def _print_warnings(self, path: Path, rows: Sequence[dict[str, Any]]) -> None:
         silent = [row for row in rows if row["note"]]
         if silent and len(rows) == 1:
-            print_warning(f"{path}: {silent[0]['note']}; nothing was made up.")
+            print_warning(f"{path}: {silent[0]['note']}; not captioned.")
         elif silent:
             print_warning(f"{path}: {len(silent)} of {len(rows)} windows are silent.")
         if not self.as_json:
@@ -141,7 +147,7 @@ def _times(row: dict[str, Any]) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as people say them: 1:05, 12:00:30; tenths where there are any."""
+    """Seconds as 1:05 or 12:00:30, with tenths unless they are 0."""
     tenths = round(10 * seconds)
     minutes, rest = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)

@@ -1,4 +1,4 @@
-"""`clapgen classify`: which of some labels a sound is, without training (zero-shot)."""
+"""`clapgen classify`: zero-shot classification with labels of your own."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from clapgen.cli.console import print_json, print_result, print_table, spinner
-from clapgen.cli.options import DeviceOption, JsonOption, ModelOption, StrictOption
-from clapgen.cli.prompts import clean_prompt, text_of
+from clapgen.cli.console import print_json, print_result, print_table
+from clapgen.cli.options import ClapOption, DeviceOption, JsonOption, StrictOption, load_clap_option
 from clapgen.cli.sound_files import sound_files
-from clapgen.devices import check_device, choose_device
+from clapgen.data.text import clean_prompt, read_lines
+from clapgen.devices import check_device
 from clapgen.errors import ClapgenError
 
 EPILOG = """
@@ -23,37 +23,32 @@ clapgen classify recordings/ --labels @labels.txt --top 1 --json\n
 
 
 def classify(
-    files: Annotated[list[Path], typer.Argument(help="Sound files, or folders of them.")],
+    files: Annotated[list[Path], typer.Argument(help="Audio files or folders of them.")],
     labels: Annotated[
-        str, typer.Option("--labels", "-l", help="Labels between commas, or @FILE with one label a line.")
+        str, typer.Option("--labels", "-l", help="Comma-separated labels, or @FILE with one label per line.")
     ],
     template: Annotated[
-        str, typer.Option(help="Sentence that a label is put into; trained models know sentences better than words.")
+        str, typer.Option(help="Prompt template; CLAPs are trained on sentences rather than single words.")
     ] = "This is a sound of {label}.",
-    top: Annotated[int, typer.Option(min=1, help="How many labels to show for each sound.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="Number of labels to show per file.")] = 5,
     strict: StrictOption = False,
-    model: ModelOption = "default",
+    model: ClapOption = "default",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Say which of the given labels fits a sound best, with probabilities over these labels."""
+    """Classify audio into the given labels, with probabilities over these labels."""
     names = _labels(labels)
     if "{label}" not in template:
         raise ClapgenError("--template must contain {label}, e.g. 'This is a sound of {label}.'")
     check_device(device)
     sounds = sound_files(files, strict)
-    from clapgen.model_store import resolve_model
+    clap = load_clap_option(model, device)
+    from clapgen.metrics.embeddings.zero_shot import zero_shot_probabilities
 
-    resolve_model(model)
-    with spinner("Loading the model"):
-        from clapgen.clap import Clap
-        from clapgen.metrics.embeddings.zero_shot import zero_shot_probabilities
-
-        clap = Clap.from_pretrained(model, device=choose_device(device))
     text = clap.embed_text([template.replace("{label}", name) for name in names])
     for path, waveform in sounds.read(clap.sample_rate):
         audio = clap.embed_audio([waveform], clap.sample_rate)
-        cosines = clap.similarity(audio, text)[0]
+        cosines = (audio @ text.T)[0]
         probabilities = zero_shot_probabilities(audio, text, clap.logit_scale.item())[0]
         order = probabilities.argsort(descending=True)[:top].tolist()
         ranked = [(names[index], float(probabilities[index]), float(cosines[index])) for index in order]
@@ -68,11 +63,11 @@ def classify(
 
 
 def _labels(given: str) -> list[str]:
-    pieces = text_of(Path(given[1:])).splitlines() if given.startswith("@") else given.split(",")
+    pieces = read_lines(Path(given[1:])) if given.startswith("@") else given.split(",")
     names = [clean_prompt(piece, "--labels: a label") for piece in pieces if piece.strip()]
     repeated = {name for name in names if names.count(name) > 1}
     if repeated:
-        raise ClapgenError(f"--labels names '{min(repeated)}' more than once.")
+        raise ClapgenError(f"--labels lists '{min(repeated)}' more than once.")
     if len(names) < 2:
         raise ClapgenError("--labels must name at least two labels, e.g. --labels rain,wind.")
     return names

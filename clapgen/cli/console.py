@@ -1,11 +1,11 @@
-"""What commands say: results on stdout, progress and remarks on stderr, so that `--json` stays pure."""
+"""Terminal output of commands: results on stdout, everything else on stderr, so that `--json` stays valid."""
 
 from __future__ import annotations
 
 import gc
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,22 +13,22 @@ PIPED_WIDTH = 200
 
 
 def print_result(text: str) -> None:
-    """Print one line of a result."""
+    """Print one line of a result on stdout."""
     print(text, flush=True)
 
 
 def print_warning(text: str) -> None:
-    """Print one line that is not a result, such as a warning."""
+    """Print one line on stderr that is not part of the result."""
     print(f"clapgen: {text}", file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON value on one line, flushed, so that a reader of a long batch sees it at once."""
+    """Print a JSON value on one line and flush it, so that a program reading a long batch gets it immediately."""
     print(json.dumps(value, ensure_ascii=False, allow_nan=False), flush=True)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; columns of numbers are set to the right."""
+    """Print a table; numeric columns are right-aligned."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -49,40 +49,24 @@ def _is_number(text: str) -> bool:
 
 @contextmanager
 def spinner(what: str) -> Iterator[None]:
-    """Show a spinner with `what` while the block runs; nothing when stderr is not a terminal.
-
-    Such blocks import and load. Garbage is not collected meanwhile, and what they leave is never searched for any: with
-    the thousands of modules that stay anyway, that would take a third of a short command's time.
-    """
+    """Show a spinner with `what` while the block runs; nothing when stderr is not a terminal."""
     from rich.console import Console
 
+    with Console(stderr=True).status(what):
+        yield
+
+
+@contextmanager
+def garbage_collector_off() -> Iterator[None]:
+    """Turn the garbage collector off during imports, and exempt what they created from later collections.
+
+    The thousands of modules stay loaded anyway; searching them takes a third of a short command's time.
+    """
     collecting = gc.isenabled()
     gc.disable()
     try:
-        with Console(stderr=True).status(what):
-            yield
+        yield
     finally:
         gc.freeze()
         if collecting:
             gc.enable()
-
-
-@contextmanager
-def progress(total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
-    """Show a bar on stderr and yield ``update(done, description)``; nothing when stderr is not a terminal."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
-    console = Console(stderr=True)
-    shown = console.is_terminal
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, transient=True, redirect_stdout=False, disable=not shown
-    ) as bar:
-        task = bar.add_task("", total=total)
-
-        def update(done: int, description: str) -> None:
-            bar.update(task, completed=min(done, total), description=escape(description))
-
-        yield update

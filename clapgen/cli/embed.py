@@ -1,27 +1,34 @@
-"""`clapgen embed`: CLAP embeddings of sounds and texts, in a file for other programs."""
+"""`clapgen embed`: write CLAP embeddings of audio and text to a file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clapgen.cli.console import print_json, print_result, progress, spinner
-from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, ModelOption, StrictOption, check_new_file
-from clapgen.cli.prompts import clean_prompt
+from clapgen.cli.console import print_json, print_result
+from clapgen.cli.options import (
+    ClapOption,
+    DeviceOption,
+    ForceOption,
+    JsonOption,
+    StrictOption,
+    check_new_file,
+    load_clap_option,
+)
 from clapgen.cli.sound_files import SoundFiles, sound_files
-from clapgen.devices import check_device, choose_device
+from clapgen.data.text import clean_prompt
+from clapgen.devices import check_device
 from clapgen.errors import ClapgenError
+from clapgen.terminal import progress
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from clapgen.clap import Clap
+    from clapgen.embedders import ClapEmbedder
 
 SUFFIXES = (".npz", ".parquet")
-LONGEST_BATCH_SECONDS = 600
 
 EPILOG = """
 [bold]Examples[/bold]
@@ -29,42 +36,32 @@ EPILOG = """
 clapgen embed recordings/ -o recordings.npz\n
 clapgen embed a.wav b.flac --text "a dog barks" --text rain -o both.npz\n
 
-An .npz holds paths, embeddings (n, dim), texts, text_embeddings (m, dim), model and model_hash; the embeddings have
-length 1, so that their product is their cosine. A .parquet file has a row per sound or text.
+An .npz holds paths, embeddings (n, dim), texts, text_embeddings (m, dim), model and model_hash. Embeddings have length
+1, so their dot product is their cosine. A .parquet file has one row per sound or text.
 """
 
 
 def embed(
-    files: Annotated[list[Path] | None, typer.Argument(help="Sound files, or folders of them.")] = None,
-    text: Annotated[
-        list[str] | None, typer.Option("--text", "-t", help="A text to embed; may be given several times.")
-    ] = None,
+    files: Annotated[list[Path] | None, typer.Argument(help="Audio files or folders of them.")] = None,
+    text: Annotated[list[str] | None, typer.Option("--text", "-t", help="Text to embed; can be repeated.")] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="File to write: .npz, or .parquet (needs clapgen\\[parquet]).")
+        Path, typer.Option("--output", "-o", help="Output file: .npz, or .parquet (needs clapgen\\[parquet]).")
     ] = Path("embeddings.npz"),
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="Sounds embedded at once; results agree within rounding (1e-6).")
-    ] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, help="Files per batch; results agree within rounding (1e-6).")] = 16,
     strict: StrictOption = False,
-    model: ModelOption = "default",
+    model: ClapOption = "default",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
     force: ForceOption = False,
 ) -> None:
-    """Turn sounds and texts into vectors of one space, for search, clustering or training."""
+    """Embed audio and text in one space, for search, clustering or training."""
     if not files and not text:
-        raise ClapgenError("nothing to embed; give sound files, folders, or --text TEXT.")
+        raise ClapgenError("nothing to embed; give audio files, folders, or --text TEXT.")
     texts = [clean_prompt(one, "--text") for one in text or []]
     check_device(device)
     _check_output(output, force)
     sounds = sound_files(files or [], strict)
-    from clapgen.model_store import resolve_model
-
-    resolve_model(model)
-    with spinner("Loading the model"):
-        from clapgen.clap import Clap
-
-        clap = Clap.from_pretrained(model, device=choose_device(device))
+    clap = load_clap_option(model, device)
     paths, embeddings = _embed_sounds(clap, sounds, batch_size)
     if not paths and not texts:
         raise ClapgenError(f"none of the {len(sounds.paths)} files could be read; nothing was written.")
@@ -84,7 +81,7 @@ def embed(
 
 def _check_output(output: Path, force: bool) -> None:
     if output.suffix not in SUFFIXES:
-        raise ClapgenError(f"-o {output}: the name must end in {' or '.join(SUFFIXES)}.")
+        raise ClapgenError(f"-o {output}: the file name must end in {' or '.join(SUFFIXES)}.")
     if output.suffix == ".parquet":
         try:
             import pyarrow  # noqa: F401
@@ -93,39 +90,26 @@ def _check_output(output: Path, force: bool) -> None:
     check_new_file(output, force)
 
 
-def _embed_sounds(clap: Clap, sounds: SoundFiles, batch_size: int) -> tuple[list[str], np.ndarray]:
+def _embed_sounds(clap: ClapEmbedder, sounds: SoundFiles, batch_size: int) -> tuple[list[str], np.ndarray]:
     import numpy as np
+
+    from clapgen.audio.batches import batches_of_sounds
 
     paths: list[str] = []
     pieces = [np.zeros((0, clap.dim), dtype=np.float32)]
     with progress(len(sounds.paths), "files") as update:
-        for batch in _batches(sounds.read(clap.sample_rate), batch_size, LONGEST_BATCH_SECONDS * clap.sample_rate):
+        read = sounds.read(clap.sample_rate)
+        for batch in batches_of_sounds(read, batch_size, lambda sound: len(sound[1]), clap.sample_rate):
             paths += [str(path) for path, _ in batch]
             pieces.append(clap.embed_audio([waveform for _, waveform in batch], clap.sample_rate).numpy())
             update(len(paths) + len(sounds.skipped), "Embedding")
     return paths, np.concatenate(pieces)
 
 
-def _batches(
-    read: Iterable[tuple[Path, np.ndarray]], batch_size: int, longest: int
-) -> Iterator[list[tuple[Path, np.ndarray]]]:
-    """Groups of at most `batch_size` sounds and, unless one alone is longer, `longest` samples."""
-    batch: list[tuple[Path, np.ndarray]] = []
-    samples = 0
-    for path, waveform in read:
-        if batch and (len(batch) == batch_size or samples + len(waveform) > longest):
-            yield batch
-            batch, samples = [], 0
-        batch.append((path, waveform))
-        samples += len(waveform)
-    if batch:
-        yield batch
-
-
 def _write(
     output: Path,
     force: bool,
-    clap: Clap,
+    clap: ClapEmbedder,
     paths: list[str],
     embeddings: np.ndarray,
     texts: list[str],

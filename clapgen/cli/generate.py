@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from clapgen.cli import clips
-from clapgen.cli.batch import Plan, run
-from clapgen.cli.console import print_warning
+from clapgen.cli.console import garbage_collector_off, print_warning, spinner
+from clapgen.cli.generate_output import Output, progress_bar, warn_of_cut_prompts
 from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, check_new_file, make_writable_folder
-from clapgen.cli.prompts import (
-    DEFAULTS,
-    ClipRequest,
-    request_from_sidecar,
-    requests_from_arguments,
-    requests_from_file,
-)
-from clapgen.devices import check_device
+from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError
 
-GENERATION_PARTS = ("autoencoder", "clap", "diffusion")
-DTYPES = ("bfloat16", "float32")
+if TYPE_CHECKING:
+    from generation.requests import GenerationRequest
+    from generation.sidecars import Destination
 
 EPILOG = """
 [bold]Examples[/bold]
@@ -37,46 +31,79 @@ A line of a .jsonl file is an object such as {"prompt": "rain", "seconds": 4, "s
 """
 
 
+class GenerateCommand(TyperCommand):
+    """Fills ranges, defaults and names into the help when it is shown: `clapgen --help` must not import `generation`,
+    which a file of the user may hide."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Show the help of `clapgen generate`."""
+        from generation.diffusion.samplers import SAMPLERS
+        from generation.requests import DEFAULTS, DTYPES, RANGES
+        from generation.sidecars import FORMATS
+
+        names = {"samplers": ", ".join(SAMPLERS), "formats": ", ".join(FORMATS)}
+        names |= {"dtypes": ", ".join(DTYPES), "dtype": DTYPES[0]}
+        for parameter in self.params:
+            if help_text := getattr(parameter, "help", None):
+                parameter.help = help_text.format(default=DEFAULTS, **RANGES, **names)  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
+
+
 def generate(
-    prompts: Annotated[list[str] | None, typer.Argument(help="What to hear; one sound per prompt.")] = None,
+    prompts: Annotated[list[str] | None, typer.Argument(help="Text prompts; one sound per prompt.")] = None,
     prompt_file: Annotated[
         Path | None,
-        typer.Option("--prompts", help="Read prompts from a file: .txt, one a line, or .jsonl, an object a line."),
+        typer.Option("--prompts", help="File of prompts: .txt, one per line, or .jsonl, one object per line."),
     ] = None,
     sidecar: Annotated[
         Path | None,
-        typer.Option("--from", help="Make a sound again from its sidecar .json; other options given here change it."),
+        typer.Option("--from", help="Generate a sound again from its sidecar .json; other options override it."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File (its suffix chooses the format) or folder. \\[default: this folder]"),
+        typer.Option("--output", "-o", help="File (its suffix sets the format) or folder. \\[default: this folder]"),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(help=f"Length of the sound, 0.5 to 30 seconds. \\[default: {DEFAULTS.seconds:g}]")
+        float | None, typer.Option(help="Length in seconds, {seconds}. \\[default: {default.seconds:g}]")
     ] = None,
-    steps: Annotated[
+    num_steps: Annotated[
         int | None,
-        typer.Option(help=f"Steps of the sampler, 1 to 200; more is slower and finer. \\[default: {DEFAULTS.steps}]"),
-    ] = None,
-    guidance: Annotated[
-        float | None,
         typer.Option(
-            help=f"How closely to follow the prompt, 0 to 20; 1 is unguided. \\[default: {DEFAULTS.guidance:g}]"
+            "--num-steps",
+            "--steps",
+            help="Sampler steps, {num_steps}; more is slower and finer. \\[default: {default.num_steps}]",
         ),
     ] = None,
-    negative: Annotated[str | None, typer.Option(help="What not to hear. \\[default: nothing]")] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Another seed is another sound; the same seed the same. \\[default: 0]")
+    guidance_scale: Annotated[
+        float | None,
+        typer.Option(
+            "--guidance-scale",
+            "--guidance",
+            help="How closely to follow the prompt, {guidance_scale}; 1 is no guidance. "
+            "\\[default: {default.guidance_scale:g}]",
+        ),
     ] = None,
+    negative_prompt: Annotated[
+        str | None, typer.Option("--negative-prompt", "--negative", help="Negative prompt. \\[default: none]")
+    ] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="Sampler, one of {samplers}. \\[default: {default.sampler}]")
+    ] = None,
+    time_shift: Annotated[
+        float | None,
+        typer.Option(
+            help="Above 1 spends more steps on the coarse structure, {time_shift}. \\[default: {default.time_shift:g}]"
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed. \\[default: {default.seed}]")] = None,
     candidates: Annotated[
         int | None,
         typer.Option(
-            help="Make this many, 1 to 64, and keep the one that CLAP finds nearest the prompt. \\[default: 1]"
+            help="Generate this many, {candidates}, and keep the one with the best CLAP score. "
+            "\\[default: {default.candidates}]"
         ),
     ] = None,
-    audio_format: Annotated[
-        str | None, typer.Option("--format", help=f"One of {', '.join(clips.FORMATS)}. \\[default: wav]")
-    ] = None,
+    audio_format: Annotated[str | None, typer.Option("--format", help="One of {formats}. \\[default: wav]")] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -85,81 +112,123 @@ def generate(
     ] = None,
     device: DeviceOption = "auto",
     dtype: Annotated[
-        str | None,
-        typer.Option(help=f"Number format of the diffusion network: {', '.join(DTYPES)}. \\[default: {DTYPES[0]}]"),
+        str | None, typer.Option(help="Number format of the diffusion network: {dtypes}. \\[default: {dtype}]")
     ] = None,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Sounds made at once; quicker on a GPU, takes more memory.")
+        int, typer.Option(min=1, help="Sounds generated at once; faster on a GPU, uses more memory.")
     ] = 1,
-    plot: Annotated[bool, typer.Option("--plot", help="Also draw a spectrogram, as .png beside the sound.")] = False,
+    plot: Annotated[bool, typer.Option("--plot", help="Also save a spectrogram as .png next to the sound.")] = False,
     as_json: JsonOption = False,
     force: ForceOption = False,
 ) -> None:
-    """Make sounds from text. Each file gets a sidecar .json that says how it was made."""
-    settings = {"seconds": seconds, "steps": steps, "guidance": guidance, "negative": negative, "seed": seed}
-    given = {key: value for key, value in {**settings, "candidates": candidates}.items() if value is not None}
+    """Generate sound from text. Each file gets a sidecar .json that records how it was generated."""
+    options = {
+        "seconds": seconds, "num_steps": num_steps, "guidance_scale": guidance_scale, "sampler": sampler,
+        "negative_prompt": negative_prompt, "time_shift": time_shift, "seed": seed, "candidates": candidates,
+    }  # fmt: skip
+    given = {key: value for key, value in options.items() if value is not None}
     if sum(map(bool, (prompts, prompt_file, sidecar))) != 1:
-        raise ClapgenError("give prompts as arguments, or --prompts FILE, or --from SIDECAR: one of the three.")
+        raise ClapgenError("give prompts as arguments, or --prompts FILE, or --from SIDECAR: exactly one of the three.")
     check_device(device)
+    from clapgen.model_store import open_model, part_hashes
+    from generation.rendering import render, split_finished
+    from generation.requests import DTYPES
+    from generation.sidecars import PARTS, model_identity
+
     if dtype is not None and dtype not in DTYPES:
         raise ClapgenError(f"--dtype must be one of {', '.join(DTYPES)}, not '{dtype}'.")
-    original: dict[str, Any] | None = None
+    requests, destination, original = _what_and_where(prompts, prompt_file, sidecar, given, output, audio_format)
+    folder = open_model(model or _recorded_model(original) or "default")
+    identity = model_identity(folder.name, part_hashes(folder, PARTS), dtype or _recorded_dtype(original) or DTYPES[0])
+    _check_weights(identity["model"], original, force)
+    _check_destination(destination, plot, force)
+    printer = Output(plot, as_json, replace_plots=force or destination.file is None, original=original)
+    finished, remaining = (
+        ([], list(dict.fromkeys(requests))) if force else split_finished(requests, destination, identity)
+    )
+    for clip in finished:
+        printer.show(clip)
+    if not remaining:
+        return
+    with garbage_collector_off(), spinner("Loading the model"):
+        from generation.pipeline import TextToAudio
+
+        generator = TextToAudio.from_pretrained(folder, choose_device(device), identity["dtype"])
+    warn_of_cut_prompts(generator, remaining)
+    try:
+        for clip in render(remaining, destination, generator, batch_size, force, progress_bar(len(remaining))):
+            printer.show(clip)
+    except KeyboardInterrupt:
+        rest = "run the same command again to continue" if len(remaining) > 1 else "nothing was written"
+        raise KeyboardInterrupt(
+            f"interrupted; {printer.count - len(finished)} of {len(remaining)} sounds are finished, {rest}."
+        ) from None
+
+
+def _what_and_where(
+    prompts: list[str] | None,
+    prompt_file: Path | None,
+    sidecar: Path | None,
+    given: dict[str, Any],
+    output: Path | None,
+    audio_format: str | None,
+) -> tuple[list[GenerationRequest], Destination, dict[str, Any] | None]:
+    """The requests, where their sounds go, and the sidecar of the sound that is generated again, if any."""
+    from generation.requests import request_from_sidecar, requests_from_arguments, requests_from_file
+    from generation.sidecars import choose_destination
+
     if sidecar is not None:
         request, original = request_from_sidecar(sidecar, given)
-        requests = [request]
-        dtype, model = dtype or _recorded_dtype(original), model or _recorded_model(original)
-        destination = _destination_again(output, audio_format, request, original, changed=bool(given))
+        return [request], _destination_again(output, audio_format, request, original, changed=bool(given)), original
+    if prompt_file is not None:
+        requests = requests_from_file(prompt_file, given)
     else:
-        requests = (
-            requests_from_file(prompt_file, given) if prompt_file else requests_from_arguments(prompts or [], given)
-        )
-        destination = clips.destination_of(output, audio_format, several=len(requests) > 1)
-    model = model or "default"
-    hashes = _hashes(model, original, force)
-    plan = Plan(
-        requests, destination, model, hashes, device, dtype or DTYPES[0], batch_size, force, plot, as_json, original
-    )
-    _check_destination(plan)
-    run(plan)
+        requests = requests_from_arguments(prompts or [], given)
+    return requests, choose_destination(output, audio_format, several=len(requests) > 1), None
 
 
 def _destination_again(
-    output: Path | None, audio_format: str | None, request: ClipRequest, original: dict[str, Any], changed: bool
-) -> clips.Destination:
-    """Where a clip that is made again goes: by default into this folder, by its old name unless it is another sound."""
+    output: Path | None, audio_format: str | None, request: GenerationRequest, original: dict[str, Any], changed: bool
+) -> Destination:
+    """Where a sound that is generated again goes: by default into this folder, under its old name unless its settings
+    changed."""
+    from generation.sidecars import FORMATS, Destination, choose_destination, stem_of
+
     recorded = original.get("format")
-    usual_format = recorded if recorded in clips.FORMATS else "wav"
-    destination = clips.destination_of(output, audio_format, usual_format=usual_format)
+    default_format = recorded if recorded in FORMATS else "wav"
+    destination = choose_destination(output, audio_format, default_format=default_format)
     if destination.file is not None or changed:
         return destination
-    old_name = Path(str(original.get("file") or "")).name.lstrip(".") or clips.stem_of(request)
+    old_name = Path(str(original.get("file") or "")).name.lstrip(".") or stem_of(request)
     file = destination.folder / Path(old_name).with_suffix(destination.suffix)
-    return clips.Destination(destination.folder, file, destination.audio_format)
+    return Destination(destination.folder, file, destination.audio_format)
 
 
-def _recorded_dtype(original: dict[str, Any]) -> str | None:
-    return original["dtype"] if original.get("dtype") in DTYPES else None
+def _recorded_dtype(original: dict[str, Any] | None) -> str | None:
+    from generation.requests import DTYPES
+
+    dtype = (original or {}).get("dtype")
+    return dtype if dtype in DTYPES else None
 
 
-def _recorded_model(original: dict[str, Any]) -> str | None:
-    model = original["model"]
+def _recorded_model(original: dict[str, Any] | None) -> str | None:
+    model = (original or {}).get("model")
     return str(model["name"]) if isinstance(model, dict) and "name" in model else None
 
 
-def _hashes(model: str, original: dict[str, Any] | None, force: bool) -> dict[str, str]:
-    """Hashes of the model's parts; ClapgenError when a clip is to be made again by other weights, unless forced."""
-    from clapgen.model_store import part_hashes, resolve_model
-
-    hashes = part_hashes(resolve_model(model), GENERATION_PARTS)
+def _check_weights(model: dict[str, Any], original: dict[str, Any] | None, force: bool) -> None:
+    """ClapgenError if a sound would be generated again with other weights; only a warning if forced."""
     recorded = (original or {}).get("model")
     recorded_hashes = recorded.get("hashes") if isinstance(recorded, dict) else None
-    if original is None or recorded_hashes == hashes:
-        return hashes
-    difference = f"the sound was made with {_in_words(recorded_hashes)}, but model '{model}' has {_in_words(hashes)}"
+    if original is None or recorded_hashes == model["hashes"]:
+        return
+    difference = (
+        f"the sound was generated with {_in_words(recorded_hashes)}, but model '{model['name']}' has "
+        f"{_in_words(model['hashes'])}"
+    )
     if not force:
-        raise ClapgenError(f"{difference}; give its --model, or make a different sound anyway with --force.")
-    print_warning(f"{difference}; the sound will be another.")
-    return hashes
+        raise ClapgenError(f"{difference}; give its --model, or generate a different sound with --force.")
+    print_warning(f"{difference}; the result will differ.")
 
 
 def _in_words(hashes: Any) -> str:
@@ -168,11 +237,10 @@ def _in_words(hashes: Any) -> str:
     return ", ".join(f"{part} {digest}" for part, digest in sorted(hashes.items()))
 
 
-def _check_destination(plan: Plan) -> None:
-    file = plan.destination.file
+def _check_destination(destination: Destination, plot: bool, force: bool) -> None:
+    file = destination.file
     if file is None:
-        make_writable_folder(plan.destination.folder)
+        make_writable_folder(destination.folder)
         return
-    beside = [".json", ".png"] if plan.plot else [".json"]
-    for path in (file, *(file.with_suffix(suffix) for suffix in beside)):
-        check_new_file(path, plan.force)
+    for path in (file, file.with_suffix(".json"), *([file.with_suffix(".png")] if plot else [])):
+        check_new_file(path, force)

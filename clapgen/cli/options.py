@@ -1,55 +1,77 @@
-"""Options that several verbs share, and the checks that go with them."""
+"""Options that several commands share, and the functions that act on them."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clapgen.cli.console import garbage_collector_off, spinner
+from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError
 
+if TYPE_CHECKING:
+    from clapgen.embedders import ClapEmbedder
+
 ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help="Name of a bundled model (see `clapgen models`) or path of a model folder.")
+    str, typer.Option("--model", "-m", help="Bundled model (see `clapgen models`) or path of a model folder.")
+]
+ClapOption = Annotated[
+    str,
+    typer.Option("--model", "-m", help="Bundled model, path of a model folder, or public CLAP (laion:NAME_OR_FOLDER)."),
 ]
 DeviceOption = Annotated[
-    str, typer.Option("--device", help="Where to compute: auto (a GPU if there is one), cpu, cuda, cuda:1, mps.")
+    str, typer.Option("--device", help="Device to compute on: auto (a GPU if there is one), cpu, cuda, cuda:1, mps.")
 ]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print JSON on stdout, one object a line, instead of text for people.")
-]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, one object per line.")]
 StrictOption = Annotated[
-    bool, typer.Option("--strict", help="Stop at the first file that cannot be read, instead of leaving it out.")
+    bool, typer.Option("--strict", help="Stop at the first unreadable file instead of skipping it.")
 ]
-ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist already.")]
+ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
+
+
+def load_clap_option(name: str, device: str) -> ClapEmbedder:
+    """The CLAP that --model names. An unknown model or device is an error before torch is imported."""
+    check_device(device)
+    if ":" not in name:
+        from clapgen.model_store import resolve_model
+
+        resolve_model(name)
+    with garbage_collector_off(), spinner("Loading the model"):
+        allow_hub_for(name)
+        from clapgen.embedders import load_clap
+
+        return load_clap(name, choose_device(device))
 
 
 def allow_hub_for(name: str) -> None:
-    """Let libraries reach the hub, before they are imported, where `name` is no folder here but something of the hub:
-    ``kind:owner/name``, as `load_embedder` takes it."""
-    kind, colon, which = name.partition(":")
-    if colon and kind in ("laion", "encodec", "ast") and not Path(which).expanduser().is_dir():
-        allow_hub()
+    """Allow network access to the Hugging Face hub if the embedder `name` comes from there, as in laion:owner/name."""
+    if ":" in name:
+        from clapgen.embedders import needs_hub
+
+        if needs_hub(name):
+            allow_hub()
 
 
 def allow_hub() -> None:
-    """Let libraries reach the hub, where the user has named something of it; before they are imported."""
+    """Allow network access to the Hugging Face hub, because the user named a model there; before transformers loads."""
     for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):  # set for every command by clapgen.cli
         os.environ.pop(variable, None)
 
 
 def check_new_file(path: Path, force: bool) -> None:
-    """Refuse an output file that exists, unless forced, or whose folder cannot be written, before the work is done."""
+    """Check in advance that a file can be written. ClapgenError if it cannot, or exists and `force` is off."""
     if path.is_dir():
         raise ClapgenError(f"{path} is a folder; give the name of a file in it.")
     if path.exists() and not force:
-        raise ClapgenError(f"{path} already exists; choose another name, or replace it with --force.")
+        raise ClapgenError(f"{path} already exists; choose another name, or overwrite it with --force.")
     make_writable_folder(path.parent)
 
 
 def make_writable_folder(folder: Path) -> None:
-    """Make a folder where missing and try that a file can be made in it. ClapgenError otherwise."""
+    """Create a folder if it is missing. ClapgenError if files cannot be created in it."""
     import tempfile
 
     try:

@@ -1,4 +1,4 @@
-"""`clapgen reconstruct`: a manifest's clips through the autoencoder and back."""
+"""`clapgen reconstruct`: encode and decode the clips of a manifest with the autoencoder."""
 
 from __future__ import annotations
 
@@ -7,29 +7,34 @@ from typing import Annotated
 
 import typer
 
-from clapgen.cli.console import print_result, progress, spinner
+from clapgen.cli.console import garbage_collector_off, print_result, spinner
 from clapgen.cli.options import DeviceOption, ForceOption, ModelOption, check_new_file, make_writable_folder
 from clapgen.devices import check_device, choose_device
+from clapgen.terminal import progress
 
 EPILOG = """
 [bold]Examples[/bold]
 
-clapgen reconstruct data/manifest.jsonl -o rebuilt\n
-clapgen train clap --config robust manifest=rebuilt/manifest.jsonl
+clapgen reconstruct data/manifest.jsonl -o reconstructed\n
+clapgen train clap --config robust manifest=reconstructed/manifest.jsonl
 """
 
 
 def reconstruct(
-    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="The clips to rebuild.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for sounds and manifest.")],
-    split: Annotated[str, typer.Option(help="Rebuild the clips of this split; all are listed.")] = "train",
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="Manifest of the clips to reconstruct.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Output folder for the sounds and their manifest.")
+    ],
+    split: Annotated[
+        str, typer.Option(help="Reconstruct only this split; the new manifest lists all clips.")
+    ] = "train",
     model: ModelOption = "default",
     device: DeviceOption = "auto",
     force: ForceOption = False,
 ) -> None:
-    """Rebuild clips through the autoencoder: to hear what it keeps, or to train a CLAP on both.
+    """Reconstruct clips with the autoencoder, to judge its quality or to train a CLAP on both.
 
-    DIR/manifest.jsonl lists the original clips and the rebuilt ones.
+    DIR/manifest.jsonl lists the original and the reconstructed clips.
     """
     from clapgen.data.manifest import read_manifest, save_manifest
 
@@ -38,7 +43,7 @@ def reconstruct(
     chosen = [clip for clip in clips if clip.split in (None, split)]
     make_writable_folder(output)
     check_new_file(output / "manifest.jsonl", force)
-    with spinner("Loading the model"):
+    with garbage_collector_off(), spinner("Loading the model"):
         from generation.autoencoder import Autoencoder
         from generation.reconstruct import reconstruct_clips
 
@@ -49,8 +54,8 @@ def reconstruct(
         def after_each() -> None:
             nonlocal done
             done += 1
-            update(done, "Rebuilding")
+            update(done, "Reconstructing")
 
-        rebuilt = reconstruct_clips(autoencoder, chosen, output, force, after_each)
-    save_manifest([*clips, *rebuilt], output / "manifest.jsonl", overwrite=force)
-    print_result(f"{output / 'manifest.jsonl'}: {len(clips)} clips and {len(rebuilt)} rebuilt ones")
+        reconstructed = reconstruct_clips(autoencoder, chosen, output, force, after_each)
+    save_manifest([*clips, *reconstructed], output / "manifest.jsonl", overwrite=force)
+    print_result(f"{output / 'manifest.jsonl'}: {len(clips)} original and {len(reconstructed)} reconstructed clips")

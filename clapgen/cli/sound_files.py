@@ -1,4 +1,4 @@
-"""Reading many sound files for a command: one bad file is named and left out, and the command ends with an error."""
+"""Reading the audio files of a command: an unreadable file is skipped with a warning, and the exit code says so."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class SoundFiles:
-    """The sound files that a command was given.
+    """The audio files given to a command.
 
-    With `strict` the first file that cannot be read is an error at once; without, it goes on, and `finish` is the
-    error.
+    With `strict` the first unreadable file is an error. Otherwise it is skipped, and `finish` raises the error.
     """
 
     paths: Sequence[Path]
@@ -27,21 +26,21 @@ class SoundFiles:
     skipped: list[Path] = field(default_factory=list)
 
     def read(self, sample_rate: int) -> Iterator[tuple[Path, np.ndarray]]:
-        """Yield path and mono waveform (samples,) at `sample_rate` Hz of every file that can be read."""
+        """Yield path and mono waveform (samples,) at `sample_rate` Hz of every readable file."""
         from clapgen.audio import read_audio
 
         for path in self.paths:
             try:
                 waveform, _ = read_audio(path, sample_rate)
             except ClapgenError as error:
-                self.leave_out(path, error)
+                self.skip(path, error)
                 continue
             if not waveform.any():
-                print_warning(f"{path} is digital silence; what is said of it means little.")
+                print_warning(f"{path} is silent; its score is not meaningful.")
             yield path, waveform
 
-    def leave_out(self, path: Path, error: ClapgenError) -> None:
-        """Name a file that cannot be read and go on; raise the error where nothing else is to be done."""
+    def skip(self, path: Path, error: ClapgenError) -> None:
+        """Warn about an unreadable file and go on; raise its error with `strict`, or if it is the only file."""
         if self.strict or len(self.paths) == 1:
             raise error
         print_warning(f"skipped: {error}")
@@ -50,11 +49,11 @@ class SoundFiles:
     def finish(self) -> None:
         """Raise ClapgenError if files were skipped."""
         if self.skipped:
-            raise ClapgenError(f"{len(self.skipped)} of {len(self.paths)} files were skipped; they are named above.")
+            raise ClapgenError(f"{len(self.skipped)} of {len(self.paths)} files were skipped (listed above).")
 
 
 def sound_files(paths: Sequence[Path], strict: bool) -> SoundFiles:
-    """The files of a command line, folders replaced by the sounds in them. ClapgenError if one does not exist."""
+    """The files of a command line, with folders replaced by the audio files in them. ClapgenError if one is missing."""
     from clapgen.audio import find_audio
 
     return SoundFiles(find_audio(paths), strict)

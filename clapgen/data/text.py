@@ -1,13 +1,17 @@
-"""Text that users give in files: UTF-8, or an error that says where it is something else."""
+"""Text from users, in files and on the command line: read as UTF-8 and checked before any model sees it."""
 
 from __future__ import annotations
 
+import io
 import json
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from clapgen.errors import ClapgenError
+
+LONGEST_PROMPT = 1000  # characters
 
 
 def read_text(path: str | Path) -> str:
@@ -29,6 +33,33 @@ def read_text(path: str | Path) -> str:
             f"{path}:{line}: byte 0x{content[error.start]:02x} is not UTF-8 text; save the file as UTF-8 "
             "(iconv -f LATIN1 -t UTF-8, if it is Western European)."
         ) from error
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """The lines of a UTF-8 file without their line ends, whether these are \\n, \\r\\n or \\r.
+
+    Raises:
+        ClapgenError: as `read_text`.
+    """
+    return io.StringIO(read_text(path), newline=None).read().split("\n")
+
+
+def clean_prompt(prompt: Any, label: str) -> str:
+    """Collapse line breaks and runs of spaces. `ClapgenError`, starting with `label`, for empty, overlong or binary
+    text."""
+    if not isinstance(prompt, str):
+        raise ClapgenError(f"{label} must be text, not {'missing' if prompt is None else json.dumps(prompt)}.")
+    for position, character in enumerate(prompt):
+        if unicodedata.category(character) in ("Cc", "Cs") and character not in "\n\r\t":
+            raise ClapgenError(
+                f"{label} has the control character U+{ord(character):04X} at position {position}; remove it."
+            )
+    cleaned = " ".join(prompt.split())
+    if not cleaned:
+        raise ClapgenError(f"{label} is empty; describe a sound, e.g. 'rain on a tin roof'.")
+    if len(cleaned) > LONGEST_PROMPT:
+        raise ClapgenError(f"{label} has {len(cleaned):,} characters; the limit is {LONGEST_PROMPT:,}.")
+    return cleaned
 
 
 def json_lines(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,29 +1,35 @@
-"""Embedders by name, and the cache of what they computed."""
+"""Embedders by name, and the cache of their embeddings."""
 
 from clapgen.embedders.base import (
     BROKEN_MODEL,
     ClapEmbedder,
     Embedder,
-    Loader,
-    TextEmbedder,
     device_type,
     display_name,
     identity_of,
-    known_embedders,
+)
+from clapgen.embedders.registry import (
+    EMBEDDERS,
+    Loader,
+    load_clap,
     load_embedder,
+    needs_hub,
     register_embedder,
+    split_name,
 )
 
 __all__ = [
     "BROKEN_MODEL",
+    "EMBEDDERS",
     "ClapEmbedder",
     "Embedder",
     "Loader",
-    "TextEmbedder",
     "device_type",
     "display_name",
     "identity_of",
-    "known_embedders",
+    "load_clap",
     "load_embedder",
+    "needs_hub",
     "register_embedder",
+    "split_name",
 ]

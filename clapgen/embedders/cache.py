@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clapgen.audio import read_audio, resample
+from clapgen.audio.batches import batches_of_sounds
 from clapgen.embedders import BROKEN_MODEL, device_type, display_name, identity_of
 from clapgen.embedders.file_identity import SoundFile, cache_key, identify_files, worker_count
 from clapgen.embedders.store import CacheFolder
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 EMBEDDING_VERSION = 1  # to be raised when the same file and embedder give another embedding than before
 DEFAULT_LIMIT_BYTES = 2 * 10**9
 CLIPS_PER_BATCH = 8
-LONGEST_BATCH_SECONDS = 600
 
 Array = npt.NDArray[np.float32]
 Facts = dict[str, Any]
@@ -161,7 +161,8 @@ class _Work:
         advance(len(skipped) + len(files) - len(by_digest) + len(done))
         missing = [file for digest, file in by_digest.items() if digest not in done]
         broken: dict[str, str] = {}
-        for batch in self._batches(self._decoded(missing, broken)):
+        decoded, rate = self._decoded(missing, broken), self.embedder.sample_rate
+        for batch in batches_of_sounds(decoded, CLIPS_PER_BATCH, lambda clip: len(clip.waveform), rate):
             results = self._embed(batch)
             done |= results
             self._keep(results)
@@ -247,19 +248,6 @@ class _Work:
                     yield decoded
             finally:
                 pool.shutdown(cancel_futures=True)
-
-    def _batches(self, clips: Iterable[_Decoded]) -> Iterator[list[_Decoded]]:
-        longest = LONGEST_BATCH_SECONDS * self.embedder.sample_rate
-        batch: list[_Decoded] = []
-        for clip in clips:
-            if batch and (
-                len(batch) == CLIPS_PER_BATCH or sum(len(c.waveform) for c in batch) + len(clip.waveform) > longest
-            ):
-                yield batch
-                batch = []
-            batch.append(clip)
-        if batch:
-            yield batch
 
     def _embed(self, batch: list[_Decoded]) -> dict[str, _Done]:
         import torch

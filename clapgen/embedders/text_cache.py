@@ -1,40 +1,66 @@
-"""Embeddings of sentences, kept in the cache like those of sounds."""
+"""Text embeddings, kept in the same cache as those of audio."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from clapgen.embedders import BROKEN_MODEL, TextEmbedder, device_type, display_name, identity_of
+from clapgen.embedders import BROKEN_MODEL, ClapEmbedder, device_type, display_name, identity_of
 from clapgen.embedders.cache import EMBEDDING_VERSION, Array, EmbeddingCache
 from clapgen.embedders.file_identity import cache_key
 from clapgen.errors import ClapgenError
 
+TEXTS_PER_BATCH = 256
 
-def embed_texts(texts: Sequence[str], embedder: TextEmbedder, cache: EmbeddingCache | None = None) -> Array:
-    """Embeddings (n, dim) float32 of sentences, kept like those of sounds; a sentence that comes twice is read once."""
+
+def embed_texts(
+    texts: Sequence[str],
+    embedder: ClapEmbedder,
+    cache: EmbeddingCache | None = None,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Array:
+    """Embeddings (n, dim) float32 of sentences, in batches in the order given; each distinct sentence once.
+
+    Args:
+        cache: where embeddings are looked up and stored, unless the embedder has no hash.
+        advance: called with the number of distinct sentences finished since the last call.
+
+    Raises:
+        ClapgenError: the embedder gives NaN or infinity for a sentence, which is named.
+    """
+    cache = cache if embedder.hash else None
+    keys = _keys(texts, embedder)
+    stored = cache.get(list(keys.values())) if cache else {}
+    found = {text: np.frombuffer(stored[key], dtype="<f4") for text, key in keys.items() if key in stored}
+    advance(len(found))
+    missing = [text for text in keys if text not in found]
+    for start in range(0, len(missing), TEXTS_PER_BATCH):
+        batch = missing[start : start + TEXTS_PER_BATCH]
+        embedded = dict(zip(batch, _embed(batch, embedder), strict=True))
+        found |= embedded
+        if cache:
+            cache.put({keys[text]: row.astype("<f4").tobytes() for text, row in embedded.items()})
+        advance(len(batch))
+    return np.stack([found[text] for text in texts]) if texts else np.zeros((0, embedder.dim), dtype=np.float32)
+
+
+def _keys(texts: Sequence[str], embedder: ClapEmbedder) -> dict[str, bytes]:
+    """Cache key of each distinct text."""
+    tokenizer = getattr(embedder, "tokenizer", None)  # its vocabulary is not part of the hash of a Clap's weights
+    vocabulary = tokenizer.to_str() if tokenizer is not None and hasattr(tokenizer, "to_str") else ""
+    reader = cache_key("reader", [identity_of(embedder), vocabulary, EMBEDDING_VERSION]).hex()
+    return {text: cache_key("text", [text, reader]) for text in dict.fromkeys(texts)}
+
+
+def _embed(texts: list[str], embedder: ClapEmbedder) -> Array:
     import torch
 
-    unique = list(dict.fromkeys(texts))
-    place = cache if getattr(embedder, "hash", "") else None
-    tokenizer = getattr(embedder, "tokenizer", None)  # its vocabulary is not in the hash of a Clap's weights
-    words = tokenizer.to_str() if tokenizer is not None and hasattr(tokenizer, "to_str") else ""
-    reader = cache_key("reader", [identity_of(embedder), words, EMBEDDING_VERSION]).hex()
-    keys = {text: cache_key("text", [text, reader]) for text in unique}
-    known = place.get(list(keys.values())) if place else {}
-    found = {text: np.frombuffer(known[key], dtype="<f4") for text, key in keys.items() if key in known}
-    missing = [text for text in unique if text not in found]
-    if missing:
-        with torch.no_grad(), torch.autocast(device_type(embedder), enabled=False):
-            table = embedder.embed_text(missing).float().cpu().numpy()
-        broken = [text for text, row in zip(missing, table, strict=True) if not np.isfinite(row).all()]
-        if broken:
+    with torch.no_grad(), torch.autocast(device_type(embedder), enabled=False):
+        table = embedder.embed_text(texts).float().cpu().numpy()
+    for text, row in zip(texts, table, strict=True):
+        if not np.isfinite(row).all():
             raise ClapgenError(
-                f"the model {display_name(embedder)} gives NaN or infinity for the text '{broken[0]}'. {BROKEN_MODEL}"
+                f"the model {display_name(embedder)} gives NaN or infinity for the text '{text}'. {BROKEN_MODEL}"
             )
-        found |= dict(zip(missing, table, strict=True))
-        if place:
-            place.put({keys[text]: row.astype("<f4").tobytes() for text, row in zip(missing, table, strict=True)})
-    width = embedder.dim if not texts else len(found[texts[0]])
-    return np.stack([found[text] for text in texts]) if texts else np.zeros((0, width), dtype=np.float32)
+    return table

@@ -1,4 +1,4 @@
-"""The autoencoder: waveforms to 25 latent frames a second and back."""
+"""The autoencoder: waveforms to 25 latent frames per second and back."""
 
 from generation.autoencoder.config import AutoencoderConfig
 from generation.autoencoder.model import Autoencoder

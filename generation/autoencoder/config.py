@@ -1,4 +1,4 @@
-"""What an autoencoder is made of: the dataclass behind its `config.yaml`."""
+"""The configuration of an autoencoder: the dataclass behind its `config.yaml`."""
 
 from dataclasses import dataclass
 
@@ -9,18 +9,18 @@ from clapgen.errors import ClapgenError
 class AutoencoderConfig:
     """Sizes of the encoder and the decoder.
 
-    Both work on frames of `hop_length` samples; `frames_per_latent` of those make one latent frame. Depths are numbers
-    of ConvNeXt blocks, `fast` ones run on frames, `slow` ones on latent frames.
+    Both work on frames of `hop_length` samples; a latent frame spans `frames_per_latent` frames. Depths are numbers of
+    ConvNeXt blocks: those with `slow` in their name run on latent frames, the others on frames.
     """
 
     sample_rate: int = 32_000
-    hop_length: int = 320  # samples a frame: 100 frames a second
-    frames_per_latent: int = 4  # 25 latent frames a second
+    hop_length: int = 320  # samples per frame: 100 frames per second
+    frames_per_latent: int = 4  # 25 latent frames per second
     latent_dim: int = 64
     n_mels: int = 128
     mel_n_fft: int = 1024
-    mels_per_frame: int = 2  # log-mel columns a frame: finer than a frame, so that attacks keep their time
-    fine_mels: int = 256  # a second log-mel, one column a frame, whose long window tells partials apart
+    mels_per_frame: int = 2  # log-mel columns per frame, for the timing of attacks
+    fine_mels: int = 256  # a second log-mel, one column per frame, whose long window resolves partials
     fine_n_fft: int = 2560
     encoder_width: int = 256
     encoder_depth: int = 2
@@ -42,7 +42,7 @@ class AutoencoderConfig:
                 f"hop_length {self.hop_length} must be a multiple of 2 * mels_per_frame {self.mels_per_frame}."
             )
         if self.fine_n_fft > 2 * self.samples_per_latent:
-            raise ClapgenError(f"fine_n_fft {self.fine_n_fft} is longer than two latent frames; choose a shorter one.")
+            raise ClapgenError(f"fine_n_fft {self.fine_n_fft} is longer than two latent frames; choose a smaller one.")
         if self.kernel_size % 2 == 0:
             raise ClapgenError(f"kernel_size {self.kernel_size} is even; choose an odd one.")
 

@@ -1,4 +1,4 @@
-"""The block both networks are made of: ConvNeXt in one dimension."""
+"""The building block of encoder and decoder: ConvNeXt in one dimension."""
 
 import torch
 import torch.nn.functional as F

@@ -1,5 +1,7 @@
 """The encoder: log-mel spectrograms to a Gaussian posterior, a linear projection with a ConvNeXt correction."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -8,17 +10,17 @@ from clapgen.audio.mel import LogMel
 from generation.autoencoder.config import AutoencoderConfig
 from generation.autoencoder.convnext import convnext_blocks
 
-POWER_FLOOR = 1e-7  # mel power: white noise of about -80 dBFS; what is below is not worth describing
-SCALE_OFFSET_DB, SCALE_DB = 20.0, 25.0  # a fixed scale for networks: loudness is part of the sound
+POWER_FLOOR = 1e-7  # mel power of white noise at about -80 dBFS; anything below is ignored
+SCALE_OFFSET_DB, SCALE_DB = 20.0, 25.0  # fixed, not per clip: loudness is part of the sound
 
 
 class Encoder(nn.Module):
     """Waveform `(batch, latent_frames * samples_per_latent)` -> posterior mean and log-variance, each
     `(batch, latent_frames, latent_dim)`.
 
-    Two log-mels are read: one with several columns a frame, so that attacks keep their time, and one with a long window
-    and many bands that tells partials apart. The latter also reaches the mean by a linear projection that starts as its
-    principal components: without it, thousands of steps go by before more than the envelope gets through.
+    The input is two log-mels: one with several columns per frame, for the timing of attacks, and one with a long window
+    and many bands, which resolves partials. The latter also reaches the mean through a linear projection, initialised
+    with its principal components: without it, the first thousands of steps learn little more than the envelope.
     """
 
     def __init__(self, config: AutoencoderConfig) -> None:
@@ -34,7 +36,7 @@ class Encoder(nn.Module):
         self.slow = convnext_blocks(config, config.encoder_slow_width, config.encoder_slow_depth)
         self.norm = nn.LayerNorm(config.encoder_slow_width)
         self.posterior = nn.Linear(config.encoder_slow_width, 2 * config.latent_dim)
-        with torch.no_grad():  # start as the projection alone, with a little noise
+        with torch.no_grad():  # start as the projection plus a little noise
             self.posterior.weight[: config.latent_dim] = 0
             self.posterior.bias[: config.latent_dim] = 0
             self.posterior.bias[config.latent_dim :] -= 4
@@ -48,22 +50,22 @@ class Encoder(nn.Module):
         return mean + self.project(self._patches(fine)).float(), log_variance.clamp(-12, 4)
 
     def fine_patches(self, waveform: Tensor) -> Tensor:
-        """What `project` reads: `(batch, latent_frames, frames_per_latent * fine_mels)`."""
+        """The input of `project`: `(batch, latent_frames, frames_per_latent * fine_mels)`."""
         return self._patches(_columns(self.fine_log_mel, waveform))
 
     def _patches(self, columns: Tensor) -> Tensor:
         return columns.unflatten(1, (-1, self.config.frames_per_latent)).flatten(2)
 
     def context(self) -> int:
-        """Latent frames to each side that one latent frame depends on."""
+        """Number of latent frames on each side that one latent frame depends on."""
         config = self.config
         radius = config.kernel_size // 2
         samples = max(config.mel_n_fft, config.fine_n_fft) // 2 + config.hop_length
         samples += radius * config.encoder_depth * config.hop_length
-        return -(-samples // config.samples_per_latent) + radius * config.encoder_slow_depth
+        return math.ceil(samples / config.samples_per_latent) + radius * config.encoder_slow_depth
 
 
 def _columns(log_mel: LogMel, waveform: Tensor) -> Tensor:
-    """Scaled log-mel `(batch, samples / hop, n_mels)`, each column centred within its hop rather than at its start."""
+    """Scaled log-mel `(batch, samples / hop, n_mels)`, each column centred on its hop instead of its start."""
     columns = log_mel(F.pad(waveform, (log_mel.hop_length // 2, 0)))[:, :, 1:].transpose(1, 2)
     return (columns + SCALE_OFFSET_DB) / SCALE_DB

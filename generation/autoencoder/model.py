@@ -1,28 +1,28 @@
 """The autoencoder as others use it: waveforms to normalised latents and back, at any length.
 
-One network in place of the usual pair of spectrogram autoencoder and vocoder; see `encoder` and `decoder`.
+It replaces the usual pair of spectrogram autoencoder and vocoder; see `encoder` and `decoder`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clapgen.model_store import load_module, resolve_model
+from clapgen.model_store import Model, load_module, open_model
 from generation.autoencoder.config import AutoencoderConfig
 from generation.autoencoder.decoder import Decoder
 from generation.autoencoder.encoder import Encoder
 
-CHUNK_LATENTS = 512  # about 20 s: longer sounds are cut, with overlap, to bound memory
+CHUNK_LATENTS = 512  # about 20 s: longer sounds are processed in overlapping pieces to bound memory
 NOISE_BLOCK = 1 << 16
 
 
 class LatentScale(nn.Module):
-    """Mean and deviation of each latent channel over the training clips, so that users see unit variance."""
+    """Mean and standard deviation of each latent channel over the training clips, for latents of unit variance."""
 
     mean: Tensor
     std: Tensor
@@ -37,9 +37,9 @@ class LatentScale(nn.Module):
         return bool((self.mean != 0).any())
 
     def measure(self, latents: Tensor) -> None:
-        """Take the statistics of posterior means `(batch, latent_frames, latent_dim)`."""
+        """Set the statistics to those of posterior means `(batch, latent_frames, latent_dim)`."""
         self.mean.copy_(latents.mean((0, 1)))
-        self.std.copy_(latents.std((0, 1)).clamp(min=0.1))  # a channel that says nothing is not blown up
+        self.std.copy_(latents.std((0, 1)).clamp(min=0.1))  # an unused channel is not amplified
 
     def normalise(self, latents: Tensor) -> Tensor:
         return (latents - self.mean) / self.std
@@ -49,7 +49,7 @@ class LatentScale(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """Waveforms to latents and back; both ways deterministic, and the same for long sounds as for short ones."""
+    """Waveforms to latents and back, deterministically and for sounds of any length."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
@@ -61,13 +61,13 @@ class Autoencoder(nn.Module):
         self.latent_scale = LatentScale(config.latent_dim)
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str | Path = "default", device: str | torch.device = "cpu") -> Autoencoder:
+    def from_pretrained(cls, name_or_path: Model = "default", device: str | torch.device = "cpu") -> Autoencoder:
         """The autoencoder of a model (name or folder), in evaluation mode; ClapgenError if it cannot be read."""
-        return load_module(resolve_model(name_or_path), "autoencoder", AutoencoderConfig, cls).to(device)
+        return load_module(open_model(name_or_path), "autoencoder", AutoencoderConfig, cls).to(device)
 
     @torch.no_grad()
     def start_from_principal_components(self, waveforms: Tensor) -> None:
-        """Let the linear paths be principal components, of unit variance, of the log-mels of `(batch, samples)`."""
+        """Initialise the linear paths with the principal components of the log-mels of waveforms `(batch, samples)`."""
         patches = self.encoder.fine_patches(waveforms).flatten(0, 1).double()
         mean = patches.mean(0)
         variances, directions = torch.linalg.eigh((patches - mean).T.cov())
@@ -81,19 +81,24 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def latent_importance(self) -> Tensor:
-        """How far a deviation of each latent channel moves the decoder's envelope: `(latent_dim,)`, 1 in the mean."""
+        """Effect of each latent channel on the decoder's envelope, per standard deviation: `(latent_dim,)`, mean 1."""
         moved = self.decoder.unproject.weight.norm(dim=0) * self.latent_scale.std
         return moved / moved.mean()
+
+    def frames_for(self, seconds: float) -> int:
+        """Number of latent frames that cover `seconds`, at least 1."""
+        frame_rate = self.sample_rate / self.hop_length
+        return max(1, math.ceil(seconds * frame_rate - 1e-6))
 
     def encode(self, waveform: Tensor) -> Tensor:
         """Latents of sounds at `sample_rate`.
 
         Args:
-            waveform: `(batch, samples)`, any length; silence is added up to a multiple of `hop_length`.
+            waveform: `(batch, samples)`, any length; padded with zeros to a multiple of `hop_length`.
 
-        Returns: posterior means, `(batch, latent_dim, frames)`, about unit variance a channel.
+        Returns: posterior means, `(batch, latent_dim, frames)`, each channel of about unit variance.
         """
-        frames = max(1, -(-waveform.shape[-1] // self.hop_length))
+        frames = max(1, math.ceil(waveform.shape[-1] / self.hop_length))
         waveform = F.pad(waveform, (0, frames * self.hop_length - waveform.shape[-1]))
 
         def encode(start: int, end: int) -> Tensor:
@@ -102,7 +107,7 @@ class Autoencoder(nn.Module):
         return self.latent_scale.normalise(_in_chunks(encode, frames, self.encoder.context())).transpose(1, 2)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Sounds of latents `(batch, latent_dim, frames)`: `(batch, frames * hop_length)`, at about [-1, 1]."""
+        """Waveforms `(batch, frames * hop_length)`, about within [-1, 1], of latents `(batch, latent_dim, frames)`."""
         latents = self.latent_scale.restore(latents.transpose(1, 2))
         decoder, ratio = self.decoder, self.config.frames_per_latent
 
@@ -122,19 +127,19 @@ class Autoencoder(nn.Module):
         return _in_chunks(synthesise, latents.shape[1], decoder.synthesis_context()).flatten(1)
 
     def reconstruct(self, waveform: Tensor) -> Tensor:
-        """`(batch, samples)` -> encoded and decoded, the same shape."""
+        """Encode and decode `(batch, samples)`; the result has the same shape."""
         return self.decode(self.encode(waveform))[:, : waveform.shape[-1]]
 
 
 def white_noise(start: int, length: int) -> Tensor:
-    """Samples `start` to `start + length` of one fixed endless stream of Gaussian noise, `(length,)`."""
+    """Samples `start` to `start + length` of a fixed infinite stream of Gaussian noise, `(length,)`."""
     first, last = start // NOISE_BLOCK, (start + length - 1) // NOISE_BLOCK
     blocks = [torch.randn(NOISE_BLOCK, generator=torch.Generator().manual_seed(i)) for i in range(first, last + 1)]
     return torch.cat(blocks)[start - first * NOISE_BLOCK :][:length]
 
 
 def _in_chunks(process: Callable[[int, int], Tensor], frames: int, context: int) -> Tensor:
-    """`process(start, end)` over latent frames, `(batch, end - start, …)`, in pieces whose overlap hides the cuts."""
+    """`process(start, end)` over latent frames, `(batch, end - start, …)`, in overlapping pieces without seams."""
     pieces = []
     for start in range(0, frames, CHUNK_LATENTS):
         end = min(start + CHUNK_LATENTS, frames)

@@ -1,4 +1,4 @@
-"""The sizes of the diffusion transformer and what it was trained to go with."""
+"""The configuration of the diffusion transformer: its sizes, and the weights that it was trained with."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass
 class DiffusionConfig:
-    """`clap_hash` and `autoencoder_hash` name the weights whose embeddings and latents it was trained on.
+    """`clap_hash` and `autoencoder_hash` identify the weights whose embeddings and latents it was trained on.
 
-    `window_seconds` is the longest sound it was trained on; longer ones are made window by window.
+    `window_seconds` is the longest sound it was trained on; longer ones are generated in overlapping windows.
     """
 
     latent_dim: int = 64

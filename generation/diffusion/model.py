@@ -1,8 +1,8 @@
-"""The diffusion transformer: latent frames in, their velocity out, steered by time, CLAP embedding and duration.
+"""The diffusion transformer: predicts the velocity of latents, conditioned on time, CLAP embedding and duration.
 
 Trained by flow matching (Lipman et al. 2022; rectified flow, Liu et al. 2022): x_t = (1 - t) x_0 + t noise, and the
-network predicts noise - x_0. The paths are nearly straight, so few steps suffice, and there is no noise schedule to
-tune to the latents. The blocks are DiT's (Peebles & Xie 2022): adaLN-zero, with rotary positions.
+network predicts noise - x_0. The paths are nearly straight, so few steps suffice, and no noise schedule needs tuning.
+The blocks are DiT's (Peebles & Xie 2022): adaLN-zero, with rotary positions.
 """
 
 from __future__ import annotations
@@ -93,35 +93,36 @@ class DiffusionTransformer(nn.Module):
         Args:
             latents: noisy latents (batch, latent_dim, frames).
             time: (batch,) in [0, 1].
-            condition: CLAP embeddings (batch, condition_dim), scaled to length sqrt(condition_dim) inside, or
-                `null_condition` where there is none.
-            seconds: (batch,) duration of the whole sound.
-            mask: (batch, frames), true where a frame belongs to the sound; None if all do.
-            context: further tokens (batch, tokens, context_dim) to attend to, such as retrieved neighbours.
-            context_mask: (batch, tokens), true where a context token counts.
+            condition: CLAP embeddings (batch, condition_dim) of length 1, or `null_condition` for none; scaled by
+                sqrt(condition_dim) inside.
+            seconds: (batch,) duration of the sound.
+            mask: (batch, frames), false for padding; None if there is none.
+            context: additional tokens (batch, tokens, context_dim) to attend to, such as retrieved neighbours.
+            context_mask: (batch, tokens), false for context tokens to ignore.
         """
         x = self.input(latents.transpose(1, 2))
         frames = x.shape[1]
-        steering = (
+        embedding = (
             self.time_embedding(sinusoidal_features(time, self.config.width))
             + self.duration_embedding(sinusoidal_features(seconds / self.config.max_seconds, self.config.width))
             + self.condition_embedding(condition * math.sqrt(self.config.condition_dim))
         )
-        steering = F.silu(steering)
+        embedding = F.silu(embedding)
         if context is not None:
             x = torch.cat([x, self.context_projection(context).to(x.dtype)], dim=1)
         attention_mask = _attention_mask(x, frames, mask, context, context_mask)
         rotation = rotation_angles(frames, x.shape[1], self.config.width // self.config.heads, x)
         for block in self.blocks:
-            x = block(x, steering, rotation, attention_mask)
-        shift, scale = self.final_modulation(steering)[:, None].chunk(2, dim=-1)
+            x = block(x, embedding, rotation, attention_mask)
+        shift, scale = self.final_modulation(embedding)[:, None].chunk(2, dim=-1)
         return self.output(self.final_norm(x[:, :frames]) * (1 + scale) + shift).transpose(1, 2)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor | None) -> Tensor:
-    """Scaled dot-product attention of (batch, heads, tokens, head width); `allowed` is true where a key may be seen.
+    """Scaled dot-product attention of (batch, heads, tokens, head width); `allowed` is true for keys to attend to.
 
-    On a CPU by plain matrix products: at these lengths three times as fast as torch's fused kernel with its backward.
+    On a CPU by plain matrix products: at these lengths, forward and backward are three times as fast as torch's fused
+    kernel.
     """
     if q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
@@ -139,7 +140,7 @@ def sinusoidal_features(values: Tensor, width: int) -> Tensor:
 
 
 def rotation_angles(frames: int, tokens: int, head_width: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (tokens, head_width / 2). Context tokens, past `frames`, all stand at position 0."""
+    """Cosines and sines (tokens, head_width / 2). Context tokens, those past `frames`, are all at position 0."""
     position = torch.arange(tokens, device=like.device, dtype=torch.float32)
     position = torch.where(position < frames, position, 0.0)
     frequencies = 10_000.0 ** (-torch.arange(0, head_width, 2, device=like.device) / head_width)

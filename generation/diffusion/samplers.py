@@ -1,4 +1,4 @@
-"""Solvers of the flow's ordinary differential equation, as free functions of one signature.
+"""Solvers of the flow's ordinary differential equation: functions of one signature, registered in `SAMPLERS`.
 
 `velocity(x, t)` gives dx/dt for latents x (batch, channels, frames) at time t (a float, 1 is noise, 0 is data);
 `times` falls from 1 to 0. `callback` gets a dict after every step: i (0-based), num_steps, t, x, denoised.
@@ -7,25 +7,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+from clapgen.registry import Registry
 
-from clapgen.errors import ClapgenError, nearest
+if TYPE_CHECKING:  # the command line lists the samplers before it loads torch
+    from torch import Tensor
 
-Velocity = Callable[[Tensor, float], Tensor]
+Velocity = Callable[["Tensor", float], "Tensor"]
 Callback = Callable[[dict[str, Any]], None]
+
+SAMPLERS: Registry[Callable[..., Tensor]] = Registry("sampler")
 
 
 def timesteps(num_steps: int, shift: float = 1.0) -> list[float]:
-    """num_steps + 1 times from 1 to 0; a `shift` above 1 takes more of them near the noise (Esser et al. 2024)."""
+    """num_steps + 1 times from 1 to 0; a `shift` above 1 puts more of them near the noise (Esser et al. 2024)."""
+    import torch
+
     uniform = torch.linspace(1, 0, num_steps + 1, dtype=torch.float64)
     return (shift * uniform / (1 + (shift - 1) * uniform)).tolist()
 
 
+@SAMPLERS.register("euler")
 def sample_euler(velocity: Velocity, x: Tensor, times: Sequence[float], callback: Callback | None = None) -> Tensor:
-    """Euler's method: one evaluation a step."""
+    """Euler's method: one evaluation per step."""
     for i, (now, after) in enumerate(zip(times[:-1], times[1:], strict=True)):
         slope = velocity(x, now)
         denoised = x - now * slope
@@ -34,8 +39,9 @@ def sample_euler(velocity: Velocity, x: Tensor, times: Sequence[float], callback
     return x
 
 
+@SAMPLERS.register("heun")
 def sample_heun(velocity: Velocity, x: Tensor, times: Sequence[float], callback: Callback | None = None) -> Tensor:
-    """Heun's second-order method: two evaluations a step, one in the last."""
+    """Heun's second-order method: two evaluations per step, one in the last."""
     for i, (now, after) in enumerate(zip(times[:-1], times[1:], strict=True)):
         slope = velocity(x, now)
         denoised = x - now * slope
@@ -46,8 +52,9 @@ def sample_heun(velocity: Velocity, x: Tensor, times: Sequence[float], callback:
     return x
 
 
+@SAMPLERS.register("multistep")
 def sample_multistep(velocity: Velocity, x: Tensor, times: Sequence[float], callback: Callback | None = None) -> Tensor:
-    """Adams-Bashforth of second order with unequal steps: one evaluation a step, the last slope reused."""
+    """Second-order Adams-Bashforth with unequal steps: one evaluation per step; reuses the slope of the step before."""
     previous: tuple[float, Tensor] | None = None
     for i, (now, after) in enumerate(zip(times[:-1], times[1:], strict=True)):
         slope = velocity(x, now)
@@ -61,16 +68,6 @@ def sample_multistep(velocity: Velocity, x: Tensor, times: Sequence[float], call
         previous = (now, slope)
         _report(callback, i, times, x, denoised)
     return x
-
-
-SAMPLERS = {"euler": sample_euler, "heun": sample_heun, "multistep": sample_multistep}
-
-
-def get_sampler(name: str) -> Callable[..., Tensor]:
-    """The solver of this name. `ClapgenError` naming the nearest one if there is none."""
-    if name not in SAMPLERS:
-        raise ClapgenError(f'there is no sampler "{name}".{nearest(name, SAMPLERS)} Known: {", ".join(SAMPLERS)}')
-    return SAMPLERS[name]
 
 
 def _report(callback: Callback | None, i: int, times: Sequence[float], x: Tensor, denoised: Tensor) -> None:

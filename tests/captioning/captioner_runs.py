@@ -1,4 +1,4 @@
-"""Tiny trainings of a captioner: their settings, and what they leave behind."""
+"""Tiny captioner trainings: settings, and helpers that read their output."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from captioning.training.recipe import CaptionerRecipe, _with_lists
+from captioning.training.config import CaptionerRecipe
+from captioning.training.recipe import _with_lists
 from clapgen.configuration import load_config
 
 DECODER = ["decoder.vocab_size=400", "decoder.width=16", "decoder.layers=1", "decoder.heads=2"]
@@ -30,6 +31,6 @@ def weights(output: Path) -> dict[str, torch.Tensor]:
 
 
 def changed(before: Path, after: Path) -> set[str]:
-    """Which halves of the decoder differ."""
+    """Parts of the decoder (mapper, language_model) whose weights differ."""
     left, right = weights(before), weights(after)
     return {key.split(".")[1] for key in left if key.startswith("decoder.") and not torch.equal(left[key], right[key])}

@@ -1,4 +1,4 @@
-"""A tiny model, tiny recipes, and a record of the sounds that are opened."""
+"""A tiny model, tiny recipes, and a record of opened audio files."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def overrides(tmp_path: Path, model: Path) -> Overrides:
-    """Overrides of a tiny training on the sentences; later ones win."""
+    """Overrides for a tiny training on the sentences; later ones win."""
     (tmp_path / "captions.txt").write_text("\n".join(SENTENCES))
 
     def make(steps: int, *more: str, text: str | None = "captions.txt") -> list[str]:
@@ -38,7 +38,7 @@ def pairs(tmp_path: Path, recordings: list[Path]) -> Path:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every sound that is opened from now on: clapgen reads them through soundfile alone."""
+    """Names of the audio files opened from now on; clapgen reads all of them through soundfile."""
     names: list[str] = []
     original = soundfile.SoundFile.__init__
     record = lambda self, file, *rest, **more: names.append(str(file)) or original(self, file, *rest, **more)  # noqa: E731

@@ -1,4 +1,4 @@
-"""Every bridge: one signature, no chance of its own on sounds, and a state that a model folder gives back."""
+"""Every bridge: one interface, deterministic on audio, and restored from a model folder."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from captioning.bridges import BRIDGES, BridgeChain, BridgesConfig, Corpus, build_bridge
+from captioning.bridges import BRIDGES, BridgeChain, BridgeData, BridgesConfig, create_bridge
 from captioning.bridges.noise import add_noise, expected_cosine
 from clapgen.errors import ClapgenError
 from clapgen.model_store import load_part, save_part
@@ -16,72 +16,72 @@ SENTENCES = 60
 
 
 def build_chain(names: list[str], config: BridgesConfig, dim: int) -> BridgeChain:
-    return BridgeChain([build_bridge(name, config, dim) for name in names])
+    return BridgeChain([create_bridge(name, config, dim) for name in names])
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:
     return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
 
 
-def make_corpus() -> Corpus:
-    """Sentences, and sounds that lie beside 40 of them: a constant gap and some noise."""
+def make_data() -> BridgeData:
+    """Sentences, and audio embeddings for 40 of them: a constant gap plus noise."""
     text = F.normalize(unit(SENTENCES, DIM) + 0.5 * unit(DIM, seed=1), dim=-1)
     audio = F.normalize(text[:40] + 0.4 * unit(DIM, seed=2) + 0.3 * unit(40, DIM, seed=3), dim=-1)
     labels = [f"label {i}" for i in range(9)]
-    return Corpus([f"Sentence {i}" for i in range(SENTENCES)], text, labels, unit(9, DIM, seed=4), audio, text[:40])
+    return BridgeData([f"Sentence {i}" for i in range(SENTENCES)], text, labels, unit(9, DIM, seed=4), audio, text[:40])
 
 
 def fitted(*names: str, config: BridgesConfig | None = None) -> BridgeChain:
     chain = build_chain(names, config or BridgesConfig(), DIM)
-    chain.fit(make_corpus())
+    chain.fit(make_data())
     return chain
 
 
-@pytest.mark.parametrize("name", BRIDGES)
+@pytest.mark.parametrize("name", BRIDGES.names())
 def test_sounds_are_bridged_without_chance_and_row_by_row(name: str) -> None:
     bridge, sounds = fitted(name), unit(7, DIM, seed=5)
-    bridged, hints = bridge.audio(sounds)
-    again, hints_again = bridge.audio(sounds)
-    assert torch.equal(bridged, again) and hints == hints_again
+    bridged, words = bridge.audio(sounds)
+    again, words_again = bridge.audio(sounds)
+    assert torch.equal(bridged, again) and words == words_again
     alone = [bridge.audio(sound[None]) for sound in sounds]
     assert torch.allclose(bridged, torch.cat([embedding for embedding, _ in alone]), atol=1e-5)
-    assert hints is None or hints == [words[0] for _, words in alone]
+    assert words is None or words == [words[0] for _, words in alone]
     assert torch.allclose(bridged.norm(dim=-1), torch.ones(7), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", BRIDGES)
+@pytest.mark.parametrize("name", BRIDGES.names())
 def test_a_model_folder_gives_a_bridge_back(name: str, tmp_path) -> None:
     chain, config = fitted(name), BridgesConfig(names=[name])
     save_part(tmp_path, "captioner", config, chain)
     restored = build_chain([name], *(load_part(tmp_path, "captioner", BridgesConfig)[0], DIM))
     restored.load_state_dict(load_part(tmp_path, "captioner", BridgesConfig)[1])
     sounds = unit(7, DIM, seed=5)
-    bridged, hints = chain.audio(sounds)
-    bridged_again, hints_again = restored.audio(sounds)
+    bridged, words = chain.audio(sounds)
+    bridged_again, words_again = restored.audio(sounds)
     assert torch.allclose(bridged, bridged_again, atol=5e-3)  # weights are stored as halves
-    assert hints == hints_again
+    assert words == words_again
 
 
-@pytest.mark.parametrize("name", BRIDGES)
+@pytest.mark.parametrize("name", BRIDGES.names())
 def test_training_draws_from_its_generator_alone(name: str) -> None:
     rows = torch.arange(16)
-    text, global_state = make_corpus().text[rows], torch.random.get_rng_state()
+    text, global_state = make_data().text[rows], torch.random.get_rng_state()
     outcomes = []
     for _ in range(2):
         chain, generator = fitted(name), torch.Generator().manual_seed(3)
-        seen, hints = chain.train_text(text, rows, generator)
+        seen, words = chain.train_text(text, rows, generator)
         loss = chain.loss(text, rows, generator)
-        outcomes.append((seen, hints, None if loss is None else loss.detach()))
+        outcomes.append((seen, words, None if loss is None else loss.detach()))
     assert torch.equal(torch.random.get_rng_state(), global_state)
     assert torch.equal(outcomes[0][0], outcomes[1][0]) and outcomes[0][1] == outcomes[1][1]
     assert outcomes[0][2] is None or torch.equal(outcomes[0][2], outcomes[1][2])
     assert seen.shape == text.shape and torch.allclose(seen.norm(dim=-1), torch.ones(16), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", BRIDGES)
+@pytest.mark.parametrize("name", BRIDGES.names())
 def test_fitting_again_and_loading_a_checkpoint_goes_on_where_it_was(name: str) -> None:
     rows = torch.arange(16)
-    chain, text = fitted(name), make_corpus().text[rows]
+    chain, text = fitted(name), make_data().text[rows]
     with torch.no_grad():
         for parameter in chain.parameters():
             parameter += 0.01
@@ -101,15 +101,15 @@ def test_the_expected_cosine_of_noise_is_what_simulation_gives(std: float) -> No
 def test_noise_of_a_given_length_means_the_same_at_every_width() -> None:
     config = BridgesConfig()
     config.noise.std_of_length = 0.75
-    cosines = {width: build_bridge("noise", config, width).describe()["expected cosine"] for width in (16, 256, 1024)}
+    cosines = {width: create_bridge("noise", config, width).describe()["expected cosine"] for width in (16, 256, 1024)}
     assert list(cosines.values()) == pytest.approx([0.8] * 3)
 
 
 def test_calibrated_noise_is_as_long_as_the_pairs_are_apart() -> None:
     text = unit(200, DIM)
     audio = text + 0.2 * torch.sign(unit(200, DIM, seed=1))  # every component is 0.2 off, so is the largest
-    bridge = build_bridge("noise-calibrated", BridgesConfig(), DIM)
-    bridge.fit(Corpus([str(i) for i in range(200)], text, audio=audio, paired_text=text))
+    bridge = create_bridge("noise-calibrated", BridgesConfig(), DIM)
+    bridge.fit(BridgeData([str(i) for i in range(200)], text, audio=audio, paired_text=text))
     assert bridge.describe()["noise variance per dimension"] == pytest.approx(0.04, rel=1e-4)
 
 
@@ -117,53 +117,54 @@ def test_mean_shift_closes_a_constant_gap() -> None:
     text = unit(50, DIM) + 0.5 * unit(DIM, seed=1)
     audio = text + 0.6 * unit(DIM, seed=2)
     chain = build_chain(["mean-shift"], BridgesConfig(), DIM)
-    chain.fit(Corpus([str(i) for i in range(50)], text, audio=audio, paired_text=text))
+    chain.fit(BridgeData([str(i) for i in range(50)], text, audio=audio, paired_text=text))
     assert float((F.normalize(audio, dim=-1) * F.normalize(text, dim=-1)).sum(-1).mean()) < 0.95
     assert torch.allclose(chain.audio(audio)[0], chain.text(text), atol=1e-5)
 
 
 def test_mean_shift_takes_other_contents_for_no_gap() -> None:
-    """Training captions about other things than the sounds: only what lies between pairs goes."""
+    """The training captions are about other content than the audio: only the gap between pairs is removed."""
     text = unit(50, DIM) + unit(DIM, seed=1)
     other = unit(80, DIM, seed=3) + unit(DIM, seed=4)
     audio = text + 0.6 * unit(DIM, seed=2)
     chain = build_chain(["mean-shift"], BridgesConfig(), DIM)
-    chain.fit(Corpus([str(i) for i in range(80)], other, audio=audio, paired_text=text))
+    chain.fit(BridgeData([str(i) for i in range(80)], other, audio=audio, paired_text=text))
     assert torch.allclose(chain.audio(audio)[0], chain.text(text), atol=1e-5)
 
 
 def test_soft_prompts_draw_related_captions_and_never_the_own() -> None:
     config = BridgesConfig()
     config.soft_prompt.probability, config.soft_prompt.neighbours, config.soft_prompt.variance = 1.0, 3, 0.0
-    corpus = make_corpus()
-    corpus.captions = [*corpus.captions[:-1], "Sentence 0"]  # a copy of the first is no other caption
-    corpus.text[-1] = corpus.text[0]
+    data = make_data()
+    data.captions = [*data.captions[:-1], "Sentence 0"]  # a copy of the first is no other caption
+    data.text[-1] = data.text[0]
     chain = build_chain(["soft-prompt"], config, DIM)
-    chain.fit(corpus)
+    chain.fit(data)
     rows = torch.arange(SENTENCES)
-    allowed = (corpus.text @ corpus.text[:-1].T).argsort(1, descending=True)
+    allowed = (data.text @ data.text[:-1].T).argsort(1, descending=True)
     drawn = set()
     for seed in range(20):
-        seen, _ = chain.train_text(corpus.text, rows, torch.Generator().manual_seed(seed))
-        places = (seen @ corpus.text[:-1].T).argmax(1)
-        assert torch.allclose(seen, corpus.text[places], atol=1e-5)
+        seen, _ = chain.train_text(data.text, rows, torch.Generator().manual_seed(seed))
+        indices = (seen @ data.text[:-1].T).argmax(1)
+        assert torch.allclose(seen, data.text[indices], atol=1e-5)
         for row in range(SENTENCES - 1):
-            assert int(places[row]) in allowed[row, 1:4].tolist()
-        drawn.add(int(places[5]))
+            assert int(indices[row]) in allowed[row, 1:4].tolist()
+        drawn.add(int(indices[5]))
     assert drawn == set(allowed[5, 1:4].tolist())
 
 
 def test_soft_prompts_of_chance_zero_are_noise() -> None:
     config = BridgesConfig()
     config.soft_prompt.probability = 0.0
-    text, rows = make_corpus().text, torch.arange(SENTENCES)
+    text, rows = make_data().text, torch.arange(SENTENCES)
     seen, _ = fitted("soft-prompt", config=config).train_text(text, rows, torch.Generator().manual_seed(0))
     cosine = float((seen * text).sum(-1).mean())
     assert cosine == pytest.approx(expected_cosine(math.sqrt(config.soft_prompt.variance), DIM), abs=0.01)
 
 
+@pytest.mark.slow
 def test_an_adapter_learns_to_undo_noise_and_brings_shifted_sounds_nearer() -> None:
-    """Sentences lie in 4 of 24 dimensions; noise and the sounds' shift lie in all."""
+    """Sentences lie in 4 of 24 dimensions; the noise and the shift of the audio lie in all."""
     basis = torch.linalg.qr(torch.randn(DIM, 4, generator=torch.Generator().manual_seed(8)))[0]
     text = F.normalize(unit(500, 4) @ basis.T, dim=-1)
     sounds = F.normalize(text + 0.8 * unit(DIM, seed=9), dim=-1)
@@ -184,29 +185,29 @@ def test_an_adapter_learns_to_undo_noise_and_brings_shifted_sounds_nearer() -> N
 
 @pytest.mark.parametrize("names", [("noise", "memory"), ("mean-shift", "noise", "memory"), ("mean-shift", "diffusion")])
 def test_bridges_compose(names: tuple[str, ...]) -> None:
-    corpus, chain = make_corpus(), fitted(*names)
+    data, chain = make_data(), fitted(*names)
     assert chain.names == list(names)
-    assert corpus.audio is not None and corpus.paired_text is not None
-    bridged, _ = chain.audio(corpus.audio)
-    seen, _ = chain.train_text(corpus.text[:8], torch.arange(8), torch.Generator().manual_seed(0))
-    assert seen.shape == (8, DIM) and bridged.shape == corpus.audio.shape
+    assert data.audio is not None and data.paired_text is not None
+    bridged, _ = chain.audio(data.audio)
+    seen, _ = chain.train_text(data.text[:8], torch.arange(8), torch.Generator().manual_seed(0))
+    assert seen.shape == (8, DIM) and bridged.shape == data.audio.shape
     if names[-1] == "memory":
-        before = (corpus.audio * corpus.paired_text).sum(-1).mean()
-        assert float((bridged * chain.text(corpus.paired_text)).sum(-1).mean()) > float(before)
+        before = (data.audio * data.paired_text).sum(-1).mean()
+        assert float((bridged * chain.text(data.paired_text)).sum(-1).mean()) > float(before)
 
 
 def test_an_unknown_bridge_names_the_nearest() -> None:
-    with pytest.raises(ClapgenError, match=r"no bridge 'memroy'.*Did you mean 'memory'"):
+    with pytest.raises(ClapgenError, match=r"unknown bridge 'memroy'.*Did you mean 'memory'"):
         build_chain(["memroy"], BridgesConfig(), DIM)
 
 
 @pytest.mark.parametrize("name", ["noise-calibrated", "mean-shift"])
 def test_what_needs_sounds_says_which_key_to_set(name: str) -> None:
-    corpus = make_corpus()
-    corpus.audio = corpus.paired_text = None
+    data = make_data()
+    data.audio = data.paired_text = None
     chain = build_chain([name], BridgesConfig(), DIM)
     with pytest.raises(ClapgenError, match=f"'{name}'.*pairs=MANIFEST"):
-        chain.fit(corpus)
+        chain.fit(data)
 
 
 @pytest.mark.parametrize(
@@ -221,11 +222,11 @@ def test_what_needs_sounds_says_which_key_to_set(name: str) -> None:
         ("soft-prompt", "soft_prompt", "probability", 1.5),
         ("soft-prompt", "soft_prompt", "neighbours", 0),
         ("hard-prompt", "hard_prompt", "count", 0),
-        ("hard-prompt", "hard_prompt", "mask", 2.0),
+        ("hard-prompt", "hard_prompt", "dropout", 2.0),
         ("hard-prompt", "hard_prompt", "source", "lables"),
         ("diffusion", "diffusion", "start", 1001),
         ("diffusion", "diffusion", "sampling_steps", 0),
-        ("diffusion", "diffusion", "signal", 0.0),
+        ("diffusion", "diffusion", "signal_to_noise", 0.0),
         ("diffusion", "diffusion", "noise_step", 2),
     ],
 )
@@ -233,12 +234,12 @@ def test_a_setting_out_of_range_is_named(bridge: str, section: str, key: str, va
     config = BridgesConfig()
     setattr(getattr(config, section), key, value)
     with pytest.raises(ClapgenError, match=rf"bridges\.{section}\.{key} is "):
-        build_bridge(bridge, config, DIM)
+        create_bridge(bridge, config, DIM)
 
 
 @pytest.mark.parametrize("name", ["mean-shift", "diffusion"])
 def test_copies_of_one_caption_have_no_distribution(name: str) -> None:
     text = unit(1, DIM).expand(5, -1)
-    corpus = Corpus(["Rain"] * 5, text, audio=unit(5, DIM, seed=1), paired_text=text)
+    data = BridgeData(["Rain"] * 5, text, audio=unit(5, DIM, seed=1), paired_text=text)
     with pytest.raises(ClapgenError, match="different captions"):
-        build_chain([name], BridgesConfig(), DIM).fit(corpus)
+        build_chain([name], BridgesConfig(), DIM).fit(data)

@@ -1,4 +1,4 @@
-"""`Captioner`: captions do not depend on company, carry their own CLAP score, and come back from a model folder."""
+"""`Captioner`: captions are independent of the batch, carry their own CLAP score, and survive saving."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from tiny_captioner import SENTENCES, add_tiny_captioner, build_spread_model, build_tiny_captioner
 
 from captioning.captioner import SILENCE, Captioner
-from captioning.decoder import Decoding
+from captioning.decoding import Decoding
 from captioning.segments import caption_files
 from clapgen.audio import write_audio
 from clapgen.errors import ClapgenError
@@ -29,9 +29,9 @@ def captioner(folder: Path) -> Captioner:
 
 def tones(*seconds: float) -> list[np.ndarray]:
     sounds = []
-    for place, length in enumerate(seconds):
+    for index, length in enumerate(seconds):
         time = np.arange(round(length * SAMPLE_RATE)) / SAMPLE_RATE
-        sounds.append((0.5 * np.sin(2 * np.pi * 110 * 2.5**place * time)).astype(np.float32))
+        sounds.append((0.5 * np.sin(2 * np.pi * 110 * 2.5**index * time)).astype(np.float32))
     return sounds
 
 
@@ -115,10 +115,10 @@ def test_bridges_are_chosen_by_name(folder: Path) -> None:
     assert torch.allclose(captioner.bridged_text(known), known)
     captioner.use_bridge(["none"])
     assert captioner.bridge == "none" and torch.equal(captioner.bridged_audio(audio), audio)
-    with pytest.raises(ClapgenError, match=r"no bridge 'memry'.*Did you mean 'memory'"):
+    with pytest.raises(ClapgenError, match=r"unknown bridge 'memry'.*Did you mean 'memory'"):
         captioner.use_bridge(["memry"])
     assert captioner.bridge == "none"  # what was in use stays
-    with pytest.raises(ClapgenError, match=r"no bridge 'difusion'.*Did you mean 'diffusion'"):
+    with pytest.raises(ClapgenError, match=r"unknown bridge 'difusion'.*Did you mean 'diffusion'"):
         Captioner.from_pretrained(folder, bridge="difusion")
 
 
@@ -141,7 +141,7 @@ def test_another_clap_is_refused_and_the_same_one_elsewhere_is_not(folder: Path,
         (lambda state: state.pop("decoder.mapper.layers.0.weight"), "lacks 'mapper.layers.0.weight'"),
         (lambda state: state.update({"decoder.extra": torch.zeros(1)}), "unknown weight 'extra'"),
         (lambda state: state.update({"bridges.memory.memory": torch.zeros(4, 7)}), "does not fit its config"),
-        (lambda state: state.update({"bridges.nnd.memory": torch.zeros(4, 16)}), "does not fit its config"),
+        (lambda state: state.update({"bridges.nearest.memory": torch.zeros(4, 16)}), "does not fit its config"),
     ],
 )
 def test_weights_that_do_not_fit_are_named(folder: Path, tmp_path: Path, change, words: str) -> None:
@@ -161,11 +161,11 @@ def test_files_come_in_order_with_the_error_of_each_that_cannot_be_read(captione
     for path, sound in zip(paths, tones(0.5, 3, 0.5, 0.5), strict=True):
         write_audio(path, sound, SAMPLE_RATE)
     paths[2].write_text("not a sound")
-    told: list[tuple[Path, float]] = []
+    reported: list[tuple[Path, float]] = []
     texts: list[list[list[str]]] = []
     for batch_size in (1, 2, 32):
         files = list(
-            caption_files(captioner, paths, 1.0, batch_size=batch_size, report=lambda *where: told.append(where))
+            caption_files(captioner, paths, 1.0, batch_size=batch_size, report=lambda *where: reported.append(where))
         )
         assert [file.path for file in files] == paths
         assert [[(each.start, each.end) for each in file.segments] for file in files] == [
@@ -177,12 +177,12 @@ def test_files_come_in_order_with_the_error_of_each_that_cannot_be_read(captione
         assert [file.error is None for file in files] == [True, True, False, True]
         texts.append([[each.caption.text for each in file.segments] for file in files])
     assert texts[0] == texts[1] == texts[2]
-    assert told[0] == (paths[0], 0.5) and told[-1] == (paths[3], 0.5)
+    assert reported[0] == (paths[0], 0.5) and reported[-1] == (paths[3], 0.5)
 
 
 def test_reading_stops_when_nobody_listens(captioner: Captioner, tmp_path: Path) -> None:
-    for place in range(40):
-        write_audio(tmp_path / f"{place:02d}.wav", tones(0.2)[0], SAMPLE_RATE)
+    for index in range(40):
+        write_audio(tmp_path / f"{index:02d}.wav", tones(0.2)[0], SAMPLE_RATE)
     asked: list[Path] = []
 
     def paths():

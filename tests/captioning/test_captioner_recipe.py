@@ -1,4 +1,4 @@
-"""The captioner's recipe: it learns from text alone, opens no sound unless told to, and stops and goes on exactly."""
+"""The captioner's recipe: learns from text alone, opens audio only if asked to, and resumes exactly."""
 
 import json
 from pathlib import Path
@@ -10,17 +10,20 @@ from tiny_captioner import SENTENCES, build_tiny_captioner
 from tiny_laion import laion
 
 from captioning.captioner import Captioner
-from captioning.training.recipe import CaptionerRecipe, CaptionerTask, run
+from captioning.training.config import CaptionerRecipe
+from captioning.training.recipe import CaptionerTask, run
 from clapgen.audio import read_audio
+from clapgen.cli import run as run_command
 from clapgen.configuration import recipe_path
 from clapgen.errors import ClapgenError
 from clapgen.training.loop import train
 
 
+@pytest.mark.slow
 def test_it_learns_sentences_from_text_alone_and_opens_no_sound(
     overrides: Overrides, tmp_path: Path, opened: list[str]
 ) -> None:
-    rows = [{"path": f"nowhere/{place}.wav", "captions": [text]} for place, text in enumerate(SENTENCES)]
+    rows = [{"path": f"nowhere/{index}.wav", "captions": [text]} for index, text in enumerate(SENTENCES)]
     (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, rows)))
     sizes = ["bridges.names=[]", "decoder.width=32", "decoder.mapper_width=32", "decoder.dropout=0.0"]
     metrics = run(None, overrides(120, *sizes, "training.batch_size=16", text="manifest.jsonl"))
@@ -52,7 +55,7 @@ def test_the_supervised_bound_learns_from_sounds(
 def test_every_bridge_that_can_reads_the_pairs_that_are_given(
     overrides: Overrides, pairs: Path, opened: list[str]
 ) -> None:
-    """The diffusion bridge centres sounds on their own mean, if it is told any."""
+    """The diffusion bridge centres audio on its own mean if pairs are given."""
     more = ["bridges.names=[diffusion]", "bridges.diffusion.width=8"]
     for given in ([], [f"pairs={pairs}"]):
         bridge = CaptionerTask(recipe_of(overrides(1, *more, *given))).bridges["diffusion"]
@@ -99,7 +102,7 @@ def test_batches_follow_their_generator_and_shares(overrides: Overrides, tmp_pat
     uneven = task("shares=[1,3]")
     drawn = torch.cat([uneven.batch(0, torch.Generator().manual_seed(seed))["rows"] for seed in range(100)])
     assert (drawn >= len(SENTENCES)).float().mean() == pytest.approx(0.75, abs=0.05)
-    with pytest.raises(ClapgenError, match=r"shares=\[1.0\] are 1 for 2"):
+    with pytest.raises(ClapgenError, match=r"shares=\[1.0\] has 1 values for 2"):
         task("shares=[1]")
     with pytest.raises(ClapgenError, match="none may be negative"):
         task("shares=[1,-1]")
@@ -108,13 +111,13 @@ def test_batches_follow_their_generator_and_shares(overrides: Overrides, tmp_pat
 def test_several_text_files_are_given_as_a_list_or_one_by_one(overrides: Overrides, tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("Glass breaks\nA piano plays\n")
     first, second = tmp_path / "captions.txt", tmp_path / "other.txt"
-    for place, given in enumerate(
+    for index, given in enumerate(
         [[f"text={first},{second}"], [f"text=[{first},{second}]"], [f"text={first}", f"text={second}"]]
     ):
-        output = tmp_path / str(place)
+        output = tmp_path / str(index)
         run(None, [*given, *overrides(1, f"training.output={output}")[1:]])
         assert f"- {second}" in (output / "config.yaml").read_text()
-    assert torch.equal(*(weights(tmp_path / str(place))["decoder.mapper.layers.0.weight"] for place in (0, 2)))
+    assert torch.equal(*(weights(tmp_path / str(index))["decoder.mapper.layers.0.weight"] for index in (0, 2)))
 
 
 def test_files_of_any_name_are_read(overrides: Overrides, tmp_path: Path) -> None:
@@ -127,17 +130,17 @@ def test_files_of_any_name_are_read(overrides: Overrides, tmp_path: Path) -> Non
 def test_held_out_sentences_are_measured_as_training_sees_them(
     overrides: Overrides, tmp_path: Path, method: str
 ) -> None:
-    """With its hints, and behind the network that is to undo noise: else the figure is of what is never asked for."""
+    """With retrieved words, and behind the denoising adapter: as in training."""
     (tmp_path / "labels.txt").write_text("dog\nrain\nbells\n")
-    more = [f"bridges.names=[{method}]", f"labels={tmp_path / 'labels.txt'}", "bridges.hard_prompt.mask=0.0"]
+    more = [f"bridges.names=[{method}]", f"labels={tmp_path / 'labels.txt'}", "bridges.hard_prompt.dropout=0.0"]
     task = CaptionerTask(recipe_of(overrides(1, *more, "bridges.adapter.variance=0.0")))
     task.decoder.eval()
     [row] = task.held_out.tolist()
-    seen, hints = task.chain.train_text(task.rows.embeddings[[row]], torch.tensor([row]), torch.Generator())
+    seen, retrieved = task.chain.train_text(task.rows.embeddings[[row]], torch.tensor([row]), torch.Generator())
     with torch.no_grad():
         asked, plain = (
             float(task.decoder(embedding, [task.rows.captions[row]], words))
-            for embedding, words in ((seen, hints), (task.rows.embeddings[[row]], None))
+            for embedding, words in ((seen, retrieved), (task.rows.embeddings[[row]], None))
         )
         assert task.evaluate()["loss"] == pytest.approx(asked, abs=1e-6) != pytest.approx(plain, abs=1e-5)
 
@@ -170,6 +173,7 @@ def test_the_captioner_of_another_clap_is_no_start(overrides: Overrides, tmp_pat
     assert str(model) in str(refused.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(path.stem for path in recipe_path("captioner").parent.glob("*.yaml")))
 def test_every_recipe_that_is_shipped_trains(
     overrides: Overrides, tmp_path: Path, pairs: Path, opened: list[str], name: str
@@ -192,20 +196,30 @@ def test_every_recipe_that_is_shipped_trains(
     [
         (["decoding.method=beem"], "Did you mean 'beam'"),
         (["paired=true"], "set pairs=MANIFEST"),
-        (["paired=true", "pairs=m", "bridges.names=[noise,mean-shift]"], "bridge 'mean-shift' would make text"),
-        (["paired=true", "pairs=m", "bridges.offered=[nnd]"], "bridge 'nnd' would make text"),
-        (["start_from=default", "pretrained=gpt2"], "give one of them"),
+        (
+            ["paired=true", "pairs=m", "bridges.names=[noise,mean-shift]"],
+            "'mean-shift' maps audio embeddings to text",
+        ),
+        (["paired=true", "pairs=m", "bridges.extra=[nearest]"], "'nearest' maps audio embeddings to text"),
+        (["start_from=default", "pretrained=gpt2"], "set only one of them"),
         (["freeze=true"], "set pretrained or start_from"),
         (["validation_share=2"], "validation_share must be at least 0 and below 1, not 2"),
         (["decoder.heads=3"], "must be a multiple of decoder.heads=3"),
-        (["bridges.names=[nose]"], r"no bridge 'nose'.*Did you mean 'noise'"),
-        (["bridge=[memory]"], "bridge=memory is to be used on audio"),
-        (["memory=[other.txt]"], "memory=other.txt is none of the files"),
-        (["bridges.names=[mean-shift]"], "give pairs=MANIFEST"),
-        (["bridges.names=[hard-prompt]"], "give labels=FILE"),
+        (["bridges.names=[nose]"], r"unknown bridge 'nose'.*Did you mean 'noise'"),
+        (["bridge=[memory]"], "bridge=memory must also be in bridges.names or bridges.extra"),
+        (["memory=[other.txt]"], "memory=other.txt must be one of the files"),
+        (["bridges.names=[mean-shift]"], "set pairs=MANIFEST"),
+        (["bridges.names=[hard-prompt]"], "set labels=FILE"),
         (["decoder.max_tokens=1"], "every caption has more than decoder.max_tokens=1"),
         (["clap=nowhere"], "No model called 'nowhere'"),
         (["sahres=[1]"], "unknown key 'sahres'.*'shares'"),
+        (["bridges.offered=[memory]"], "unknown key 'bridges.offered'.* now 'bridges.extra'"),
+        (["bridges.hard_prompt.mask=0.5"], "'bridges.hard_prompt.mask'.*hard_prompt.dropout'"),
+        (["bridges.hard_prompt.below=0.5"], "'bridges.hard_prompt.below'.*hard_prompt.max_similarity'"),
+        (["bridges.diffusion.signal=0.5"], "'bridges.diffusion.signal'.*diffusion.signal_to_noise'"),
+        (["bridges.diffusion.topology=0.5"], "'bridges.diffusion.topology'.*diffusion.topology_weight'"),
+        (["decoder.hint_tokens=5"], "'decoder.hint_tokens'.*decoder.retrieved_tokens'"),
+        (["bridges.names=[nnd]"], "'nnd' is now called 'nearest'"),
     ],
 )
 def test_wrong_recipes_are_named(overrides: Overrides, more: list[str], words: str) -> None:
@@ -215,7 +229,7 @@ def test_wrong_recipes_are_named(overrides: Overrides, more: list[str], words: s
 
 def test_a_corpus_of_one_sentence_or_none_is_refused(overrides: Overrides, tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("rain falls\n" * 50)
-    with pytest.raises(ClapgenError, match="one sentence, 'Rain falls'"):
+    with pytest.raises(ClapgenError, match="one sentence to train on, 'Rain falls'"):
         run(None, overrides(1, text="one.txt"))
     (tmp_path / "empty.txt").write_text("")
     with pytest.raises(ClapgenError, match=r"empty.txt has no sentence to train on \(it is empty\)"):
@@ -225,15 +239,19 @@ def test_a_corpus_of_one_sentence_or_none_is_refused(overrides: Overrides, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_captioner_learns_on_a_public_clap_and_finds_it_again(
-    overrides: Overrides, tmp_path: Path, recordings: list[Path]
+    overrides: Overrides, tmp_path: Path, recordings: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     public = f"laion:{laion(tmp_path / 'laion')}"
     run(None, overrides(2, f"clap={public}"))
     assert not (tmp_path / "run" / "model" / "clap").exists()
     captioner = Captioner.from_pretrained(tmp_path / "run" / "model")
     assert captioner.clap.name == public and captioner.config.decoder.dim == captioner.clap.dim == 24
-    [caption] = captioner.caption([read_audio(recordings[0])[0]], 48_000)
+    [caption] = captioner.caption([read_audio(recordings[0], 48_000)[0]], 48_000)
     assert caption.text and -1 <= caption.score <= 1
+    capsys.readouterr()
+    assert run_command(["caption", str(recordings[0]), "--model", str(tmp_path / "run" / "model")]) == 0
+    assert capsys.readouterr().out == f"{caption.text}\n"
     with pytest.raises(ClapgenError, match=r"was trained on the CLAP laion:.* but .* holds the CLAP"):
         Captioner.from_pretrained(tmp_path / "run" / "model", clap="default")

@@ -1,17 +1,18 @@
-"""The decoder: a caption is its own row's alone, is made of whole words, and is scored as a plain loop scores it."""
+"""The decoder: a caption depends on its own row only, has whole words, and has the loss of a plain loop."""
 
 import pytest
 import torch
 from tiny_captioner import SENTENCES, taught_decoder, tiny_decoder
 from torch.nn import functional as F
 
-from captioning.decoder import CaptionDecoder, DecoderConfig, Decoding, Vocabulary, check_decoding, train_vocabulary
-from captioning.decoder.mapper import MAPPERS, build_mapper
+from captioning.decoder import CaptionDecoder, DecoderConfig, Vocabulary, train_vocabulary
+from captioning.decoder.mapper import MAPPERS
 from captioning.decoder.vocabulary import left_padded, right_padded
+from captioning.decoding import Decoding, check_decoding
 from clapgen.errors import ClapgenError
 
 DIM = 16
-HINTS = ["dog", "", "rain, wind, church bells, thunder", "birds, water"]
+RETRIEVED = ["dog", "", "rain, wind, church bells, thunder", "birds, water"]
 WAYS = {
     "beam": Decoding(max_tokens=10),
     "greedy": Decoding(method="greedy", max_tokens=10),
@@ -28,36 +29,38 @@ def decoder() -> CaptionDecoder:
     return taught_decoder(unit(len(SENTENCES), DIM))
 
 
-@pytest.mark.parametrize("hints", [None, HINTS], ids=["plain", "hints"])
+@pytest.mark.parametrize("retrieved", [None, RETRIEVED], ids=["plain", "retrieved"])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_caption_does_not_depend_on_what_else_is_in_the_batch(
-    decoder: CaptionDecoder, way: str, hints: list[str] | None
+    decoder: CaptionDecoder, way: str, retrieved: list[str] | None
 ) -> None:
     embeddings, count = unit(4, DIM), 1 if way == "greedy" else 3
-    together = decoder.generate(embeddings, hints, WAYS[way], count)
+    together = decoder.generate(embeddings, retrieved, WAYS[way], count)
     for row in range(4):
-        own = None if hints is None else hints[row : row + 1]
+        own = None if retrieved is None else retrieved[row : row + 1]
         assert decoder.generate(embeddings[row : row + 1], own, WAYS[way], count) == together[row : row + 1]
     assert len({captions[0] for captions in together}) > 1  # the embedding matters
     assert all(len(captions) == count for captions in together)
 
 
-def test_hints_matter_and_their_padding_does_not(decoder: CaptionDecoder) -> None:
+def test_retrieved_words_matter_and_their_padding_does_not(decoder: CaptionDecoder) -> None:
     embeddings = unit(4, DIM)
     with torch.no_grad():
-        hinted, plain, empty = (float(decoder(embeddings, SENTENCES[:4], hints)) for hints in (HINTS, None, [""] * 4))
-    assert hinted != pytest.approx(plain, abs=1e-2)
+        with_words, plain, empty = (
+            float(decoder(embeddings, SENTENCES[:4], words)) for words in (RETRIEVED, None, [""] * 4)
+        )
+    assert with_words != pytest.approx(plain, abs=1e-2)
     assert empty == pytest.approx(plain, abs=1e-6)
 
 
-@pytest.mark.parametrize("hints", [None, HINTS], ids=["plain", "hints"])
+@pytest.mark.parametrize("retrieved", [None, RETRIEVED], ids=["plain", "retrieved"])
 def test_the_loss_is_that_of_captions_read_one_by_one_and_token_by_token(
-    decoder: CaptionDecoder, hints: list[str] | None
+    decoder: CaptionDecoder, retrieved: list[str] | None
 ) -> None:
     embeddings, captions, words = unit(4, DIM), SENTENCES[3:7], decoder.vocabulary
     losses: list[float] = []
     for row, caption in enumerate(captions):
-        before = [] if hints is None else words.encode([hints[row]], 24)[0]
+        before = [] if retrieved is None else words.encode([retrieved[row]], 24)[0]
         [ids] = words.encode([caption], 48)
         table = decoder.language_model.transformer.wte.weight
         states = torch.cat([table[before], decoder.mapper(embeddings[row : row + 1])[0], table[[words.start]]])
@@ -66,7 +69,7 @@ def test_the_loss_is_that_of_captions_read_one_by_one_and_token_by_token(
             losses.append(float(-logits.log_softmax(-1)[token].detach()))
             states = torch.cat([states, table[[token]]])
     with torch.no_grad():
-        loss = float(decoder(embeddings, captions, hints))
+        loss = float(decoder(embeddings, captions, retrieved))
     assert loss == pytest.approx(sum(losses) / len(losses), rel=1e-4)
 
 
@@ -84,7 +87,7 @@ def test_the_same_seed_gives_the_same_captions_and_leaves_chance_alone(decoder: 
 def test_another_seed_draws_other_captions_from_the_nucleus(decoder: CaptionDecoder) -> None:
     drawn = [decoder.generate(unit(1, DIM), decoding=Decoding(method="nucleus", seed=s))[0][0] for s in range(4)]
     assert len(set(drawn)) == 4
-    assert len(set(decoder.generate(unit(1, DIM), decoding=Decoding(method="nucleus"), count=4)[0])) == 4
+    assert len(set(decoder.generate(unit(1, DIM), decoding=Decoding(method="nucleus"), candidates=4)[0])) == 4
 
 
 def test_a_tiny_nucleus_is_greedy_and_a_whole_one_follows_the_softmax(decoder: CaptionDecoder) -> None:
@@ -157,10 +160,10 @@ def test_stored_state_has_the_embedding_once_and_comes_back_whole(decoder: Capti
     assert CaptionDecoder.full_state({}) == {}
 
 
-@pytest.mark.parametrize("name", MAPPERS)
+@pytest.mark.parametrize("name", MAPPERS.names())
 @pytest.mark.parametrize("prefix_length", [1, 4])
 def test_mappers_give_a_prefix_of_each_embedding_alone(name: str, prefix_length: int) -> None:
-    mapper = build_mapper(DecoderConfig(dim=DIM, width=8, heads=2, mapper=name, prefix_length=prefix_length)).eval()
+    mapper = MAPPERS.create(name, DecoderConfig(dim=DIM, width=8, heads=2, prefix_length=prefix_length)).eval()
     embeddings = unit(5, DIM)
     prefix = mapper(embeddings)
     assert prefix.shape == (5, prefix_length, 8)
@@ -171,9 +174,9 @@ def test_mappers_give_a_prefix_of_each_embedding_alone(name: str, prefix_length:
 
 
 def test_an_unknown_mapper_and_too_few_positions_are_refused() -> None:
-    with pytest.raises(ClapgenError, match=r"decoder.mapper=transfomer.*Did you mean 'transformer'"):
+    with pytest.raises(ClapgenError, match=r"unknown decoder.mapper 'transfomer'.*Did you mean 'transformer'"):
         tiny_decoder(DIM, mapper="transfomer")
-    with pytest.raises(ClapgenError, match=r"decoder.positions=96.*113 tokens"):
+    with pytest.raises(ClapgenError, match=r"decoder.positions=96.*113"):
         tiny_decoder(DIM, prefix_length=40)
 
 
@@ -186,7 +189,7 @@ def test_an_unknown_mapper_and_too_few_positions_are_refused() -> None:
         ({"prefix_length": 0}, "decoder.prefix_length must be at least 1"),
         ({"dropout": 2.0}, "decoder.dropout must be at least 0 and below 1, not 2"),
         ({"max_tokens": 0}, "decoder.max_tokens must be at least 1"),
-        ({"hint_tokens": -1}, "hint_tokens 0, not 48 and -1"),
+        ({"retrieved_tokens": -1}, "decoder.retrieved_tokens at least 0, not 48 and -1"),
     ],
 )
 def test_sizes_out_of_range_are_named(size: dict[str, object], words: str) -> None:
@@ -222,20 +225,20 @@ def test_settings_out_of_range_are_named(decoder: CaptionDecoder, decoding: Deco
 
 
 def test_more_candidates_than_beams_widen_the_beam(decoder: CaptionDecoder) -> None:
-    [captions] = decoder.generate(unit(1, DIM), decoding=Decoding(beams=2, max_tokens=10), count=5)
+    [captions] = decoder.generate(unit(1, DIM), decoding=Decoding(beams=2, max_tokens=10), candidates=5)
     assert len(set(captions)) == 5
 
 
 def test_nothing_is_warned_of_where_captions_end_at_different_times(
     decoder: CaptionDecoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without hints nothing is padded, so no mask is missing, whatever transformers makes of marks after the end."""
+    """Without retrieved words nothing is padded, so transformers has no reason to warn about a missing mask."""
     from transformers import modeling_utils
 
     said: list[str] = []
     monkeypatch.setattr(modeling_utils.logger, "warning_once", said.append)
     decoder.generate(unit(8, DIM), None, WAYS["greedy"])
-    decoder.generate(unit(8, DIM), HINTS * 2, WAYS["beam"])
+    decoder.generate(unit(8, DIM), RETRIEVED * 2, WAYS["beam"])
     assert said == []
 
 

@@ -1,10 +1,10 @@
-"""The text memory: what it holds, and that its temperature runs from the nearest sentence to the mean of all."""
+"""The text memory: its contents, and its temperature, from the nearest sentence to the mean of all."""
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from captioning.bridges import BridgesConfig, Corpus, build_bridge
+from captioning.bridges import BridgeData, BridgesConfig, create_bridge
 from captioning.bridges.memory import MemoryBridge
 from captioning.bridges.neighbours import cosine_blocks, nearest_others
 from clapgen.errors import ClapgenError
@@ -20,15 +20,15 @@ def remember(text: torch.Tensor, name: str = "memory", **settings: object) -> Me
     config = BridgesConfig()
     for key, value in settings.items():
         setattr(config.memory, key, value)
-    bridge = build_bridge(name, config, DIM)
-    bridge.fit(Corpus([str(i) for i in range(len(text))], text))
+    bridge = create_bridge(name, config, DIM)
+    bridge.fit(BridgeData([str(i) for i in range(len(text))], text))
     assert isinstance(bridge, MemoryBridge)
     return bridge
 
 
 def test_a_low_temperature_is_the_nearest_neighbour() -> None:
     text, sounds = unit(300, DIM), unit(20, DIM, seed=1)
-    nearest = remember(text, "nnd").audio(sounds)
+    nearest = remember(text, "nearest").audio(sounds)
     assert torch.allclose(nearest, text[(sounds @ text.T).argmax(1)], atol=1e-6)
     assert torch.allclose(remember(text, temperature=1e-5).audio(sounds), nearest, atol=1e-4)
     assert torch.allclose(remember(text, top_k=1).audio(sounds), nearest, atol=1e-6)
@@ -53,7 +53,7 @@ def test_top_k_of_all_is_no_top_k() -> None:
     assert torch.equal(remember(text, top_k=30).audio(sounds), remember(text).audio(sounds))
 
 
-@pytest.mark.parametrize("name", ["memory", "nnd"])
+@pytest.mark.parametrize("name", ["memory", "nearest"])
 def test_a_memory_of_one_sentence_says_that_sentence(name: str) -> None:
     text = unit(1, DIM)
     assert torch.allclose(remember(text, name).audio(unit(5, DIM, seed=1)), text.expand(5, -1), atol=1e-6)
@@ -66,8 +66,8 @@ def test_no_sentence_is_refused() -> None:
 
 def test_copies_are_remembered_once_and_the_size_is_kept_to() -> None:
     text = unit(50, DIM)
-    bridge = build_bridge("memory", BridgesConfig(), DIM)
-    bridge.fit(Corpus([str(i % 10) for i in range(50)], text[torch.arange(50) % 10]))
+    bridge = create_bridge("memory", BridgesConfig(), DIM)
+    bridge.fit(BridgeData([str(i % 10) for i in range(50)], text[torch.arange(50) % 10]))
     assert bridge.describe()["sentences in memory"] == 10
     small, again = remember(text, size=20), remember(text, size=20)
     assert small.memory.shape == (20, DIM) and torch.equal(small.memory, again.memory)
@@ -77,11 +77,11 @@ def test_copies_are_remembered_once_and_the_size_is_kept_to() -> None:
 
 def test_a_memory_holds_the_rows_it_is_given() -> None:
     text, rows = unit(50, DIM), torch.tensor([3, 30, 12])
-    bridge = build_bridge("memory", BridgesConfig(), DIM)
-    bridge.fit(Corpus([str(i) for i in range(50)], text, memory_rows=rows))
+    bridge = create_bridge("memory", BridgesConfig(), DIM)
+    bridge.fit(BridgeData([str(i) for i in range(50)], text, memory_rows=rows))
     assert torch.equal(bridge.state_dict()["memory"], text[rows])
-    with pytest.raises(ClapgenError, match="no sentence to remember"):
-        bridge.fit(Corpus([str(i) for i in range(50)], text, memory_rows=rows[:0]))
+    with pytest.raises(ClapgenError, match="no sentence to store"):
+        bridge.fit(BridgeData([str(i) for i in range(50)], text, memory_rows=rows[:0]))
 
 
 def test_blocks_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,8 +104,8 @@ def test_bf16_training_does_not_blur_the_memory() -> None:
 
 def test_a_sentence_weighs_as_much_as_it_is_drawn() -> None:
     text = unit(3, DIM)
-    bridge = build_bridge("memory", BridgesConfig(), DIM)
-    bridge.fit(Corpus(["a", "b", "b", "c"], text[[0, 1, 1, 2]], weights=torch.tensor([1.0, 3.0, 2.0, 4.0])))
+    bridge = create_bridge("memory", BridgesConfig(), DIM)
+    bridge.fit(BridgeData(["a", "b", "b", "c"], text[[0, 1, 1, 2]], weights=torch.tensor([1.0, 3.0, 2.0, 4.0])))
     query = unit(1, DIM, seed=5)
     weights = torch.tensor([1.0, 5.0, 4.0]) * (query @ text.T / bridge.config.temperature).exp()[0]
     expected = F.normalize(weights @ text, dim=-1)
@@ -118,7 +118,7 @@ def test_what_a_small_memory_keeps_is_drawn_by_weight() -> None:
     config.memory.size = 200
     weights = torch.ones(1000)
     weights[:100] = 10_000.0
-    bridge = build_bridge("memory", config, DIM)
-    bridge.fit(Corpus([str(i) for i in range(1000)], text, weights=weights))
+    bridge = create_bridge("memory", config, DIM)
+    bridge.fit(BridgeData([str(i) for i in range(1000)], text, weights=weights))
     assert len(bridge.memory) == 200
     torch.testing.assert_close(bridge.memory[:100], text[:100])

@@ -1,4 +1,4 @@
-"""A GPT-2 that somebody else trained as the captioner's language model; what is none is refused."""
+"""A pretrained GPT-2 as the captioner's language model; other architectures are refused."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from clapgen.errors import ClapgenError
 
 @pytest.fixture(scope="module")
 def gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A GPT-2 of tiny sizes as Hugging Face's save_pretrained writes it."""
+    """A tiny GPT-2 as written by Hugging Face's save_pretrained."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 

@@ -47,7 +47,7 @@ def generate(clapgen: Callable[..., Result], model: Path) -> Callable[..., Resul
     """Run `clapgen generate` on the tiny model, quickly; later options win."""
 
     def command(*arguments: object) -> Result:
-        return clapgen("generate", "--model", model, "--seconds", 0.5, "--steps", 2, *arguments)
+        return clapgen("generate", "--model", model, "--seconds", 0.5, "--num-steps", 2, *arguments)
 
     return command
 

@@ -1,4 +1,4 @@
-"""Everything that can be wrong with what a user gives: one clear line, exit code 2, nothing half-written."""
+"""Every kind of bad input gives one clear line and exit code 2, and leaves no partial files."""
 
 import os
 import shutil
@@ -24,15 +24,17 @@ LONG = "a sound " * 1250
         ([LONG], ["9,999 characters", "1,000"]),
         (["rain\0"], ["U+0000", "position 4"]),
         (["rain\x1b[31m"], ["U+001B"]),
-        (["rain", "--negative", "\0"], ["--negative", "U+0000"]),
+        (["rain", "--negative-prompt", "\0"], ["--negative-prompt", "U+0000"]),
         (["rain", "--seconds", "-1"], ["--seconds", "0.5 to 30", "-1"]),
         (["rain", "--seconds", "0"], ["--seconds", "0.5 to 30"]),
         (["rain", "--seconds", "1e9"], ["--seconds", "0.5 to 30"]),
         (["rain", "--seconds", "nan"], ["--seconds", "0.5 to 30", "NaN"]),
         (["rain", "--seconds", "long"], ["--seconds", "number"]),
-        (["rain", "--steps", "0"], ["--steps", "1 to 200"]),
-        (["rain", "--steps", "201"], ["--steps", "1 to 200"]),
-        (["rain", "--guidance", "-0.1"], ["--guidance", "0 to 20"]),
+        (["rain", "--num-steps", "0"], ["--num-steps", "1 to 200"]),
+        (["rain", "--num-steps", "201"], ["--num-steps", "1 to 200"]),
+        (["rain", "--guidance-scale", "-0.1"], ["--guidance-scale", "0 to 20"]),
+        (["rain", "--sampler", "hoin"], ["--sampler", "euler, heun, multistep", "Did you mean 'heun'"]),
+        (["rain", "--time-shift", "0"], ["--time-shift", "0.1 to 10"]),
         (["rain", "--candidates", "65"], ["--candidates", "1 to 64"]),
         (["rain", "--seed", "-1"], ["--seed", "0 to 9223372036854775807"]),
         (["rain", "--batch-size", "0"], ["--batch-size"]),
@@ -65,7 +67,7 @@ def test_wrong_generate_commands(generate: Command, here: Path, arguments: list[
     assert names(here) == before
 
 
-def test_a_folder_that_may_not_be_written(generate: Command, here: Path) -> None:
+def test_a_folder_without_write_permission(generate: Command, here: Path) -> None:
     (here / "closed").mkdir(mode=0o555)
     if os.access(here / "closed", os.W_OK):
         folder = Path("/proc/clapgen")  # the superuser may write anywhere but there
@@ -77,7 +79,7 @@ def test_a_folder_that_may_not_be_written(generate: Command, here: Path) -> None
     assert_one_line(generate("rain", "-o", folder), str(folder), "cannot write")
 
 
-def test_unknown_model_is_answered_with_the_nearest(clapgen: Command, model: Path, tmp_path: Path) -> None:
+def test_an_unknown_model_gets_a_suggestion(clapgen: Command, model: Path, tmp_path: Path) -> None:
     assert_one_line(clapgen("generate", "rain", "--model", f"{model}x"), f"'{model}x'", f"Did you mean '{model}'")
     verbs = (("score", "a.wav", "rain"), ("classify", "a.wav", "--labels", "a,b"), ("embed", "a.wav"))
     write_tone(tmp_path / "a.wav")
@@ -107,7 +109,7 @@ def test_damaged_weights_are_named(clapgen: Command, model: Path, here: Path, pa
 
 
 def bad_sounds(folder: Path) -> dict[str, str]:
-    """Files that are no usable sound, and a word of what is said about each."""
+    """Files that are not usable audio, and a word of the error about each."""
     (folder / "text.wav").write_text("not a sound")
     (folder / "zero-bytes.wav").write_bytes(b"")
     soundfile.write(folder / "no-samples.wav", np.zeros(0), 8000)
@@ -123,14 +125,15 @@ def bad_sounds(folder: Path) -> dict[str, str]:
     }
 
 
-def test_files_that_are_no_sound(clapgen: Command, model: Path, here: Path) -> None:
+@pytest.mark.slow
+def test_files_that_are_not_audio(clapgen: Command, model: Path, here: Path) -> None:
     for name, word in bad_sounds(here).items():
         for verb in (("score", name, "rain"), ("classify", name, "-l", "a,b"), ("embed", name, "-o", "e.npz")):
             assert_one_line(clapgen(*verb, "--model", model), name, word)
     assert not Path("e.npz").exists()
 
 
-def test_unusual_sounds_are_sounds(clapgen: Command, model: Path, here: Path) -> None:
+def test_unusual_audio_files_are_accepted(clapgen: Command, model: Path, here: Path) -> None:
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, (96_000, 8))
     soundfile.write("octets.wav", noise, 96_000)
     soundfile.write("silence.wav", np.zeros(8000), 8000)
@@ -138,7 +141,7 @@ def test_unusual_sounds_are_sounds(clapgen: Command, model: Path, here: Path) ->
     result = clapgen("score", "octets.wav", "silence.wav", "short.wav", "rain", "--model", model, "--json")
     assert result.code == 0
     assert all(-1 <= line["score"] <= 1 for line in result.json)
-    assert result.err.splitlines() == ["clapgen: silence.wav is digital silence; what is said of it means little."]
+    assert result.err.splitlines() == ["clapgen: silence.wav is silent; its score is not meaningful."]
 
 
 @pytest.mark.parametrize(

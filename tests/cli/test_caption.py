@@ -1,4 +1,4 @@
-"""`clapgen caption` says what the Python interface says: of files, folders, long recordings and silence."""
+"""`clapgen caption` agrees with the Python interface: on files, folders, long recordings and silence."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ import pytest
 from command_line import Command, assert_one_line, finish, names, start, write_parts, write_tone
 
 from captioning.captioner import Captioner
-from captioning.decoder import Decoding
+from captioning.decoding import Decoding
 from clapgen.audio import read_audio
 from clapgen.testing import SAMPLE_RATE
 
@@ -112,7 +112,7 @@ def test_silence_is_called_silence(caption: Command, here: Path, captioner: Capt
     assert (result.code, result.out, result.err) == (
         0,
         "Silence\n",
-        f"clapgen: quiet.wav: {note}; nothing was made up.\n",
+        f"clapgen: quiet.wav: {note}; not captioned.\n",
     )
     [row] = caption(quiet, "--json", "--min-score", 1).json
     assert (row["caption"], row["note"], row["candidates"], row["unsure"]) == ("Silence", note, [], False)
@@ -180,8 +180,8 @@ def test_files_that_are_there_are_kept_unless_forced(
 
 @pytest.mark.slow
 def test_ctrl_c_writes_what_is_done(pitches: list[Path], captioner_model: Path) -> None:
-    for place in range(600):
-        shutil.copy(pitches[place % 4], f"tones/many-{place:03d}.wav")
+    for index in range(600):
+        shutil.copy(pitches[index % 4], f"tones/many-{index:03d}.wav")
     process = start(
         "caption", "tones", "--model", captioner_model, "--csv", "all.csv", "--candidates", 16, "--sidecar",
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
@@ -193,7 +193,7 @@ def test_ctrl_c_writes_what_is_done(pitches: list[Path], captioner_model: Path) 
     assert result.code == 130
     done = len(list(Path("tones").glob("*.caption.json")))
     assert 0 < done < 604
-    assert result.err == f"clapgen: interrupted; {done} of 604 files are captioned, in all.csv.\n"
+    assert result.err == f"clapgen: interrupted; {done} of 604 files were captioned, in all.csv.\n"
     assert len(Path("all.csv").read_text().splitlines()) == 1 + done
     assert not [name for name in names(Path("tones")) if name.startswith(".")]
 

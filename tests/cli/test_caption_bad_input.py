@@ -1,4 +1,4 @@
-"""What can be wrong with what `clapgen caption` is given: named, and before anything slow where that can be."""
+"""Bad input to `clapgen caption` is named, before anything slow where possible."""
 
 import json
 import shutil
@@ -13,8 +13,8 @@ from clapgen.model_store import copy_part
 
 
 def test_a_corrupt_file_among_many_is_named_and_the_rest_is_done(caption: Command, pitches: list[Path]) -> None:
-    for place in range(70):
-        shutil.copy(pitches[place % 4], f"tones/many-{place:02d}.wav")
+    for index in range(70):
+        shutil.copy(pitches[index % 4], f"tones/many-{index:02d}.wav")
     content = Path("tones/many-40.wav").read_bytes()
     Path("tones/many-40.wav").write_bytes(content[: len(content) // 2])
     result = caption("tones", "--csv", "all.csv")
@@ -39,14 +39,16 @@ def test_a_recording_that_ends_before_its_header_says_is_left_out_whole(caption:
     assert (result.code, [line["path"] for line in result.json]) == (2, ["good.wav"])
 
 
+@pytest.mark.slow
 def test_a_wrong_bridge_is_named_before_anything_slow(
     caption: Command, pitches: list[Path], captioner_model: Path
 ) -> None:
-    assert_one_line(caption(pitches[0], "--bridge", "memry"), "no bridge 'memry'", "Did you mean 'memory'")
+    assert_one_line(caption(pitches[0], "--bridge", "memry"), "unknown bridge 'memry'", "Did you mean 'memory'")
     assert_one_line(caption(pitches[0], "--bridge", "noise+nois"), "'nois'", "Did you mean 'noise'")
     assert_one_line(
-        caption(pitches[0], "--bridge", "nnd"), "has no bridge 'nnd'", "none, noise, memory", "offered=[nnd]"
+        caption(pitches[0], "--bridge", "nearest"), "has no bridge 'nearest'", "none, noise, memory", "extra=[nearest]"
     )
+    assert_one_line(caption(pitches[0], "--bridge", "nnd"), "'nnd' is now called 'nearest'")
     script = "import sys; from clapgen.cli import run; run(sys.argv[1:]); print('transformers' in sys.modules)"
     arguments = ["caption", pitches[0], "--model", captioner_model, "--bridge", "memry"]
     command = [sys.executable, "-c", script, *map(str, arguments)]
@@ -66,6 +68,10 @@ def test_a_captioner_of_another_clap_is_refused_with_both_names(
 def test_a_model_without_a_captioner_says_how_to_train_one(caption: Command, pitches: list[Path], model: Path) -> None:
     assert_one_line(caption(pitches[0], "--model", model), str(model), "has no captioner", "clapgen train captioner")
     assert_one_line(caption(pitches[0], "--model", f"{model}x"), f"'{model}x'", "Did you mean")
+
+
+def test_a_public_clap_alone_says_how_to_train_a_captioner_on_it(caption: Command, pitches: list[Path]) -> None:
+    assert_one_line(caption(pitches[0], "--model", "laion:a/b"), "laion:a/b has no captioner", "clap=laion:a/b")
 
 
 @pytest.mark.parametrize("file", ["config.yaml", "model.safetensors", "tokenizer.json"])
@@ -105,7 +111,7 @@ def test_a_damaged_captioner_is_named(
         (["tone.wav", "--min-score", "2"], ["--min-score", "-1 to 1"]),
         (["tone.wav", "--min-score", "nan"], ["--min-score"]),
         (["tone.wav", "--device", "gpu"], ["--device", "'gpu'"]),
-        (["tone.wav", "--csv", "tone.wav", "--force"], ["tone.wav is one of the sounds"]),
+        (["tone.wav", "--csv", "tone.wav", "--force"], ["tone.wav is one of the input files"]),
         (["tone.wav", "--csv", "a", "--jsonl", "./a"], ["--csv and --jsonl both"]),
         (["tone.wav", "--csv", "empty"], ["empty is a folder"]),
         (["tone.wav", "--jsonl", "tone.wav/a.jsonl"], ["cannot write", "tone.wav"]),

@@ -105,6 +105,7 @@ def test_a_second_run_says_the_same(evaluate: Command, sounds: Path) -> None:
     assert {clip["FAD"] is not None for clip in first["clips"]} == {True}
 
 
+@pytest.mark.slow
 def test_files_on_the_side(evaluate: Command, sounds: Path) -> None:
     options = ("made", "--prompts", "prompts.csv", "--html", "out/report.html", "--csv", "clips.csv")
     result = evaluate(*options)

@@ -1,4 +1,4 @@
-"""`embed`, `classify` and `score` say what the Python interface says, of many files as of one."""
+"""`embed`, `classify` and `score` agree with the Python interface, on one file and on many."""
 
 import sys
 from collections.abc import Callable
@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import Result, assert_one_line, names, write_tone
+from tiny_laion import laion
 
 from clapgen.audio import read_audio
 from clapgen.clap import Clap
+from clapgen.embedders import load_clap
 from clapgen.testing import SAMPLE_RATE
 
 Command = Callable[..., Result]
@@ -128,3 +130,37 @@ def test_score_in_the_sidecar_is_the_score_of_the_file(clapgen: Command, here: P
     [made] = clapgen("generate", "church bells", *quick, "--json").json
     [scored] = clapgen("score", made["path"], "church bells", "--model", model, "--json").json
     assert scored["score"] == pytest.approx(made["score"], abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def public(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"laion:{laion(tmp_path_factory.mktemp('models') / 'laion')}"
+
+
+def test_a_public_clap_embeds_scores_and_classifies(clapgen: Command, tones: list[Path], public: str) -> None:
+    clap = load_clap(public)
+    audio = clap.embed_audio([read_audio(tones[0], clap.sample_rate)[0]], clap.sample_rate)
+    text = clap.embed_text(["rain", "wind"])
+
+    assert clapgen("embed", tones[0], "-t", "rain", "-t", "wind", "--model", public).code == 0
+    saved = np.load("embeddings.npz")
+    np.testing.assert_allclose(saved["embeddings"], audio, atol=1e-5)
+    np.testing.assert_allclose(saved["text_embeddings"], text, atol=1e-5)
+    assert (str(saved["model"]), str(saved["model_hash"])) == (public, clap.hash)
+
+    [scored] = clapgen("score", tones[0], "rain", "--model", public, "--json").json
+    assert scored["score"] == pytest.approx(float(audio[0] @ text[0]), abs=1e-5)
+    assert (scored["model"], scored["model_hash"]) == (public, clap.hash)
+
+    options = ("-l", "rain,wind", "--template", "{label}", "--model", public, "--json")
+    [classified] = clapgen("classify", tones[0], *options).json
+    expected = (clap.logit_scale * (audio @ text.T)[0]).softmax(0)
+    found = {row["label"]: row["probability"] for row in classified["labels"]}
+    assert [found["rain"], found["wind"]] == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize("command", [("embed", "-t", "rain"), ("score", "low.wav", "rain"), ("caption", "low.wav")])
+def test_a_model_that_does_not_exist_is_named(clapgen: Command, here: Path, command: tuple[str, ...]) -> None:
+    write_tone(here / "low.wav")
+    assert_one_line(clapgen(*command, "--model", "layon:x"), "layon")
+    assert_one_line(clapgen(*command, "--model", "nowhere"), "No model called 'nowhere'")

@@ -1,4 +1,4 @@
-"""`clapgen reconstruct`: a corpus through the autoencoder, listed beside the originals."""
+"""`clapgen reconstruct`: a corpus encoded and decoded, listed together with the originals."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def write_manifest(recordings: list[Path]) -> Path:
     return path
 
 
-def test_training_clips_are_rebuilt_and_listed_beside_the_originals(
+def test_training_clips_are_reconstructed_and_listed_with_the_originals(
     clapgen: Clapgen, here: Path, model: Path, recordings: list[Path]
 ) -> None:
     assert clapgen("reconstruct", write_manifest(recordings), "-o", "rebuilt", "--model", model).code == 0

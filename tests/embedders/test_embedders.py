@@ -1,6 +1,8 @@
-"""Public checkpoints as embedders: on tiny random networks saved as the published ones are."""
+"""Public checkpoints as embedders, on tiny random networks saved in the published format."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 from tiny_laion import laion
 
 from clapgen.clap import Clap
-from clapgen.embedders import Embedder, TextEmbedder, known_embedders, load_embedder, register_embedder
+from clapgen.embedders import EMBEDDERS, ClapEmbedder, Embedder, load_clap, load_embedder, needs_hub, register_embedder
 from clapgen.embedders.cache import embed_files
 from clapgen.errors import ClapgenError
 from clapgen.testing import SAMPLE_RATE, tiny_model
@@ -82,6 +84,7 @@ def test_the_same_vector_at_every_call_alone_and_in_company(public: Embedder) ->
     assert public.embed_frames(clips[1], 48_000).shape[1] == public.dim
 
 
+@pytest.mark.slow
 def test_every_part_of_a_long_clip_counts(public: Embedder) -> None:
     clip = noise(25.0)
     before = public.embed_audio([clip], 48_000)
@@ -103,7 +106,7 @@ def test_laion_clap_is_transformers_own_on_clips_of_its_length(tmp_path: Path) -
 
     folder = laion(tmp_path)
     embedder = load_embedder(f"laion:{folder}")
-    assert isinstance(embedder, TextEmbedder)
+    assert isinstance(embedder, ClapEmbedder)
     model, extractor = ClapModel.from_pretrained(folder).eval(), ClapFeatureExtractor.from_pretrained(folder)
     clips = [noise(1.0), noise(0.3, seed=1)]
     features = extractor(clips, sampling_rate=48_000, return_tensors="pt")
@@ -165,7 +168,7 @@ def test_clapgen_models_by_name_and_folder(tmp_path: Path) -> None:
     folder = tiny_model(tmp_path / "tiny")
     embedder = load_embedder(str(folder))
     assert isinstance(embedder, Clap)
-    assert isinstance(embedder, TextEmbedder)
+    assert isinstance(embedder, ClapEmbedder)
     assert embedder.sample_rate == SAMPLE_RATE
     assert "1 s" in embedder.window_policy
 
@@ -181,15 +184,45 @@ class Loudness:
 def test_others_come_in_by_registration(recordings: list[Path]) -> None:
     asked: list[tuple[str, str]] = []
     register_embedder("loudness", lambda which, device: asked.append((which, device.type)) or Loudness())
-    assert "loudness" in known_embedders()
+    assert "loudness" in EMBEDDERS
     embedder = load_embedder("loudness:peak")
     load_embedder("loudness")
     assert asked == [("peak", "cpu"), ("", "cpu")]
     assert embed_files(recordings[:2], embedder).embeddings.shape == (2, 1)
-    assert not isinstance(embedder, TextEmbedder)
+    assert not isinstance(embedder, ClapEmbedder)
     for taken in ("loudness", "laion", "", "a:b"):
         with pytest.raises(ClapgenError, match="registered"):
             register_embedder(taken, lambda which, device: Loudness())
+
+
+def test_a_clap_embeds_text_and_audio(tmp_path: Path) -> None:
+    assert isinstance(load_clap(f"laion:{laion(tmp_path / 'laion')}"), ClapEmbedder)
+    folder = tiny_model(tmp_path / "tiny")
+    assert load_clap(folder).name == str(folder)
+    with pytest.raises(ClapgenError, match="embeds audio only; choose a CLAP"):
+        load_clap(f"encodec:{encodec(tmp_path / 'encodec')}")
+    with pytest.raises(ClapgenError, match="No model called 'nowhere'"):
+        load_clap("nowhere")
+
+
+def test_a_folder_with_the_name_of_a_kind_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_model(Path("laion"))
+    assert isinstance(load_embedder("laion"), Clap)
+
+
+def test_the_hub_is_needed_for_names_of_public_checkpoints_only(tmp_path: Path) -> None:
+    assert needs_hub("laion:laion/clap-htsat-unfused")
+    assert not any(map(needs_hub, ["default", f"laion:{tmp_path}", str(tmp_path), "C:\\models\\mine"]))
+
+
+def test_kinds_are_registered_without_importing_transformers() -> None:
+    script = (
+        "import sys, clapgen.embedders; assert 'torch' not in sys.modules; "
+        "clapgen.embedders.needs_hub('laion:a/b'); print('transformers' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_what_cannot_be_loaded_is_named(tmp_path: Path) -> None:
@@ -199,7 +232,7 @@ def test_what_cannot_be_loaded_is_named(tmp_path: Path) -> None:
         load_embedder(f"laion:{tmp_path}/missing")
     with pytest.raises(ClapgenError, match="safetensors"):
         load_embedder(f"ast:{tmp_path}")
-    with pytest.raises(ClapgenError, match="lacks"):
+    with pytest.raises(ClapgenError, match="lacks a checkpoint"):
         load_embedder("encodec:")
     folder = encodec(tmp_path / "encodec")
     (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:1000])

@@ -1,4 +1,4 @@
-"""The autoencoder keeps its promises: any length, no seams, no dependence on the batch, and it learns."""
+"""The autoencoder: any length, no seams, no dependence on the batch, and its training."""
 
 import json
 import math
@@ -51,7 +51,7 @@ def noise(*shape: int, seed: int = 0) -> torch.Tensor:
 
 @torch.no_grad()
 @pytest.mark.parametrize("samples", [1, 319, 320, 400, 8001])
-def test_any_length_comes_back_at_that_length(autoencoder: Autoencoder, samples: int) -> None:
+def test_reconstructions_keep_their_length(autoencoder: Autoencoder, samples: int) -> None:
     waveform = 0.1 * noise(2, samples)
     latents = autoencoder.encode(waveform)
     assert latents.shape == (2, autoencoder.latent_dim, -(-samples // autoencoder.hop_length))
@@ -90,7 +90,7 @@ def test_result_does_not_depend_on_the_batch_nor_on_the_global_seed(autoencoder:
 
 
 @torch.no_grad()
-def test_loudness_reaches_the_latents(autoencoder: Autoencoder) -> None:
+def test_latents_depend_on_loudness(autoencoder: Autoencoder) -> None:
     waveform = 0.1 * noise(1, 4000)
     assert (autoencoder.encode(waveform) - autoencoder.encode(0.5 * waveform)).abs().mean() > 1e-2
 
@@ -112,8 +112,8 @@ def test_inverse_stft_undoes_the_stft(autoencoder: Autoencoder) -> None:
 
 
 @torch.no_grad()
-def test_principal_components_rebuild_the_spectrum_before_any_training(autoencoder: Autoencoder) -> None:
-    levels = 10 ** (noise(24, 1) / 2 - 1.5)  # white noise at many levels: one component says nearly all of it
+def test_principal_components_reconstruct_the_spectrum_before_any_training(autoencoder: Autoencoder) -> None:
+    levels = 10 ** (noise(24, 1) / 2 - 1.5)  # white noise at many levels: one component explains nearly all of it
     waveforms = levels * noise(24, 6400, seed=1)
     autoencoder.start_from_principal_components(waveforms)
     latents = autoencoder.encode(waveforms)
@@ -158,7 +158,7 @@ def test_real_fft_has_the_gradient_of_the_transform() -> None:
     torch.autograd.gradcheck(RealFFT.apply, frames)
 
 
-def test_energy_distance_is_least_for_the_right_spread() -> None:
+def test_energy_distance_is_smallest_for_the_right_spread() -> None:
     target, draws = noise(20_000), noise(2, 20_000, seed=1)
     distances = {spread: float(energy_distance(target, spread * draws)) for spread in (0.0, 0.5, 1.0, 2.0)}
     assert min(distances, key=lambda spread: distances[spread]) == 1.0
@@ -255,7 +255,7 @@ def test_a_batch_follows_from_its_generator_alone(recipe: AutoencoderRecipe) -> 
 
 
 @pytest.mark.slow
-def test_training_learns_then_keeps_the_latents_while_the_adversary_works(recipe: AutoencoderRecipe) -> None:
+def test_training_reduces_the_error_and_the_adversarial_stage_keeps_the_latents(recipe: AutoencoderRecipe) -> None:
     clips, _ = open_clips(recipe)
     before = AutoencoderTask(recipe, clips, clips).evaluate()
     after = _train(recipe)
@@ -297,7 +297,7 @@ def test_resume_is_exact_before_and_after_the_adversary_starts(recipe: Autoencod
     assert sorted(losses[0]) == list(range(1, 9))
 
 
-def test_the_perceptual_loss_is_nothing_for_equal_sounds_and_leaves_the_clap_alone(tmp_path: Path) -> None:
+def test_the_perceptual_loss_is_zero_for_equal_sounds_and_does_not_train_the_clap(tmp_path: Path) -> None:
     clap = Clap.from_pretrained(tiny_model(tmp_path))
     listener = ClapPerceptualLoss(clap)
     noise = torch.randn(2, 4000, generator=torch.Generator().manual_seed(0)) * 0.1
@@ -310,8 +310,8 @@ def test_the_perceptual_loss_is_nothing_for_equal_sounds_and_leaves_the_clap_alo
     assert all(parameter.grad is None for parameter in clap.parameters())
 
 
-def test_a_clap_of_another_sample_rate_cannot_judge(recipe: AutoencoderRecipe, tmp_path: Path) -> None:
+def test_a_clap_of_another_sample_rate_is_refused(recipe: AutoencoderRecipe, tmp_path: Path) -> None:
     recipe.loss.clap, recipe.loss.clap_model = 1.0, str(tiny_model(tmp_path / "tiny"))
     recipe.model.sample_rate = 16_000
-    with pytest.raises(ClapgenError, match="hears 8000 Hz"):
+    with pytest.raises(ClapgenError, match="works at 8000 Hz"):
         AutoencoderTask(recipe, open_clips(recipe)[0])

@@ -1,4 +1,4 @@
-"""The diffusion transformer and its training: masks, conditions, crops, and a handful of sounds learned by heart."""
+"""The diffusion transformer and its training: masks, conditions, crops, and overfitting a handful of sounds."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from clapgen.testing import randomise, tiny_model
 from generation.autoencoder.model import Autoencoder
 from generation.diffusion import DiffusionConfig, DiffusionTransformer
 from generation.diffusion.samplers import sample_multistep, timesteps
-from generation.diffusion.training.latents import LatentCache, extend, frames_of, texts_of
+from generation.diffusion.training.latents import LatentCache, extend, texts_of
 from generation.diffusion.training.recipe import DiffusionRecipe, DiffusionTask
 from generation.pipeline import TextToAudio
 
@@ -37,7 +37,7 @@ def inputs(batch: int = 2, frames: int = 10) -> dict[str, torch.Tensor]:
     }
 
 
-def test_padding_is_not_heard(network):
+def test_padding_has_no_effect(network):
     short = inputs(frames=6)
     longer = {**short, "latents": F.pad(short["latents"], (0, 4), value=9.0)}
     mask = (torch.arange(10) < 6).expand(2, -1)
@@ -46,7 +46,7 @@ def test_padding_is_not_heard(network):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["time", "condition", "seconds"])
-def test_everything_it_is_told_matters(network, name):
+def test_every_input_matters(network, name):
     given = inputs()
     changed = {**given, name: given[name].flip(0) if name == "condition" else given[name] * 0.5}
     assert float((network(**given) - network(**changed)).abs().max()) > 1e-4
@@ -112,7 +112,7 @@ def test_conditions_are_text_or_audio_as_the_shares_say(task):
 
 
 @pytest.mark.slow
-def test_it_learns_a_handful_of_sounds_by_heart(task):
+def test_it_overfits_a_handful_of_sounds(task):
     torch.manual_seed(0)
     network, data = DiffusionTransformer(task.recipe.diffusion), task.training_set
     first = torch.searchsorted(data.clip_of, torch.arange(4))  # the first sound of four clips
@@ -136,20 +136,20 @@ def test_it_learns_a_handful_of_sounds_by_heart(task):
     assert distance.argmin(1).tolist() == [0, 1, 2, 3] and float(distance.diagonal().max()) < 0.5
 
 
-def test_what_it_exports_is_a_whole_model(task, tmp_path):
+def test_it_exports_a_whole_model(task, tmp_path):
     task.export(tmp_path / "model")
     model = TextToAudio.from_pretrained(tmp_path / "model")
     [sound] = model.generate(["rain"], seconds=1.0, num_steps=2)
     assert sound.waveform.shape == (model.sample_rate,) and not any(c.problem for c in verify_model(tmp_path / "model"))
 
 
-def test_short_sounds_are_extended_by_themselves():
+def test_short_sounds_are_extended_by_repetition():
     rate = 8000
     steady = np.random.default_rng(0).normal(0, 0.5, rate).astype(np.float32)
     longer = extend(steady, 4 * rate, rate, seed=0)
     assert len(longer) == 4 * rate and np.array_equal(longer[: rate // 2], steady[: rate // 2])
     blocks = np.sqrt((longer.reshape(-1, 400) ** 2).mean(1))
-    assert blocks.min() > 0.2  # it goes on: no pause
+    assert blocks.min() > 0.2  # no pause
     knock = steady * np.exp(-np.arange(rate) / 300).astype(np.float32)
     repeated = extend(knock, 4 * rate, rate, seed=0)
     blocks = np.sqrt((repeated.reshape(-1, 400) ** 2).mean(1))
@@ -165,18 +165,18 @@ def test_the_cache_is_read_back_and_pairs_every_sound_with_its_clip(task, tmp_pa
     assert torch.equal(made.latents, read.latents) and len(made.audio) == len(clips)
     for sound, clip in enumerate(made.clip_of.tolist()):
         waveform = audio.waveform(clip)[: 2 * 8000]
-        if made.lengths[sound] == frames_of(len(waveform) / 8000, 25) and len(waveform) < 2 * 8000:
+        if made.lengths[sound] == autoencoder.frames_for(len(waveform) / 8000) and len(waveform) < 2 * 8000:
             expected = autoencoder.encode(torch.from_numpy(waveform)[None])[0].T
             start = int(made.starts[sound])
             assert torch.allclose(made.latents[start : start + len(expected)].float(), expected, atol=1e-2)
     text = clap.embed_text([recordings[2].stem, "another sentence"])
     assert torch.allclose(made.text[made.text_starts[2]], text[0], atol=1e-4)
-    clips[2].captions[0] = "another sentence"  # an edited manifest is not answered with the old embeddings
+    clips[2].captions[0] = "another sentence"  # an edited manifest gets new embeddings
     edited = LatentCache.build(audio, autoencoder, clap, ["x"], tmp_path, 2.0)
     assert torch.allclose(edited.text[edited.text_starts[2]], text[1], atol=1e-4)
 
 
-def test_a_clip_is_asked_for_by_captions_and_names():
+def test_prompts_for_a_clip_are_its_captions_and_names():
     clip = Clip(path=None, captions=["A dog barks"], labels=["dog", "bark"], extra={"esc50_class": "dog"})
     assert texts_of(clip, "esc50_class") == ["A dog barks", "dog", "This is a sound of dog.", "the sound of dog"]
     assert "the sound of bark" in texts_of(clip)

@@ -1,4 +1,4 @@
-"""What `TextToAudio` promises: a seed is a sound, whatever is beside it; candidates are ranked within their prompt."""
+"""`TextToAudio`: an item does not depend on its batch, candidates are ranked within their prompt, masks are kept."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,8 @@ from clapgen.errors import ClapgenError
 from clapgen.model_store import save_part
 from clapgen.testing import SAMPLE_RATE, tiny_model
 from generation.diffusion import DiffusionConfig
-from generation.diffusion.guidance import guided_velocity
+from generation.diffusion.guidance import GuidedVelocity
+from generation.diffusion.samplers import SAMPLERS, timesteps
 from generation.pipeline import TextToAudio
 
 PROMPTS = ["rain on a tin roof", "a dog barks twice", "church bells"]
@@ -21,7 +22,7 @@ def model(tmp_path_factory) -> TextToAudio:
     return TextToAudio.from_pretrained(tiny_model(tmp_path_factory.mktemp("tiny")))
 
 
-def test_sounds_are_as_long_as_asked_and_peak_at_minus_one_dbfs(model):
+def test_sounds_have_the_requested_length_and_peak_at_minus_one_dbfs(model):
     for seconds in (0.5, 1.0, 1.37):
         [sound] = model.generate(["rain"], seconds=seconds, num_steps=2)
         assert sound.waveform.shape == (round(seconds * SAMPLE_RATE),) and sound.waveform.dtype == np.float32
@@ -36,7 +37,7 @@ def test_an_item_of_a_batch_is_bit_for_bit_the_item_alone(model):
         assert np.array_equal(alone.waveform, sound.waveform) and alone.score == sound.score
 
 
-def test_a_long_sound_is_seen_through_windows_of_the_trained_length(model, monkeypatch):
+def test_a_long_sound_is_processed_in_windows_of_the_trained_length(model, monkeypatch):
     seen = []
     forward = model.network.forward
     monkeypatch.setattr(
@@ -49,14 +50,14 @@ def test_a_long_sound_is_seen_through_windows_of_the_trained_length(model, monke
     assert seen == [(25, 1.0)] * 4
 
 
-def test_windows_of_one_velocity_blend_into_it():
+def test_windows_of_equal_velocity_blend_to_that_velocity():
     class Constant:
         config = DiffusionConfig(window_seconds=1.0)
 
         def __call__(self, x, time, condition, seconds):
             return condition[:, :1, None].expand_as(x)
 
-    velocity = guided_velocity(Constant(), torch.ones(1, 4), torch.zeros(4), 4.0, 25.0, 3.0, torch.float32)
+    velocity = GuidedVelocity(Constant(), torch.ones(1, 4), torch.zeros(4), 3.0, 1.0, 25, torch.float32)
     assert torch.allclose(velocity(torch.zeros(1, 4, 100), 0.5), torch.tensor(3.0))
 
 
@@ -65,6 +66,38 @@ def test_seeds_prompts_and_guidance_change_the_sound(model):
     for change in ({"seed": 1}, {"guidance_scale": 1.0}, {"negative_prompt": "wind"}, {"num_steps": 5}):
         [other] = model.generate(["rain"], **{**QUICK, **change})
         assert not np.array_equal(first.waveform, other.waveform)
+
+
+def test_the_steps_of_the_pipeline_make_its_sound(model):
+    [whole] = model.generate(["rain"], negative_prompt="wind", seed=3, sampler="heun", time_shift=2.0, **QUICK)
+    condition, negative = model.encode_prompts(["rain"], "wind")
+    latents = model.initial_latents([3], 1.0)
+    latents = model.solve(latents, timesteps(4, 2.0), condition, negative, 1.0, sampler="heun")
+    [sound] = model.rank(["rain"], condition, [3], model.decode(latents, 1.0))
+    assert np.array_equal(whole.waveform, sound.waveform) and (whole.score, whole.seed) == (sound.score, sound.seed)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS.names())
+@pytest.mark.parametrize("start", [1.0, 0.6])
+def test_outside_the_mask_latents_follow_the_known_ones(model, sampler, start):
+    condition, negative = model.encode_prompts(["rain"])
+    noise, known = model.initial_latents([0], 1.0), model.initial_latents([1], 1.0)
+    mask = torch.arange(noise.shape[-1]) < 10  # generate the first 10 frames
+    times = [start * time for time in timesteps(5)]
+    seen = []
+    solved = model.solve(
+        torch.lerp(known, noise, start), times, condition, negative, 1.0,
+        sampler=sampler, mask=mask, known=known, callback=seen.append,
+    )  # fmt: skip
+    for step, time in zip(seen, times[1:], strict=True):
+        noised = torch.lerp(known, noise, time)
+        assert torch.allclose(step["x"][..., ~mask], noised[..., ~mask], atol=1e-5)
+    assert torch.allclose(solved[..., ~mask], known[..., ~mask], atol=1e-5)
+    free = model.solve(torch.lerp(known, noise, start), times, condition, negative, 1.0, sampler=sampler)
+    assert not torch.allclose(solved[..., mask], known[..., mask], atol=0.1)
+    assert not torch.equal(solved[..., mask], free[..., mask])  # the network sees the known frames
+    with pytest.raises(ValueError, match="known"):
+        model.solve(noise, times, condition, negative, 1.0, mask=mask)
 
 
 def test_candidates_are_ranked_within_their_own_prompt(model):
@@ -76,14 +109,14 @@ def test_candidates_are_ranked_within_their_own_prompt(model):
         assert sound.seed == winner.seed and np.array_equal(sound.waveform, winner.waveform)
 
 
-def test_the_callback_counts_steps_and_items(model):
+def test_the_callback_gets_steps_and_items(model):
     seen = []
     model.generate(PROMPTS[:2], callback=seen.append, **QUICK)
     assert [(s["item"], s["i"]) for s in seen] == [(item, i) for item in range(2) for i in range(4)]
     assert all(s["num_items"] == 2 and s["num_steps"] == 4 for s in seen)
 
 
-def test_full_precision_is_near_bfloat16(model, tmp_path):
+def test_float32_is_close_to_bfloat16(model, tmp_path):
     tiny_model(tmp_path)
     exact = TextToAudio.from_pretrained(tmp_path, dtype="float32")
     assert exact.describe()["dtype"] == "float32"
@@ -99,11 +132,13 @@ def test_full_precision_is_near_bfloat16(model, tmp_path):
         ({"seconds": 1e9}, "seconds must be"),
         ({"seconds": float("nan")}, "seconds must be"),
         ({"num_steps": 0}, "steps must be"),
-        ({"guidance_scale": -1}, "guidance must be"),
-        ({"guidance_scale": float("nan")}, "guidance must be"),
+        ({"guidance_scale": -1}, "guidance_scale must be"),
+        ({"guidance_scale": float("nan")}, "guidance_scale must be"),
         ({"candidates": 0}, "candidates must be"),
         ({"seeds": [1, 2]}, "2 seeds"),
+        ({"seed": -1}, "seed must be"),
         ({"sampler": "hoin"}, "heun"),
+        ({"time_shift": 0}, "time_shift must be"),
     ],
 )
 def test_values_out_of_range_are_named(model, change, problem):

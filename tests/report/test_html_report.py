@@ -116,6 +116,7 @@ def test_rank_by_chooses_the_column_and_its_good_end(recordings, tmp_path):
     assert not (tmp_path / "other.html").exists()
 
 
+@pytest.mark.slow
 def test_the_same_report_gives_the_same_bytes_and_a_page_is_not_replaced(recordings, tmp_path):
     report = full_report(recordings)
     write_html(report, tmp_path / "one.html")
@@ -153,6 +154,7 @@ def test_what_a_clip_is_compared_with_can_be_heard_too(recordings, tmp_path):
     assert len(page.all("img")) == 2
 
 
+@pytest.mark.slow
 def test_long_noise_and_many_classes_stay_small(tmp_path):
     generator = np.random.default_rng(0)
     soundfile.write(tmp_path / "noise.wav", generator.uniform(-1, 1, 44100 * 12), 44100)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clapgen.cli.cache import CacheOption, NoCacheOption, open_cache
-from clapgen.cli.console import print_json, print_warning, progress, spinner
+from clapgen.cli.console import garbage_collector_off, print_json, print_warning, spinner
 from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, allow_hub_for, check_new_file
 from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError
+from clapgen.terminal import progress
 
 if TYPE_CHECKING:
     from clapgen.embedders import Embedder
@@ -103,10 +104,10 @@ def load_setup(
     check_device(device)
     kept = open_cache(cache, no_cache)
     clap = load(model, device)
-    from clapgen.embedders import TextEmbedder
+    from clapgen.embedders import ClapEmbedder
     from clapgen.evaluation.setup import Setup
 
-    if not isinstance(clap, TextEmbedder):
+    if not isinstance(clap, ClapEmbedder):
         raise ClapgenError(f"--model {model} cannot read sentences; give a CLAP, and {model} as --embedder if you can.")
     return Setup(clap, kept, _bar, strict=strict, seed=seed, command=command_line())
 
@@ -115,7 +116,7 @@ def load(name: str, device: str) -> Embedder:
     """An embedder by name; the hub is reached only where the user names something of it."""
     check_device(device)
     allow_hub_for(name)
-    with spinner("Loading the model"):
+    with garbage_collector_off(), spinner("Loading the model"):
         from clapgen.embedders import load_embedder
 
         return load_embedder(name, choose_device(device))

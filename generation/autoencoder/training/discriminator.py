@@ -7,7 +7,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 
 class SpectrogramDiscriminator(nn.Module):
-    """Judges patches of one compressed complex STFT: `(batch, samples)` -> scores and hidden layers."""
+    """Scores patches of one compressed complex STFT: `(batch, samples)` -> scores and hidden layers."""
 
     window: Tensor
 
@@ -15,7 +15,7 @@ class SpectrogramDiscriminator(nn.Module):
         super().__init__()
         self.n_fft = n_fft
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
-        # (time, frequency) kernels; frequency shrinks first and by most: it is the long side
+        # (time, frequency) kernels; frequency, the longer axis, is reduced first and most
         self.layers = nn.ModuleList(
             [
                 weight_norm(nn.Conv2d(2, channels, (3, 8), stride=(1, 4), padding=(1, 2))),
@@ -35,7 +35,7 @@ class SpectrogramDiscriminator(nn.Module):
         return self.score(hidden), layers
 
     def _compressed_spectrum(self, waveform: Tensor) -> Tensor:
-        """`(batch, 2, frames, bins)`: magnitudes to the power of 0.3, so that quiet treble is seen beside loud bass."""
+        """`(batch, 2, frames, bins)`: magnitudes to the power of 0.3, so that quiet treble counts next to loud bass."""
         with torch.autocast(waveform.device.type, enabled=False):
             spectrum = torch.stft(
                 waveform.float(), self.n_fft, self.n_fft // 4, window=self.window, return_complex=True
@@ -46,12 +46,12 @@ class SpectrogramDiscriminator(nn.Module):
 
 
 class Discriminators(nn.Module):
-    """One `SpectrogramDiscriminator` a window length: `(batch, samples)` -> scores, hidden layers, as lists."""
+    """One `SpectrogramDiscriminator` per window length: `(batch, samples)` -> lists of scores and hidden layers."""
 
     def __init__(self, windows: list[int], channels: int) -> None:
         super().__init__()
         self.members = nn.ModuleList(SpectrogramDiscriminator(n_fft, channels) for n_fft in windows)
 
     def forward(self, waveform: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
-        judged = [member(waveform) for member in self.members]
-        return [scores for scores, _ in judged], [layers for _, layers in judged]
+        outputs = [member(waveform) for member in self.members]
+        return [scores for scores, _ in outputs], [layers for _, layers in outputs]

@@ -1,8 +1,8 @@
-"""What a reconstruction is trained on: spectra at several resolutions, as an energy distance, and a KL term.
+"""Losses of the autoencoder: an energy distance of spectra at several resolutions, a KL term, and adversarial losses.
 
-The decoder draws noise, so one sound has many reconstructions. With a plain L1 the best of them is the dull median of
-all; the energy distance E|x - y| - E|y - y'| / 2 over two draws y, y' is smallest when their distribution is the right
-one (Gritsenko et al. 2020, arXiv:2008.01160), so textures stay rough without an adversary.
+The decoder adds noise, so one sound has many reconstructions. A plain L1 would make all of them the dull median. The
+energy distance E|x - y| - E|y - y'| / 2 over two draws y, y' is smallest if their distribution is that of the data
+(Gritsenko et al. 2020, arXiv:2008.01160): textures stay rough without an adversary.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from clapgen.audio.mel import mel_filters
 class SpectralDistance(nn.Module):
     """Distance of waveforms at one resolution: log-magnitude, linear magnitude and log-mel, each an L1.
 
-    Magnitudes are normalised so that a full-scale sine is about 0.5; what lies under the magnitude `floor` is lost.
+    Magnitudes are normalised so that a full-scale sine is about 0.5; magnitudes below `floor` are ignored.
     """
 
     window: Tensor
@@ -30,7 +30,7 @@ class SpectralDistance(nn.Module):
         window = torch.hann_window(n_fft)
         self.register_buffer("window", window / window.sum(), persistent=False)
         filters = torch.from_numpy(mel_filters(sample_rate, n_fft, n_mels, 0.0, sample_rate / 2)).float()
-        filters = filters / filters.sum(1, keepdim=True).clamp(min=1e-8)  # a mean over the band: same scale as a bin
+        filters = filters / filters.sum(1, keepdim=True).clamp(min=1e-8)  # mean over the band: the scale of a bin
         self.register_buffer("filters", filters.T.contiguous(), persistent=False)
 
     def features(self, waveform: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -42,7 +42,7 @@ class SpectralDistance(nn.Module):
         return 0.5 * power.log(), power.sqrt(), 0.5 * (power @ self.filters).log()
 
     def forward(self, target: Tensor, draws: Tensor) -> dict[str, Tensor]:
-        """Energy distance of `target` `(batch, samples)` and two `draws` `(2, batch, samples)`, by kind of feature."""
+        """Energy distance of `target` `(batch, samples)` and two `draws` `(2, batch, samples)`, per kind of feature."""
         target_features, drawn_features = self.features(target), self.features(draws)
         loudness = target_features[1].mean((-2, -1), keepdim=True)
         scales: tuple[Tensor | float, ...] = (1.0, 1 / loudness, 1.0)
@@ -54,7 +54,7 @@ class SpectralDistance(nn.Module):
 
 
 class RealFFT(torch.autograd.Function):
-    """`torch.fft.rfft` whose gradient is a real inverse transform: torch's own is complex, several times slower."""
+    """`torch.fft.rfft` whose gradient is a real inverse transform: torch's own is complex and several times slower."""
 
     @staticmethod
     def forward(ctx: Any, frames: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class RealFFT(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         gradient = gradients[0]
         size = 2 * (gradient.shape[-1] - 1)
-        # irfft counts every bin twice but the first and the last; the transform's adjoint counts each once
+        # irfft counts all bins but the first and last twice; the adjoint of the transform counts each once
         halves = torch.full((gradient.shape[-1],), 0.5, device=gradient.device)
         halves[0] = halves[-1] = 1
         return torch.fft.irfft(gradient * halves, n=size, norm="forward")
@@ -90,7 +90,7 @@ class MultiResolutionLoss(nn.Module):
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL of the posterior to a unit Gaussian, in nats an element (Kingma & Welling 2013)."""
+    """KL divergence from the posterior to a unit Gaussian, in nats per element (Kingma & Welling 2013)."""
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
 
 
@@ -100,12 +100,12 @@ def discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
 
 
 def generator_loss(fake: list[Tensor]) -> Tensor:
-    """The generator's side of the hinge loss."""
+    """Hinge loss of the generator."""
     return _mean(lambda f: -f.mean(), fake)
 
 
 def feature_matching(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:
-    """L1 between the discriminators' hidden layers, each relative to its size on real sound (Kumar et al. 2019)."""
+    """L1 between the discriminators' hidden layers, relative to their magnitude on real sound (Kumar et al. 2019)."""
     pairs = [pair for r, f in zip(real, fake, strict=True) for pair in zip(r, f, strict=True)]
     terms = [(r.detach() - f).abs().mean() / r.detach().abs().mean().clamp(min=1e-3) for r, f in pairs]
     return torch.stack(terms).mean()

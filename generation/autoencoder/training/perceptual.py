@@ -1,4 +1,4 @@
-"""A perceptual loss: how differently a frozen CLAP hears a sound and its reconstruction."""
+"""A perceptual loss: the distance of a sound and its reconstruction in the features of a frozen CLAP."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from clapgen.errors import ClapgenError
 
 
 class ClapPerceptualLoss(nn.Module):
-    """Distance of a CLAP's feature maps, channel by channel of unit length, and of its embeddings.
+    """Distance of a CLAP's feature maps, normalised over channels, and of its embeddings.
 
-    What LPIPS (Zhang et al. 2018, arXiv:1801.03924) is to pictures: spectral distances weigh every bin alike, a network
-    that tells sounds apart weighs what makes them different. Its weights stay as they are.
+    The counterpart of LPIPS (Zhang et al. 2018, arXiv:1801.03924) for sound: spectral distances weigh all bins equally,
+    the features of a CLAP weigh what distinguishes sounds. Its weights are not trained.
     """
 
     def __init__(self, clap: Clap) -> None:

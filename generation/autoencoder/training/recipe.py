@@ -1,12 +1,14 @@
-"""How an autoencoder is trained: `clapgen train autoencoder --config configs/autoencoder/default.yaml`.
+"""Training of the autoencoder: `clapgen train autoencoder manifest=…`.
 
-One run, two stages. First encoder and decoder learn spectra and a light KL; from step `adversarial_start` the encoder
-and the latent scale stay as they are, so that latents made from then on keep their meaning, and the decoder goes on
-against discriminators.
+One run has two stages. First encoder and decoder are trained on spectral losses with a light KL term. From step
+`adversary.start` the encoder and the latent scale are frozen, so that latents computed from then on stay valid, and the
+decoder continues against discriminators.
 """
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +44,7 @@ PART = "autoencoder"
 
 @dataclass
 class CropConfig:
-    """How the training clips are cut and made louder or softer, and how much of which held-out clips is measured on."""
+    """Crop length and random gain of training clips; how many held-out clips are evaluated, and how much of each."""
 
     seconds: float = 1.28
     gain_db: list[float] = field(default_factory=lambda: [-12.0, 6.0])
@@ -52,9 +54,10 @@ class CropConfig:
 
 @dataclass
 class LossConfig:
-    """Weights of the losses; `windows` are those of the spectral distances, in samples.
+    """Weights of the losses; `windows` are the window lengths of the spectral distances, in samples.
 
-    `clap` weighs the perceptual loss by the CLAP of `clap_model` (a model's name or folder), in the adversarial stage.
+    `clap` is the weight of the perceptual loss with the CLAP of `clap_model` (a model's name or folder), which is used
+    in the adversarial stage only.
     """
 
     windows: list[int] = field(default_factory=lambda: [2048, 1024, 512, 256, 128])
@@ -70,7 +73,7 @@ class LossConfig:
 
 @dataclass
 class AdversaryConfig:
-    """`batch_size` of a batch's crops are judged: discriminators cost more than all else."""
+    """The adversarial stage. Only `batch_size` crops of a batch are judged: discriminators are the largest cost."""
 
     start: int = 8_000
     windows: list[int] = field(default_factory=lambda: [2048, 1024, 512])
@@ -81,7 +84,7 @@ class AdversaryConfig:
 
 @dataclass
 class AutoencoderRecipe:
-    """The whole recipe; `free_only` leaves out clips whose licence does not allow commercial use."""
+    """The whole recipe; `free_only` excludes clips whose licence does not allow commercial use."""
 
     manifest: str = ""
     cache: str = "runs/cache"
@@ -97,7 +100,7 @@ class AutoencoderRecipe:
 
 
 class AutoencoderTask(Task):
-    """Autoencoder training over cached clips: `clips` to learn from, `validation` (may be None) to measure on."""
+    """Autoencoder training on cached `clips`, with evaluation on `validation` (may be None)."""
 
     def __init__(self, recipe: AutoencoderRecipe, clips: AudioCache, validation: AudioCache | None = None) -> None:
         self.recipe, self.clips, self.validation = recipe, clips, validation
@@ -108,9 +111,11 @@ class AutoencoderTask(Task):
             self.discriminators = Discriminators(recipe.adversary.windows, recipe.adversary.channels)
         self.spectral = MultiResolutionLoss(config.sample_rate, recipe.loss.windows)
         self.perceptual = self._perceptual_loss()
-        self.crop = -(-round(recipe.crops.seconds * config.sample_rate) // config.samples_per_latent)
+        self.crop = math.ceil(round(recipe.crops.seconds * config.sample_rate) / config.samples_per_latent)
         self.weights = np.cumsum(clips.lengths / clips.lengths.sum())
         self.step = 0
+        # The generator's optimizer steps first; its loss queues reconstructions for the discriminator's.
+        self.reconstructions: deque[Tensor] = deque()
 
     def _perceptual_loss(self) -> ClapPerceptualLoss | None:
         if not self.recipe.loss.clap:
@@ -118,7 +123,7 @@ class AutoencoderTask(Task):
         clap = Clap.from_pretrained(self.recipe.loss.clap_model)
         if clap.sample_rate != self.recipe.model.sample_rate:
             raise ClapgenError(
-                f"loss.clap_model hears {clap.sample_rate} Hz, but the autoencoder makes "
+                f"loss.clap_model works at {clap.sample_rate} Hz, but the autoencoder at "
                 f"{self.recipe.model.sample_rate} Hz; choose another model or set loss.clap=0."
             )
         return ClapPerceptualLoss(clap)
@@ -133,22 +138,22 @@ class AutoencoderTask(Task):
         }
 
     def ema_networks(self) -> list[str]:
-        """The decoder alone: an average of the encoder would go on moving after `adversary.start`."""
+        """Only the decoder: an average of the encoder would keep changing after `adversary.start`."""
         return ["decoder"]
 
     def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
-        judges = weight_decay_groups([self.discriminators])
-        for group in judges:
+        discriminators = weight_decay_groups([self.discriminators])
+        for group in discriminators:
             group["learning_rate_scale"] = self.recipe.adversary.learning_rate_scale
         model = self.autoencoder
         linear = weight_decay_groups([model.encoder.project, model.decoder.unproject])
-        for group in linear:  # right from the start: to be refined, not learned anew
+        for group in linear:  # well initialised: only to be refined
             group |= {"learning_rate_scale": self.recipe.linear_learning_rate_scale, "weight_decay": 0.0}
         taken = {id(p) for group in linear for p in group["params"]}
         networks = weight_decay_groups([model.encoder, model.decoder])
         for group in networks:
             group["params"] = [p for p in group["params"] if id(p) not in taken]
-        return {"generator": networks + linear, "discriminator": judges}
+        return {"generator": networks + linear, "discriminator": discriminators}
 
     def batch(self, index: int, generator: torch.Generator) -> dict[str, Tensor]:
         config, size = self.recipe.model, self.recipe.training.batch_size
@@ -160,7 +165,7 @@ class AutoencoderTask(Task):
         }
 
     def _random_crop(self, samples: int, generator: torch.Generator) -> Tensor:
-        """A crop at a random gain: every second of the corpus is as likely, near silence less so."""
+        """A crop at a random gain: every second of the corpus is equally likely, but near silence is avoided."""
         for _ in range(3):
             draws = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
             clip = min(int(np.searchsorted(self.weights, draws[0])), len(self.clips) - 1)
@@ -172,17 +177,20 @@ class AutoencoderTask(Task):
         gain = min(10 ** ((low + draws[2] * (high - low)) / 20), 1 / max(1e-3, float(np.abs(crop).max(initial=0))))
         return torch.from_numpy(np.pad(crop * np.float32(gain), (0, samples - len(crop))))
 
-    def loss(self, batch: dict[str, Tensor], group: str, step: int) -> tuple[Tensor | None, dict[str, Any]]:
-        self.step = step
-        adversarial = step >= self.recipe.adversary.start
-        if group == "discriminator":
-            return self._discriminator_loss(batch) if adversarial else (None, {})
-        if step == 0:  # here, not when made: the start is of the first step, not of every resumed run
-            with torch.autocast(batch["waveform"].device.type, enabled=False):
-                self.autoencoder.start_from_principal_components(self._fixed_crops(512))
-        if step == self.recipe.adversary.start or (adversarial and not self.autoencoder.latent_scale.is_measured):
+    def prepare(self, step: int) -> None:
+        """Initialise the linear paths at the very first step, and set the latent scale when the adversarial stage
+        starts."""
+        self.step, start = step, self.recipe.adversary.start
+        if step == 0:
+            self.autoencoder.start_from_principal_components(self._fixed_crops(512))
+        if step == start or (step > start and not self.autoencoder.latent_scale.is_measured):
             self._measure_latents()
-        return self._generator_loss(batch, adversarial)
+
+    def loss(self, batch: dict[str, Tensor], group: str, step: int) -> tuple[Tensor | None, dict[str, Any]]:
+        adversarial = step >= self.recipe.adversary.start
+        if group == "generator":
+            return self._generator_loss(batch, adversarial)
+        return self._discriminator_loss(batch) if adversarial else (None, {})
 
     def _generator_loss(self, batch: dict[str, Tensor], adversarial: bool) -> tuple[Tensor, dict[str, Any]]:
         weights = self.recipe.loss
@@ -201,7 +209,7 @@ class AutoencoderTask(Task):
             total = total + weights.clap * metrics["clap"]
         judged = self.recipe.adversary.batch_size
         fake = draws[0, :judged]
-        batch["fake"] = fake.detach()
+        self.reconstructions.append(fake.detach())
         fake_scores, fake_layers = self.discriminators(fake)
         with torch.no_grad():
             _, real_layers = self.discriminators(batch["waveform"][:judged])
@@ -211,17 +219,15 @@ class AutoencoderTask(Task):
         return total + weights.feature_matching * metrics["feature_matching"], metrics
 
     def _discriminator_loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Any]]:
-        """Of what the generator's optimizer, which steps first, left in this batch."""
         real, _ = self.discriminators(batch["waveform"][: self.recipe.adversary.batch_size])
-        fake, _ = self.discriminators(batch["fake"])
+        fake, _ = self.discriminators(self.reconstructions.popleft())
         return discriminator_loss(real, fake), {}
 
     @torch.no_grad()
     def _measure_latents(self) -> None:
         """Set the latent scale from a fixed draw of training crops."""
         waveforms = self._fixed_crops(256)
-        with torch.autocast(waveforms.device.type, enabled=False):
-            means = torch.cat([self.autoencoder.encoder(part)[0] for part in waveforms.split(16)])
+        means = torch.cat([self.autoencoder.encoder(part)[0] for part in waveforms.split(16)])
         self.autoencoder.latent_scale.measure(means)
 
     def _fixed_crops(self, count: int) -> Tensor:
@@ -232,7 +238,7 @@ class AutoencoderTask(Task):
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Reconstruction of the validation clips: mean log-mel error in dB, spectral distances, size of the latents."""
+        """Reconstruction error of the validation clips: mean log-mel error in dB, and spectral distances."""
         if self.validation is None:
             return {}
         config, crops = self.recipe.model, self.recipe.crops
@@ -258,7 +264,7 @@ class AutoencoderTask(Task):
 
 
 def open_clips(recipe: AutoencoderRecipe) -> tuple[AudioCache, AudioCache | None]:
-    """The recipe's clips to train on and to measure on, decoded; None if no clip is held out."""
+    """The decoded training and validation clips of a recipe; None if no clip is held out."""
     rate = recipe.model.sample_rate
     clips = AudioCache.build(training_clips(recipe.manifest, recipe.train_split, recipe.free_only), rate, recipe.cache)
     held_out = held_out_clips(recipe.manifest, recipe.validation_split)
@@ -266,6 +272,6 @@ def open_clips(recipe: AutoencoderRecipe) -> tuple[AudioCache, AudioCache | None
 
 
 def run(config: Source = None, overrides: Sequence[str] = ()) -> dict[str, float]:
-    """Train an autoencoder by a recipe: `clapgen train autoencoder manifest=…`."""
+    """Train an autoencoder according to a recipe: `clapgen train autoencoder manifest=…`."""
     recipe = load_config(AutoencoderRecipe, config, overrides)
     return train(AutoencoderTask(recipe, *open_clips(recipe)), recipe.training, recipe=recipe)

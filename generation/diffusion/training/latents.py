@@ -1,10 +1,9 @@
-"""Latents and CLAP embeddings of a training set, made once, so that an epoch costs only the diffusion network."""
+"""Latents and CLAP embeddings of a training set, computed once and cached on disk."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,10 +52,11 @@ class LatentCache:
         seconds: float,
         class_field: str = "",
     ) -> LatentCache:
-        """Read from `folder` what the same `weights` (their hashes) made of the same clips and texts, or make it.
+        """Read the latents of these clips and texts from `folder`, or compute them and write them there.
 
-        Each clip is kept as it is (its first `seconds`) and, if it is shorter, also repeated up to `seconds`: a
-        question for ten seconds of a dog that barked once must be answered by some more barks.
+        `weights` are the hashes of the autoencoder and the CLAP. The first `seconds` of each clip are stored as they
+        are; a shorter clip is also stored repeated up to `seconds`, so that a 10 s prompt for a short event repeats the
+        event instead of padding with silence.
         """
         clips = [
             [str(clip.path), int(length), texts_of(clip, class_field)]
@@ -72,21 +72,21 @@ class LatentCache:
 
 
 def texts_of(clip: Clip, class_field: str = "") -> list[str]:
-    """What may be typed to ask for this clip: its captions, and its class or labels in a few templates."""
+    """Prompts that describe a clip: its captions, and its class or labels in a few templates."""
     name = clip.extra.get(class_field)
     names = [name.replace("_", " ")] if name else clip.labels
     return [*clip.captions, *(template.format(label) for label in names for template in LABEL_TEMPLATES)]
 
 
 def extend(waveform: NDArray[np.float32], length: int, sample_rate: int, seed: int) -> NDArray[np.float32]:
-    """Repeat a sound up to `length` samples: one that goes on at its end is cross-faded into itself, one that has
-    ended comes again after a pause of 0.2 to 1.2 s."""
+    """Repeat a sound up to `length` samples: cross-faded into itself if it is still audible at its end, otherwise after
+    a pause of 0.2 to 1.2 s."""
     random = np.random.default_rng(seed)
     fade = min(round(CROSSFADE_SECONDS * sample_rate), len(waveform) // 4)
-    goes_on = _level(waveform[-fade:]) > 0.1 * _level(waveform) and _level(waveform[:fade]) > 0.1 * _level(waveform)
+    is_steady = _level(waveform[-fade:]) > 0.1 * _level(waveform) and _level(waveform[:fade]) > 0.1 * _level(waveform)
     result = waveform
     while len(result) < length:
-        if goes_on and fade:
+        if is_steady and fade:
             ramp = np.sin(np.linspace(0, np.pi / 2, fade, dtype=np.float32))
             joint = result[-fade:] * ramp[::-1] + waveform[:fade] * ramp
             result = np.concatenate([result[:-fade], joint, waveform[fade:]])
@@ -144,8 +144,3 @@ def _embed_texts(clap: Clap, texts: Sequence[str]) -> Tensor:
     embedded = clap.embed_text(distinct)
     index = {text: i for i, text in enumerate(distinct)}
     return embedded[[index[text] for text in texts]]
-
-
-def frames_of(seconds: float, frame_rate: float) -> int:
-    """Latent frames that cover `seconds`."""
-    return max(1, math.ceil(seconds * frame_rate - 1e-6))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,14 +17,14 @@ from clapgen.configuration import load_config
 from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import Clip, held_out_clips, training_clips
 from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
-from clapgen.model_store import copy_part, is_same_part, resolve_model, save_part, weights_hash
+from clapgen.model_store import copy_part, is_same_part, open_model, resolve_model, save_part, weights_hash
 from clapgen.training.loop import to_device, train
 from clapgen.training.seeds import seeded
 from clapgen.training.task import Task, TrainingConfig
 from generation.autoencoder.model import Autoencoder
 from generation.diffusion.config import DiffusionConfig
 from generation.diffusion.model import DiffusionTransformer
-from generation.diffusion.training.latents import LatentCache, frames_of
+from generation.diffusion.training.latents import LatentCache
 from generation.pipeline import TextToAudio
 
 
@@ -31,13 +32,13 @@ from generation.pipeline import TextToAudio
 class DiffusionRecipe:
     """Data, condition and sizes of a diffusion transformer.
 
-    The condition of a clip is its CLAP text embedding with probability `text_share`, a point between text and audio
-    embedding with `blend_share`, else its audio embedding; it is dropped with `condition_dropout`, so that guidance has
-    something to push away from. `noise_scale` is the length of Gaussian noise added to the embedding (length 1).
-    The error of each latent channel counts with its importance to the decoder to the power `importance_power` (0: all
-    alike): most channels are fine detail that no condition foretells, the first few carry what the sound is.
-    Each batch holds crops of one of `crop_seconds`: `training.batch_size` of the shortest, fewer of longer ones, so
-    that every batch costs about the same.
+    The condition of a clip is its CLAP text embedding with probability `text_share`, a random point between its text
+    and audio embedding with probability `blend_share`, otherwise its audio embedding. It is dropped with probability
+    `condition_dropout`, for classifier-free guidance. `noise_scale` is the length of Gaussian noise added to the
+    embedding (length 1). The error of each latent channel is weighted by its importance to the decoder to the power
+    `importance_power` (0: equal weights): the first few channels carry the identity of a sound, most others fine detail
+    that the condition cannot predict. Each batch has crops of one of `crop_seconds`: `training.batch_size` of the
+    shortest, fewer of longer ones, so that all batches cost about the same.
     """
 
     manifest: str = ""
@@ -61,17 +62,24 @@ class DiffusionRecipe:
 
 
 class DiffusionTask(Task):
-    """Noisy crops of latents, and the velocity that would clean them."""
+    """Flow matching: predict the velocity of noisy crops of latents.
+
+    `recipe` is a copy of the given one, completed with the sizes and hashes of the autoencoder and the CLAP.
+    """
 
     def __init__(self, recipe: DiffusionRecipe) -> None:
-        self.recipe = recipe
         self.clap = Clap.from_pretrained(recipe.clap)
-        self.autoencoder = Autoencoder.from_pretrained(recipe.autoencoder)
-        recipe.diffusion.latent_dim = self.autoencoder.latent_dim
-        recipe.diffusion.condition_dim = self.clap.dim
-        recipe.diffusion.window_seconds = max(recipe.crop_seconds)
-        recipe.diffusion.clap_hash = self.clap.hash
-        recipe.diffusion.autoencoder_hash = weights_hash(resolve_model(recipe.autoencoder), "autoencoder")
+        folder = open_model(recipe.autoencoder)
+        self.autoencoder = Autoencoder.from_pretrained(folder)
+        config = dataclasses.replace(
+            recipe.diffusion,
+            latent_dim=self.autoencoder.latent_dim,
+            condition_dim=self.clap.dim,
+            window_seconds=max(recipe.crop_seconds),
+            clap_hash=self.clap.hash,
+            autoencoder_hash=weights_hash(folder, "autoencoder"),
+        )
+        self.recipe = recipe = dataclasses.replace(recipe, diffusion=config)
         self.frame_rate = self.autoencoder.sample_rate / self.autoencoder.hop_length
         clips = training_clips(recipe.manifest, recipe.train_split, recipe.free_only)
         self.class_names = sorted({name for clip in clips if (name := clip.extra.get(recipe.class_field))})
@@ -100,7 +108,7 @@ class DiffusionTask(Task):
 
     def _crops(self, data: LatentCache, size: int, generator: torch.Generator) -> dict[str, Tensor]:
         choice = int(torch.randint(len(self.recipe.crop_seconds), (), generator=generator))
-        frames = frames_of(self.recipe.crop_seconds[choice], self.frame_rate)
+        frames = self.autoencoder.frames_for(self.recipe.crop_seconds[choice])
         size = max(1, round(size * min(self.recipe.crop_seconds) / self.recipe.crop_seconds[choice]))
         clips = torch.randint(len(data.audio), (size,), generator=generator)
         sounds = self._sounds_of(data, clips, generator)
@@ -114,7 +122,7 @@ class DiffusionTask(Task):
         return {
             "latents": latents,
             "noise": torch.randn(latents.shape, generator=generator),
-            # logit-normal times: most of the work lies in the middle (Esser et al. 2024)
+            # logit-normal times: the middle is the hardest part (Esser et al. 2024)
             "time": torch.sigmoid(torch.randn(size, generator=generator)),
             "mask": mask,
             "seconds": valid / self.frame_rate,
@@ -123,7 +131,7 @@ class DiffusionTask(Task):
         }
 
     def _sounds_of(self, data: LatentCache, clips: Tensor, generator: torch.Generator) -> Tensor:
-        """One of each clip's sounds: as it is, or extended; they lie next to each other."""
+        """One version of each clip, as it is or extended; they are adjacent in the cache."""
         first = torch.searchsorted(data.clip_of, clips)
         count = torch.searchsorted(data.clip_of, clips, right=True) - first
         return first + (torch.rand(len(clips), generator=generator) * count).long()
@@ -133,12 +141,12 @@ class DiffusionTask(Task):
         audio = data.audio[clips]
         count = data.text_starts[clips + 1] - data.text_starts[clips]
         pick = data.text_starts[clips] + (torch.rand(size, generator=generator) * count).long()
-        text = audio  # of a clip that nobody described
+        text = audio  # for clips without any text
         if len(data.text):
             text = torch.where(count[:, None] > 0, data.text[pick.clamp(max=len(data.text) - 1)], audio)
-        which = torch.rand(size, 1, generator=generator)
+        kind = torch.rand(size, 1, generator=generator)
         blend = torch.rand(size, 1, generator=generator)
-        share = torch.where(which < recipe.text_share, 1.0, torch.where(which < 1 - recipe.blend_share, 0.0, blend))
+        share = torch.where(kind < recipe.text_share, 1.0, torch.where(kind < 1 - recipe.blend_share, 0.0, blend))
         noise = torch.randn(audio.shape, generator=generator) * recipe.noise_scale / audio.shape[1] ** 0.5
         return F.normalize(share * text + (1 - share) * audio + noise, dim=-1)
 
@@ -151,7 +159,7 @@ class DiffusionTask(Task):
         return (error * mask).sum() / mask.sum(), {}
 
     def evaluate(self) -> dict[str, float]:
-        """Flow-matching loss on held-out crops, and how many class prompts come out as sounds of their class."""
+        """Flow-matching loss on held-out crops, and the share of class prompts that give sounds of their class."""
         metrics: dict[str, float] = {}
         if self.validation_set is not None:
             size, device = self.recipe.training.batch_size, self.network.null_condition.device
@@ -171,7 +179,7 @@ class DiffusionTask(Task):
         return zero_shot_accuracy(audio, self.clap.embed_text(prompts), torch.arange(len(prompts)))
 
     def export(self, directory: Path) -> None:
-        """The whole model, ready for `clapgen generate --model`: the parts it was trained on go with it."""
+        """Write a whole model for `clapgen generate --model`, including the parts that it was trained with."""
         save_part(directory, "diffusion", self.recipe.diffusion, self.network)
         for part, source in (("clap", self.recipe.clap), ("autoencoder", self.recipe.autoencoder)):
             if not is_same_part(resolve_model(source), directory, part):
@@ -179,6 +187,7 @@ class DiffusionTask(Task):
 
 
 def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:
-    """Train a diffusion transformer by a recipe: `clapgen train diffusion manifest=…`."""
+    """Train a diffusion transformer according to a recipe: `clapgen train diffusion manifest=…`."""
     recipe = load_config(DiffusionRecipe, config, overrides)
-    return train(DiffusionTask(recipe), recipe.training, recipe=recipe)
+    task = DiffusionTask(recipe)
+    return train(task, recipe.training, recipe=task.recipe)

@@ -1,4 +1,4 @@
-"""Batches of prompts: they resume where they stopped, whatever stopped them."""
+"""Batches of prompts: they resume where they stopped, for any reason."""
 
 import json
 import resource
@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from command_line import Result, assert_one_line, environment, finish, names, start
 
-from clapgen.cli.clips import sha256_of
+from generation.sidecars import sha256_of
 
 Generate = Callable[..., Result]
 PROMPTS = ["rain on a tin roof", "a dog barks twice", "wind in the trees"]
@@ -26,7 +26,7 @@ def write_prompts(prompts: list[str]) -> Path:
 
 
 def assert_whole(folder: Path) -> None:
-    """Every sound has a true sidecar and every sidecar a sound, and nothing else is there."""
+    """Every sound has a correct sidecar, every sidecar a sound, and there is no other file."""
     sidecars = [json.loads(path.read_text()) for path in folder.glob("*.json")]
     assert names(folder) == sorted(
         name for sidecar in sidecars for name in (sidecar["file"], Path(sidecar["file"]).stem + ".json")
@@ -36,7 +36,7 @@ def assert_whole(folder: Path) -> None:
         assert soundfile.info(folder / sidecar["file"]).frames > 0
 
 
-def test_finished_clips_are_skipped_and_missing_ones_made(generate: Generate, here: Path) -> None:
+def test_finished_clips_are_skipped_and_missing_ones_generated(generate: Generate, here: Path) -> None:
     run = ("--prompts", write_prompts(PROMPTS), "-o", "out", "--json")
     assert [line["skipped"] for line in generate(*run).json] == [False] * 3
     before = {path: path.stat().st_mtime_ns for path in (here / "out").iterdir()}
@@ -49,7 +49,8 @@ def test_finished_clips_are_skipped_and_missing_ones_made(generate: Generate, he
     assert_whole(here / "out")
 
 
-def test_a_finished_clip_gets_the_plot_that_is_asked_for_later(generate: Generate, here: Path) -> None:
+@pytest.mark.slow
+def test_a_finished_clip_gets_a_plot_requested_later(generate: Generate, here: Path) -> None:
     run = ("--prompts", write_prompts(PROMPTS[:1]), "-o", "out")
     generate(*run)
     sound = here / "out" / "rain-on-a-tin-roof_seed0.wav"
@@ -59,8 +60,8 @@ def test_a_finished_clip_gets_the_plot_that_is_asked_for_later(generate: Generat
     assert generate(*run, "--plot").code == 0
 
 
-def test_other_settings_are_other_clips_beside_the_first(generate: Generate, here: Path) -> None:
-    for options in ((), ("--steps", 3), ("--steps", 3), ("--format", "flac"), ()):
+def test_other_settings_give_other_clips_next_to_the_first(generate: Generate, here: Path) -> None:
+    for options in ((), ("--num-steps", 3), ("--num-steps", 3), ("--format", "flac"), ()):
         assert generate("church bells", "-o", "out", *options).code == 0
     assert [name for name in names(here / "out") if not name.endswith(".json")] == [
         "church-bells_seed0-2.wav",
@@ -83,7 +84,7 @@ def test_foreign_and_edited_files_are_never_touched(generate: Generate, here: Pa
     assert {name: (here / name).read_text() for name in foreign} == foreign
 
 
-def test_force_makes_a_clip_again_in_place(generate: Generate, here: Path) -> None:
+def test_force_replaces_a_clip_in_place(generate: Generate, here: Path) -> None:
     generate("rain")
     before = (here / "rain_seed0.wav").read_bytes()
     result = generate("rain", "--force")
@@ -94,10 +95,13 @@ def test_force_makes_a_clip_again_in_place(generate: Generate, here: Path) -> No
 
 def test_lines_of_a_jsonl_carry_their_own_settings(generate: Generate, here: Path) -> None:
     lines = [
-        {"prompt": "rain", "seconds": 1, "seed": 4, "negative": "wind", "guidance": 1.5, "steps": 1, "candidates": 2},
+        {
+            "prompt": "rain", "seconds": 1, "seed": 4, "negative_prompt": "wind", "guidance_scale": 1.5, "num_steps": 1,
+            "sampler": "euler", "time_shift": 2, "candidates": 2,
+        },
         {"prompt": "rain", "name": "My clip/1"},
         {"prompt": "rain", "name": "My clip/1"},
-    ]
+    ]  # fmt: skip
     Path("prompts.jsonl").write_text("\n\n".join(map(json.dumps, lines)))
     first, second = generate("--prompts", "prompts.jsonl", "--seed", 8, "--json").json
     assert {key: first[key] for key in lines[0]} == lines[0]
@@ -105,14 +109,24 @@ def test_lines_of_a_jsonl_carry_their_own_settings(generate: Generate, here: Pat
     assert (second["seed"], second["seconds"]) == (8, 0.5)
 
 
+def test_lines_with_the_names_of_earlier_versions_are_read(generate: Generate, here: Path) -> None:
+    Path("prompts.jsonl").write_text('{"prompt": "rain", "steps": 3, "guidance": 1.5, "negative": "wind"}')
+    [made] = generate("--prompts", "prompts.jsonl", "--json").json
+    assert (made["num_steps"], made["guidance_scale"], made["negative_prompt"]) == (3, 1.5, "wind")
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         (b'{"prompt": "rain"}\n{"prompt": "rain", "secods": 3}', ["prompts.jsonl:2:", "secods", "'seconds'"]),
         (b'{"prompt": "rain", "seconds": "3"}', ["prompts.jsonl:1:", "'seconds'", "a number from 0.5 to 30"]),
-        (b'{"prompt": "rain", "steps": 2.5}', ["prompts.jsonl:1:", "'steps'", "whole number"]),
+        (b'{"prompt": "rain", "num_steps": 2.5}', ["prompts.jsonl:1:", "'num_steps'", "whole number"]),
+        (b'{"prompt": "rain", "steps": 2, "num_steps": 2}', ["prompts.jsonl:1:", "'steps' and 'num_steps'"]),
+        (b'{"prompt": "rain", "sampler": "hoin"}', ["prompts.jsonl:1:", "'sampler'", "euler", "'heun'"]),
+        (b'{"prompt": "rain", "sampler": ["heun"]}', ["prompts.jsonl:1:", "'sampler'", "euler"]),
+        (b'{"prompt": "rain", "time_shift": 0}', ["prompts.jsonl:1:", "'time_shift'", "0.1 to 10"]),
         (b'{"prompt": "rain", "seed": true}', ["prompts.jsonl:1:", "'seed'", "true"]),
-        (b'{"prompt": "rain", "guidance": NaN}', ["prompts.jsonl:1:", "'guidance'", "0 to 20"]),
+        (b'{"prompt": "rain", "guidance_scale": NaN}', ["prompts.jsonl:1:", "'guidance_scale'", "0 to 20"]),
         (b'{"prompt": 7}', ["prompts.jsonl:1:", "must be text, not 7"]),
         (b'{"seed": 7}', ["prompts.jsonl:1:", "prompt"]),
         (b'{"prompt": "a\\u0000b"}', ["prompts.jsonl:1:", "U+0000", "position 1"]),
@@ -123,7 +137,7 @@ def test_lines_of_a_jsonl_carry_their_own_settings(generate: Generate, here: Pat
         (b"\xff\xfe\x00", ["prompts.jsonl", "UTF-8"]),
     ],
 )
-def test_wrong_lines_are_named_before_anything_is_made(
+def test_wrong_lines_are_named_before_anything_is_generated(
     generate: Generate, here: Path, content: bytes, words: list[str]
 ) -> None:
     Path("prompts.jsonl").write_bytes(content)
@@ -132,7 +146,7 @@ def test_wrong_lines_are_named_before_anything_is_made(
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_finished_clips_and_the_next_run_goes_on(generate: Generate, here: Path, model: Path) -> None:
+def test_ctrl_c_keeps_finished_clips_and_the_next_run_continues(generate: Generate, here: Path, model: Path) -> None:
     prompts = write_prompts([f"rain number {number}" for number in range(8)])
     settings = ("--seconds", 0.5, "--steps", 200)
     process = start(

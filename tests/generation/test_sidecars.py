@@ -1,6 +1,7 @@
-"""Sound and sidecar as a pair: whoever writes at the same time, and wherever an earlier process was killed."""
+"""Sound and sidecar as a pair: with concurrent writers, and after a process was killed at any point."""
 
 import json
+import resource
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,9 +9,9 @@ from pathlib import Path
 import pytest
 from command_line import names
 
-from clapgen.cli.clips import Destination, find_finished, save_clip, settings_of_sidecar, sha256_of, stem_of
-from clapgen.cli.prompts import ClipRequest
 from clapgen.errors import ClapgenError
+from generation.requests import GenerationRequest
+from generation.sidecars import Destination, find_finished, save_clip, sha256_of, stem_of
 
 SIDECAR = {"prompt": "rain", "model": {"hashes": {}}}
 
@@ -18,7 +19,7 @@ SIDECAR = {"prompt": "rain", "model": {"hashes": {}}}
 def save(folder: Path, content: bytes = b"sound", prompt: str = "rain") -> Path:
     destination = Destination(folder, None, "wav")
     sidecar = {**SIDECAR, "prompt": prompt}
-    return save_clip(destination, "rain", sidecar, lambda path: path.write_bytes(content) and None)[0]
+    return save_clip(destination, "rain", sidecar, content)[0]
 
 
 def test_many_writers_of_one_clip_write_it_once(tmp_path: Path) -> None:
@@ -51,14 +52,14 @@ def test_many_writers_of_different_clips_keep_them_all(tmp_path: Path) -> None:
         assert (sidecar["prompt"], sidecar["sha256"]) == (f"rain {number}", sha256_of(path))
 
 
-def test_one_writer_gets_the_file_that_several_were_told_to_write(tmp_path: Path) -> None:
+def test_only_one_of_several_writers_gets_the_same_file(tmp_path: Path) -> None:
     barrier = threading.Barrier(6)
 
     def writer(number: int) -> str:
         destination = Destination(tmp_path, tmp_path / "one.wav", "wav")
         barrier.wait()
         try:
-            save_clip(destination, "", SIDECAR, lambda path: path.write_text(f"sound {number}") and None)
+            save_clip(destination, "", SIDECAR, f"sound {number}".encode())
         except ClapgenError as error:
             return str(error)
         return ""
@@ -71,27 +72,28 @@ def test_one_writer_gets_the_file_that_several_were_told_to_write(tmp_path: Path
     assert json.loads((tmp_path / "one.json").read_text())["sha256"] == sha256_of(tmp_path / "one.wav")
 
 
-def test_a_sidecar_without_its_sound_is_completed(tmp_path: Path) -> None:
+def test_a_missing_sound_of_a_sidecar_is_written(tmp_path: Path) -> None:
     save(tmp_path).unlink()
-    settings = settings_of_sidecar(SIDECAR)
-    assert find_finished(tmp_path, "rain", settings) is None
+    assert find_finished(tmp_path, "rain", SIDECAR) is None
     assert save(tmp_path).name == "rain.wav"
-    assert find_finished(tmp_path, "rain", settings) == tmp_path / "rain.wav"
+    finished = find_finished(tmp_path, "rain", SIDECAR)
+    assert finished is not None and finished[0] == tmp_path / "rain.wav"
     (tmp_path / "rain.wav").unlink()
-    assert save(tmp_path, b"what another version of torch makes").name == "rain-2.wav"
+    assert save(tmp_path, b"the result of another version of torch").name == "rain-2.wav"
 
 
 def test_a_sound_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
-    def fail(path: Path) -> None:
-        path.write_bytes(b"half")
-        raise ClapgenError("disk full")
-
-    with pytest.raises(ClapgenError, match="disk full"):
-        save_clip(Destination(tmp_path, None, "wav"), "rain", SIDECAR, fail)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(ClapgenError, match="cannot write"):
+            save(tmp_path, bytes(2000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert names(tmp_path) == []
 
 
 def test_names_fit_every_file_system() -> None:
     for prompt in ("a " * 500, "雨" * 500, "\U00010330" * 500):
-        name = stem_of(ClipRequest(prompt, seed=2**63 - 1)) + "-99999.flac"
+        name = stem_of(GenerationRequest(prompt, seed=2**63 - 1)) + "-99999.flac"
         assert len(name.encode()) < 255

@@ -1,0 +1,45 @@
+"""What long work and a terminal need from each other: a progress bar on stderr, and Ctrl-C at a safe moment."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def progress(total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
+    """Show a progress bar on stderr and yield `update(done, description)`; nothing unless stderr is a terminal."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
+    console = Console(stderr=True)
+    shown = console.is_terminal
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True, redirect_stdout=False, disable=not shown
+    ) as bar:
+        task = bar.add_task("", total=total)
+
+        def update(done: int, description: str) -> None:
+            bar.update(task, completed=min(done, total), description=escape(description))
+
+        yield update
+
+
+@contextmanager
+def defer_keyboard_interrupt(wanted: bool = True) -> Iterator[None]:
+    """Delay Ctrl-C until the block has finished, then raise KeyboardInterrupt; does nothing unless `wanted`."""
+    if not wanted or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt

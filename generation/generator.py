@@ -1,0 +1,71 @@
+"""What every generator of sound offers, whether ours or a public model: `Generator`, and its result, `Generation`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from generation.requests import DEFAULTS
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+Callback = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Generation:
+    """One generated sound: `waveform` (samples,) float32, its peak at -1 dBFS, and what it was generated from.
+
+    `score` is the CLAP cosine of the waveform and its prompt; `candidate_scores` holds those of all candidates, in the
+    order of their seeds (`seed`, `seed` + 1, …), of which `seed` names the one returned.
+    """
+
+    waveform: NDArray[np.float32]
+    sample_rate: int
+    prompt: str
+    seed: int
+    score: float
+    candidate_scores: list[float] = field(default_factory=list)
+
+    def save(self, path: str | os.PathLike[str], bits: int | None = None, overwrite: bool = False) -> None:
+        """Write the sound in the format of the suffix, as `clapgen.write_audio` does, whose errors it raises."""
+        from clapgen.audio import write_audio
+
+        write_audio(path, self.waveform, self.sample_rate, bits, overwrite)
+
+
+class Generator(Protocol):
+    """What `generation.render` and the command line need. A generator ignores settings that it has no use for."""
+
+    sample_rate: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """What decides its sounds apart from the request: `model` (its name and hashes) and `dtype`, for sidecars."""
+
+    def cut_prompts(self, prompts: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Those prompts that are longer than it reads: the number of their tokens, and how many of them count."""
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        seconds: float = DEFAULTS.seconds,
+        num_steps: int = DEFAULTS.num_steps,
+        guidance_scale: float = DEFAULTS.guidance_scale,
+        negative_prompt: str | None = None,
+        seed: int = DEFAULTS.seed,
+        candidates: int = DEFAULTS.candidates,
+        callback: Callback | None = None,
+        seeds: Sequence[int] | None = None,
+        sampler: str = DEFAULTS.sampler,
+        time_shift: float = DEFAULTS.time_shift,
+    ) -> list[Generation]:
+        """One sound per prompt; see `TextToAudio.generate`."""

@@ -1,0 +1,124 @@
+"""`render`: from requests to files on disk, skipping those that are finished. Prints nothing and imports no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from clapgen.devices import library_versions
+from generation.generator import Callback, Generation, Generator
+from generation.requests import GenerationRequest
+from generation.sidecars import (
+    FORMATS,
+    Destination,
+    choose_destination,
+    find_finished,
+    planned_sidecar,
+    save_clip,
+    stem_of,
+)
+
+Progress = Callable[[Sequence[GenerationRequest]], AbstractContextManager[Callback | None]]
+
+
+@dataclass(frozen=True)
+class SavedClip:
+    """A sound file and its sidecar; if it was not finished before, also the sound and the seconds that it took."""
+
+    path: Path
+    sidecar: dict[str, Any]
+    request: GenerationRequest
+    generation: Generation | None = None
+    took: float = 0.0
+
+
+def split_finished(
+    requests: Sequence[GenerationRequest], destination: Destination, identity: Mapping[str, Any]
+) -> tuple[list[SavedClip], list[GenerationRequest]]:
+    """Clips that are already in the destination's folder, and the requests that remain, each once.
+
+    Args:
+        identity: what `describe` of the generator returns; the generator itself need not be loaded.
+    """
+    finished, remaining = [], []
+    for request in dict.fromkeys(requests):
+        planned = planned_sidecar(request, destination.audio_format, identity)
+        found = None if destination.file else find_finished(destination.folder, stem_of(request), planned)
+        if found is None:
+            remaining.append(request)
+        else:
+            finished.append(SavedClip(*found, request))
+    return finished, remaining
+
+
+def render(
+    requests: Sequence[GenerationRequest],
+    destination: Destination | str | Path,
+    generator: Generator,
+    batch_size: int = 1,
+    overwrite: bool = False,
+    progress: Progress = lambda _: contextlib.nullcontext(),
+) -> Iterator[SavedClip]:
+    """Generate sounds, save each with its sidecar, and yield it; clips that are finished come first, as they are.
+
+    Args:
+        destination: a folder, or the name of one sound file; see `choose_destination`.
+        batch_size: sounds generated at once, if their settings differ in prompt and seed only.
+        overwrite: generate finished clips again and replace existing files.
+        progress: called with each batch; the context manager that it returns gives `generate` its callback.
+
+    Raises:
+        ClapgenError: a sound cannot be generated or written; those before it are saved.
+    """
+    remaining = list(dict.fromkeys(requests))
+    if not isinstance(destination, Destination):
+        destination = choose_destination(Path(destination), several=len(remaining) > 1)
+    if not overwrite:
+        finished, remaining = split_finished(requests, destination, generator.describe())
+        yield from finished
+    for batch in _batches(remaining, batch_size):
+        started = time.perf_counter()
+        with progress(batch) as callback:
+            generations = generator.generate(
+                [request.prompt for request in batch],
+                seeds=[request.seed for request in batch],
+                callback=callback,
+                **batch[0].settings(),
+            )
+        for request, generation in zip(batch, generations, strict=True):
+            path, sidecar = _save(request, generation, destination, generator, overwrite)
+            yield SavedClip(path, sidecar, request, generation, (time.perf_counter() - started) / len(batch))
+
+
+def _batches(requests: Sequence[GenerationRequest], batch_size: int) -> Iterator[list[GenerationRequest]]:
+    """Neighbours that differ only in prompt, seed and name can be generated together."""
+    for _, group in itertools.groupby(requests, key=lambda request: replace(request, prompt="", seed=0, name=None)):
+        together = list(group)
+        for start in range(0, len(together), batch_size):
+            yield together[start : start + batch_size]
+
+
+def _save(
+    request: GenerationRequest, generation: Generation, destination: Destination, generator: Generator, overwrite: bool
+) -> tuple[Path, dict[str, Any]]:
+    from clapgen.audio import encode_audio
+
+    suffix, bits = FORMATS[destination.audio_format]
+    path = destination.file or destination.folder / (stem_of(request) + suffix)
+    sidecar = {
+        **planned_sidecar(request, destination.audio_format, generator.describe()),
+        "score": generation.score,
+        "candidate_scores": generation.candidate_scores,
+        "candidate_seed": generation.seed,
+        "sample_rate": generation.sample_rate,
+        "device": str(generator.device),
+        "versions": library_versions(),
+    }
+    content = encode_audio(path, generation.waveform, generation.sample_rate, bits)
+    return save_clip(destination, stem_of(request), sidecar, content, overwrite)
