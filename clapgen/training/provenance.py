@@ -29,6 +29,16 @@ def describe_texts(texts: Sequence[str]) -> str:
     return f"{len(texts)} sentences ({_digest(texts)})"
 
 
+def hold_out(texts: Sequence[str], share: float) -> tuple[list[int], list[int]]:
+    """Indices of the texts to measure on, a `share` of them but at least one, and of those to train on.
+
+    The choice depends on each text alone, so that few change sides when texts are added or removed.
+    """
+    order = sorted(range(len(texts)), key=lambda i: hashlib.sha256(texts[i].encode(errors="surrogatepass")).digest())
+    count = max(1, int(len(texts) * share))
+    return order[:count], order[count:]
+
+
 def stored_asset(output: str | Path, name: str) -> str | None:
     """An asset in the newest checkpoint of a run: what `Task.assets` returned. None if there is none."""
     checkpoint = newest_checkpoint(Path(output) / "checkpoints")

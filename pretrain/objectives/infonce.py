@@ -14,6 +14,8 @@ from pretrain.objectives.base import OBJECTIVES, ClapBatch, Objective
 class SoftInfoNCE(Objective):
     """Symmetric cross-entropy with soft targets: rows of one group share the probability (WavCaps; UniCL 2022)."""
 
+    contrastive = True
+
     def forward(self, batch: ClapBatch) -> Tensor:
         targets = self.targets(batch)
         to_text = F.cross_entropy(batch.logit_scale * batch.audio @ batch.all_text.T, targets)

@@ -5,13 +5,13 @@ import json
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from launch import run_processes
 from pairs import NAMES, train_pairs
 from regression import Regression, config, losses
 from torch import nn
@@ -229,20 +229,3 @@ def test_two_processes_train_like_one_on_the_joined_batch(tmp_path):
     for objective in NAMES:
         one, two = (torch.load(tmp_path / f"{objective}-{n}.pt", weights_only=True) for n in (1, 2))
         assert all(torch.allclose(one[key], two[key], atol=1e-5) for key in one), objective
-
-
-def run_processes(command: list[str], world: int) -> None:
-    """Like `accelerate launch --cpu --num_processes WORLD`, without its seconds of start-up."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
-    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(world)]
-    processes = [
-        subprocess.Popen(command, env={**common, **rank}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        for rank in ranks
-    ]
-    for process in processes:
-        _, errors = process.communicate(timeout=90)
-        assert process.returncode == 0, errors.decode()[-2000:]
