@@ -57,13 +57,13 @@ def main() -> None:
     metrics["zero_shot_accuracy_reconstructed"] = zero_shot_accuracy(
         embed_reconstructions(model, classes.clips), classes.prompts, classes.truth
     )
-    metrics |= generation_figures(model, classes, audio[of_class], arguments.seeds, arguments.seconds)
+    metrics |= generation_metrics(model, classes, audio[of_class], arguments.seeds, arguments.seconds)
     size = sum(file.stat().st_size for file in resolve_model(arguments.model).rglob("*") if file.is_file())
     metrics["megabytes"] = size / 1e6
     print(json.dumps(metrics, indent=2))
 
 
-def generation_figures(
+def generation_metrics(
     model: TextToAudio, classes: Classes, real: Tensor, seeds: int, seconds: float
 ) -> dict[str, object]:
     """Top-1 accuracy and CLAP score of `seeds` sounds per class prompt, and the diversity of these and real clips."""

@@ -22,8 +22,8 @@ from peers import CLAP_SAMPLE_RATE, PeerClap
 from clapgen.audio import find_audio, read_audio
 from clapgen.clap import Clap
 from clapgen.embedders.cache import EmbeddingCache
+from clapgen.evaluation.context import EvaluationContext
 from clapgen.evaluation.generation.evaluate import evaluate_generation
-from clapgen.evaluation.setup import Setup
 
 SECONDS = 10
 PEER_BATCH = 8
@@ -86,8 +86,10 @@ def main() -> None:
         time.sleep(2.5)  # files written a moment ago are hashed at every run
         runs = []
         for _ in range(2):
-            setup = Setup(clap, EmbeddingCache(work / "cache"))
-            report = evaluate_generation(generated, setup, reference=work / "reference", prompts=work / "prompts.jsonl")
+            context = EvaluationContext(clap, EmbeddingCache(work / "cache"))
+            report = evaluate_generation(
+                generated, context, reference=work / "reference", prompts=work / "prompts.jsonl"
+            )
             runs.append(report.seconds)
         some = find_audio([generated])[: options.peer_clips]
         theirs = clips * peer_seconds_per_clip([read_audio(path, CLAP_SAMPLE_RATE)[0] for path in some])

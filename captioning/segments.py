@@ -12,7 +12,7 @@ import numpy as np
 
 from captioning.captioner import Caption, Captioner
 from captioning.decoding import Decoding
-from clapgen.audio import duration_of, read_audio
+from clapgen.audio import rate_and_duration_of, read_audio
 from clapgen.audio.batches import batches_of_sounds
 from clapgen.audio.windows import side_by_side
 from clapgen.errors import ClapgenError
@@ -93,7 +93,7 @@ def caption_files(
 def _windows(paths: Iterable[Path], sample_rate: int, window_seconds: float) -> Iterator[_Window]:
     for path in paths:
         try:
-            spans = side_by_side(duration_of(path), window_seconds)
+            spans = side_by_side(rate_and_duration_of(path)[1], window_seconds)
             for index, (start, end) in enumerate(spans):
                 last = index == len(spans) - 1
                 waveform, _ = read_audio(path, sample_rate, start, None if last else end - start)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from clapgen.errors import ClapgenError
@@ -38,6 +40,34 @@ def choose_device(name: str = "auto") -> torch.device:
             "or see `clapgen doctor`."
         )
     return device
+
+
+@contextmanager
+def inference(*networks: torch.nn.Module) -> Iterator[None]:
+    """Run `networks` the same way wherever they are called from.
+
+    Whatever the caller has set is put aside for the block: training mode (dropout, and batch statistics, which would be
+    overwritten), gradients, an outer autocast, torch's default dtype and default device.
+    """
+    import torch
+
+    training = [module for network in networks for module in network.modules() if module.training]
+    dtype = torch.get_default_dtype()
+    for module in training:
+        module.training = False
+    torch.set_default_dtype(torch.float32)
+    try:
+        with ExitStack() as stack:
+            stack.enter_context(torch.no_grad())
+            stack.enter_context(torch.device("cpu"))
+            for kind in ("cpu", "cuda"):
+                if torch.is_autocast_enabled(kind):
+                    stack.enter_context(torch.autocast(kind, enabled=False))
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        for module in training:
+            module.training = True
 
 
 def library_versions() -> dict[str, str]:

@@ -20,7 +20,7 @@ from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import Clip
 from clapgen.data.splits import class_of, split_clips
 from clapgen.errors import ClapgenError
-from clapgen.metrics.embeddings.retrieval import retrieval_metrics
+from clapgen.metrics.embeddings.retrieval import retrieval
 from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
 from clapgen.model_store import weights_hash
 from clapgen.training.loop import train
@@ -295,7 +295,7 @@ def caption_retrieval(clap: Clap, audio: Tensor, clips: Sequence[Clip]) -> dict[
     """Retrieval metrics in both directions over the captions of all clips; `audio` (n, dim) are their embeddings."""
     owners = torch.tensor([i for i, clip in enumerate(clips) for _ in clip.captions])
     text = clap.embed_text([caption for clip in clips for caption in clip.captions])
-    return retrieval_metrics(audio, text, owners) if len(text) else {}
+    return retrieval(audio, text, owners).as_dict() if len(text) else {}
 
 
 def run(config: Path | None, overrides: Sequence[str] = ()) -> dict[str, float]:

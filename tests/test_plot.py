@@ -1,4 +1,4 @@
-"""Plots show what they should: a tone at its frequency and time, confusions in their cells."""
+"""Spectrograms show sounds at their time and frequency; confusion matrices show confusions."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_real_recordings_silence_and_clicks_are_drawn(tmp_path, recordings):
     spectrogram_png(np.ones(1), 48000, tmp_path / "click.png")
 
 
-def test_refuses_what_it_cannot_draw_and_keeps_what_is_there(tmp_path):
+def test_refuses_what_it_cannot_draw_and_keeps_existing_files(tmp_path):
     with pytest.raises(ClapgenError, match="mono"):
         spectrogram_png(np.zeros(0), 16000, tmp_path / "a.png")
     (tmp_path / "b.png").write_text("mine")
@@ -56,7 +56,7 @@ def test_refuses_what_it_cannot_draw_and_keeps_what_is_there(tmp_path):
     assert (tmp_path / "b.png").read_text() == "mine"
 
 
-def test_a_strip_shows_what_the_large_picture_shows_in_few_bytes(tmp_path, recordings):
+def test_a_strip_shows_the_same_as_the_large_image_in_few_bytes(tmp_path, recordings):
     waveform, rate = read_audio(recordings[-1])
     spectrogram_png(waveform, rate, tmp_path / "large.png")
     spectrogram_strip(waveform, rate, tmp_path / "strip.png", width=212, height=70)
@@ -69,7 +69,7 @@ def test_a_strip_shows_what_the_large_picture_shows_in_few_bytes(tmp_path, recor
 
 
 @pytest.mark.parametrize("classes", [1, 6, 40, pytest.param(400, marks=pytest.mark.slow)])
-def test_a_confusion_matrix_is_bright_where_a_class_is_taken_for_another(tmp_path, classes):
+def test_a_confusion_matrix_is_bright_where_classes_are_confused(tmp_path, classes):
     counts = np.diag(np.full(classes, 9))
     counts[0, -1] += 3
     confusion_png([f"class {'é😀<b>' * 40}"] * classes, counts.tolist(), tmp_path / "c.png")

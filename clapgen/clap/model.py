@@ -14,12 +14,13 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clapgen.audio import resample
+from clapgen.audio import as_float, resample
 from clapgen.audio.windows import repeat_pad, window_starts
 from clapgen.clap import audio_tower, text_tower  # noqa: F401  # they register their towers
 from clapgen.clap.config import ClapConfig
 from clapgen.clap.tokenizer import load_tokenizer, save_tokenizer, tokenize
 from clapgen.clap.towers import create_audio_tower, create_text_tower
+from clapgen.devices import inference
 from clapgen.errors import ClapgenError
 from clapgen.model_store import Model, load_module, open_model, save_part, weights_hash
 
@@ -100,18 +101,17 @@ class Clap(nn.Module):
         """Tokens and mask (batch, tokens) to embeddings (batch, dim) of length 1; differentiable."""
         return F.normalize(self.text_projection(self.text_tower(tokens, mask)).float(), dim=-1)
 
-    @torch.no_grad()
     def embed_text(self, texts: Sequence[str]) -> Tensor:
         """Embeddings (n, dim) of sentences: float32, length 1, on the CPU. Texts are cut at `max_tokens` (77)."""
         if isinstance(texts, str):
             raise TypeError("embed_text takes a list of texts")
-        pieces = [torch.zeros(0, self.dim)]
-        for start in range(0, len(texts), 256):
-            tokens, mask = tokenize(self.tokenizer, texts[start : start + 256], self.text_tower.max_tokens)
-            pieces.append(self.project_text(tokens.to(self.device), mask.to(self.device)).cpu())
-        return torch.cat(pieces)
+        with inference(self):
+            pieces = [torch.zeros(0, self.dim)]
+            for start in range(0, len(texts), 256):
+                tokens, mask = tokenize(self.tokenizer, texts[start : start + 256], self.text_tower.max_tokens)
+                pieces.append(self.project_text(tokens.to(self.device), mask.to(self.device)).cpu())
+            return torch.cat(pieces)
 
-    @torch.no_grad()
     def embed_audio(self, waveforms: Waveforms, sample_rate: int) -> Tensor:
         """Embeddings (n, dim) of mono waveforms at `sample_rate` Hz: float32, length 1, on the CPU.
 
@@ -122,24 +122,30 @@ class Clap(nn.Module):
         Raises:
             ClapgenError: a waveform is not mono, is empty or is not finite.
         """
-        windows: list[Tensor] = []
-        counts: list[int] = []
-        embedded: list[Tensor] = []
-        for waveform in waveforms:
-            pieces = self._windows(waveform, sample_rate)
-            counts.append(len(pieces))
-            windows.extend(pieces)
-            while len(windows) >= WINDOWS_PER_BATCH:
-                embedded.append(self._embed_windows(windows[:WINDOWS_PER_BATCH]))
-                windows = windows[WINDOWS_PER_BATCH:]
-        if windows:
-            embedded.append(self._embed_windows(windows))
-        if not counts:
-            return torch.zeros(0, self.dim)
-        means = torch.stack([piece.mean(0) for piece in torch.cat(embedded).split(counts)])
-        return F.normalize(means, dim=-1)
+        _refuse_one_waveform(waveforms)
+        with inference(self):
+            windows: list[Tensor] = []
+            counts: list[int] = []
+            embedded: list[Tensor] = []
+            for waveform in waveforms:
+                pieces = self._windows(waveform, sample_rate)
+                counts.append(len(pieces))
+                windows.extend(pieces)
+                while len(windows) >= WINDOWS_PER_BATCH:
+                    embedded.append(self.embed_windows(windows[:WINDOWS_PER_BATCH]))
+                    windows = windows[WINDOWS_PER_BATCH:]
+            if windows:
+                embedded.append(self.embed_windows(windows))
+            if not counts:
+                return torch.zeros(0, self.dim)
+            means = torch.stack([piece.mean(0) for piece in torch.cat(embedded).split(counts)])
+            return F.normalize(means, dim=-1)
 
-    @torch.no_grad()
+    def embed_windows(self, windows: Sequence[Tensor]) -> Tensor:
+        """Embeddings (n, dim) of windows (`window`,) at `sample_rate` Hz, each for itself: float32, on the CPU."""
+        with inference(self):
+            return self.project_audio(self.audio_tower.front_end(torch.stack(list(windows)).to(self.device))).cpu()
+
     def embed_frames(self, waveform: NDArray[np.float32] | Tensor, sample_rate: int) -> Tensor:
         """Frame embeddings (frames, dim) of one waveform, `audio_tower.frame_rate` a second, each of length 1.
 
@@ -147,19 +153,21 @@ class Clap(nn.Module):
             ClapgenError: the waveform is not mono, is empty or is not finite.
         """
         samples = self._resampled(waveform, sample_rate)
-        frames = self.audio_tower.frames(self.audio_tower.front_end(samples[None].to(self.device)))
-        return self.project_frames(frames)[0].cpu()
+        with inference(self):
+            frames = self.audio_tower.frames(self.audio_tower.front_end(samples[None].to(self.device)))
+            return self.project_frames(frames)[0].cpu()
 
     def similarity(self, audio: Tensor, text: Tensor) -> Tensor:
         """Cosine (n_audio, n_text) of embeddings (n_audio, dim) and (n_text, dim), in [-1, 1]."""
         return audio @ text.T
 
-    def _embed_windows(self, windows: list[Tensor]) -> Tensor:
-        return self.project_audio(self.audio_tower.front_end(torch.stack(windows).to(self.device))).cpu()
-
     def _resampled(self, waveform: Any, sample_rate: int) -> Tensor:
         samples = waveform.detach().cpu() if isinstance(waveform, Tensor) else waveform
-        samples = np.asarray(samples, dtype=np.float32)
+        if isinstance(samples, (str, Path)):
+            raise ClapgenError(f"a waveform is expected, not the path {samples}; read it with clapgen.read_audio")
+        samples = as_float(samples)
+        if samples.ndim == 2 and min(samples.shape) <= 8:
+            raise ClapgenError(f"a waveform must be mono, not of shape {samples.shape}; use clapgen.audio.to_mono")
         if samples.ndim != 1 or samples.size == 0:
             raise ClapgenError(f"a waveform must be mono and not empty, of shape (samples,), not {samples.shape}")
         if not np.isfinite(samples).all():
@@ -174,6 +182,13 @@ class Clap(nn.Module):
         if len(samples) <= window:
             return [repeat_pad(samples, window)]
         return [samples[start : start + window] for start in window_starts(len(samples), window)]
+
+
+def _refuse_one_waveform(waveforms: Any) -> None:
+    if isinstance(waveforms, (str, bytes, Path)) or getattr(waveforms, "ndim", 2) == 1:
+        raise ClapgenError(
+            "embed_audio takes a list of waveforms, each of shape (samples,); put a single one in a list"
+        )
 
 
 def _projection(in_width: int, dim: int) -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""`clapgen cache`: what is kept so that no sound is embedded twice, and how to be rid of it."""
+"""`clapgen cache`: show or clear the embedding cache."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from clapgen.cli.console import print_json, print_result, print_table
 from clapgen.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from clapgen.embedders.cache import EmbeddingCache
+    from clapgen.embedders.store import Store
 
 app = typer.Typer(
-    help="Show or clear the embeddings that `clapgen evaluate` keeps.",
+    help="Show or clear the embedding cache of `clapgen evaluate`.",
     no_args_is_help=True,
     epilog="""
 [bold]Examples[/bold]
@@ -30,55 +30,56 @@ CacheOption = Annotated[
     Path | None,
     typer.Option(
         "--cache",
-        help="Folder of kept embeddings; else the one that CLAPGEN_CACHE names, or the user's cache folder.",
+        help="Folder of the embedding cache (default: $CLAPGEN_CACHE, or the user's cache folder).",
         show_default=False,
     ),
 ]
-NoCacheOption = Annotated[bool, typer.Option("--no-cache", help="Neither look embeddings up nor keep them.")]
+NoCacheOption = Annotated[bool, typer.Option("--no-cache", help="Do not use the embedding cache.")]
 
 
-def open_cache(folder: Path | None, off: bool = False) -> EmbeddingCache | None:
-    """The cache of a command; None with --no-cache, or where the usual folder cannot be made."""
+def open_cache(folder: Path | None, off: bool = False) -> Store:
+    """The cache of a command; in memory with --no-cache, or if the default folder cannot be created."""
     from clapgen.cli.console import print_warning
     from clapgen.embedders.cache import EmbeddingCache
+    from clapgen.embedders.store import MemoryStore
     from clapgen.errors import ClapgenError
 
     if off and folder is not None:
         raise ClapgenError("--cache and --no-cache contradict each other; give one of them.")
     if off:
-        return None
+        return MemoryStore()
     try:
         return EmbeddingCache(folder)
     except ClapgenError as error:
         if folder is not None:
             raise
-        print_warning(f"nothing is kept for the next run: {error}")
-        return None
+        print_warning(f"embeddings are not cached: {error}")
+        return MemoryStore()
 
 
 @app.command()
 def info(cache: CacheOption = None, as_json: JsonOption = False) -> None:
-    """Say where the cache is, how large, and of when."""
+    """Show the cache's location, size and age."""
     from datetime import datetime
 
     from clapgen.embedders.cache import EmbeddingCache
 
-    found = EmbeddingCache(cache).info()
-    used = [None if at is None else datetime.fromtimestamp(at).astimezone() for at in (found.oldest, found.newest)]
+    info = EmbeddingCache(cache).info()
+    times = [None if time is None else datetime.fromtimestamp(time).astimezone() for time in (info.oldest, info.newest)]
     if as_json:
-        oldest, newest = (None if at is None else at.isoformat(timespec="seconds") for at in used)
-        sizes = {"bytes": found.bytes, "limit_bytes": found.limit_bytes}
-        print_json({"folder": str(found.folder), "entries": found.entries, **sizes, "oldest": oldest, "newest": newest})
+        oldest, newest = (None if time is None else time.isoformat(timespec="seconds") for time in times)
+        sizes = {"bytes": info.bytes, "limit_bytes": info.limit_bytes}
+        print_json({"folder": str(info.folder), "entries": info.entries, **sizes, "oldest": oldest, "newest": newest})
         return
     rows = [
-        ("folder", str(found.folder)),
-        ("entries", f"{found.entries:,}"),
-        ("size", f"{found.bytes / 1e6:.1f} MB of at most {found.limit_bytes / 1e6:,.0f} MB"),
+        ("folder", str(info.folder)),
+        ("entries", f"{info.entries:,}"),
+        ("size", f"{info.bytes / 1e6:.1f} MB of at most {info.limit_bytes / 1e6:,.0f} MB"),
     ]
     rows += [
-        (f"last use of the {age}", f"{at:%Y-%m-%d %H:%M}")
-        for age, at in zip(("oldest", "newest"), used, strict=True)
-        if at
+        (f"{age} entry last used", f"{time:%Y-%m-%d %H:%M}")
+        for age, time in zip(("oldest", "newest"), times, strict=True)
+        if time
     ]
     print_table(("embedding cache", ""), rows)
 
@@ -87,17 +88,17 @@ def info(cache: CacheOption = None, as_json: JsonOption = False) -> None:
 def clear(
     older_than: Annotated[
         float | None,
-        typer.Option("--older-than", min=0, metavar="DAYS", help="Only what was not used for so many days."),
+        typer.Option("--older-than", min=0, metavar="DAYS", help="Only entries unused for this many days."),
     ] = None,
     cache: CacheOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete kept embeddings; they are computed again when they are needed."""
+    """Delete cached embeddings; they are recomputed when needed."""
     from clapgen.embedders.cache import EmbeddingCache
 
-    kept = EmbeddingCache(cache)
-    removed = kept.clear(older_than)
+    store = EmbeddingCache(cache)
+    removed = store.clear(older_than)
     if as_json:
-        print_json({"folder": str(kept.folder), "removed": removed, "entries": kept.info().entries})
+        print_json({"folder": str(store.folder), "removed": removed, "entries": store.info().entries})
     else:
-        print_result(f"{removed:,} entries removed from {kept.folder}, {kept.info().entries:,} left")
+        print_result(f"{removed:,} entries removed from {store.folder}, {store.info().entries:,} left")

@@ -10,7 +10,7 @@ import typer
 from clapgen.cli.console import print_json, print_result, print_table
 from clapgen.cli.options import ClapOption, DeviceOption, JsonOption, StrictOption, load_clap_option
 from clapgen.cli.sound_files import sound_files
-from clapgen.data.text import clean_prompt, read_lines
+from clapgen.data.text import parse_labels
 from clapgen.devices import check_device
 from clapgen.errors import ClapgenError
 
@@ -37,7 +37,7 @@ def classify(
     as_json: JsonOption = False,
 ) -> None:
     """Classify audio into the given labels, with probabilities over these labels."""
-    names = _labels(labels)
+    names = parse_labels(labels)
     if "{label}" not in template:
         raise ClapgenError("--template must contain {label}, e.g. 'This is a sound of {label}.'")
     check_device(device)
@@ -60,14 +60,3 @@ def classify(
             print_result(str(path))
             print_table(("label", "probability", "cosine"), rows_of_text)
     sounds.finish()
-
-
-def _labels(given: str) -> list[str]:
-    pieces = read_lines(Path(given[1:])) if given.startswith("@") else given.split(",")
-    names = [clean_prompt(piece, "--labels: a label") for piece in pieces if piece.strip()]
-    repeated = {name for name in names if names.count(name) > 1}
-    if repeated:
-        raise ClapgenError(f"--labels lists '{min(repeated)}' more than once.")
-    if len(names) < 2:
-        raise ClapgenError("--labels must name at least two labels, e.g. --labels rain,wind.")
-    return names

@@ -1,4 +1,4 @@
-"""A report on the terminal: its figures as a table, and under it what they were measured by and what was left out."""
+"""A report on the terminal: its metrics as a table, then the settings and the skipped files."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ if TYPE_CHECKING:
 _MOST_SKIPPED, _MOST_CLASSES = 20, 10
 
 
-def say_report(report: Report) -> None:
-    """Print a report for people on stdout; `--json` prints `report.to_dict()` instead."""
+def print_report(report: Report) -> None:
+    """Print a report as text on stdout; `--json` prints `report.to_dict()` instead."""
     print_result(report.title)
     print_result("")
-    _say_figures(report)
-    _say_classes(report)
+    _print_metrics(report)
+    _print_classes(report)
     for warning in report.warnings:
         print_result(f"\nWarning: {warning}")
     print_result("")
-    _say_settings(report)
-    _say_skipped(report)
+    _print_settings(report)
+    _print_skipped(report)
 
 
-def _say_figures(report: Report) -> None:
+def _print_metrics(report: Report) -> None:
     from clapgen.report import format as wording
     from clapgen.report.model import finite
 
-    columns = ("figure", "value", "95% interval", "N", "scale", "note")
+    columns = ("metric", "value", "95% interval", "N", "scale", "note")
     rows = []
     for metric in map(finite, report.metrics):
         name = f"{metric.name} {wording.arrow(metric)}".rstrip()
         cells = wording.number(metric.value), wording.interval(metric), str(metric.n)
         rows.append((name, *cells, metric.scale, metric.note))
-    kept = [index for index in range(len(columns)) if index < 2 or any(row[index] for row in rows)]
-    print_table([columns[index] for index in kept], [[row[index] for index in kept] for row in rows])
+    shown = [index for index in range(len(columns)) if index < 2 or any(row[index] for row in rows)]
+    print_table([columns[index] for index in shown], [[row[index] for index in shown] for row in rows])
 
 
-def _say_classes(report: Report) -> None:
-    """The worst classes only: all of them are in the JSON and on the page."""
+def _print_classes(report: Report) -> None:
+    """Only the worst classes; the JSON and HTML reports have all."""
     from clapgen.report import format as wording
 
     if not report.classes:
@@ -53,7 +53,7 @@ def _say_classes(report: Report) -> None:
     print_table(columns, list(zip(*(wording.cells(worst, column) for column in columns), strict=True)))
 
 
-def _say_settings(report: Report) -> None:
+def _print_settings(report: Report) -> None:
     from clapgen.report import format as wording
 
     for name, value in report.settings.items():
@@ -67,7 +67,7 @@ def _say_settings(report: Report) -> None:
         print_result(facts)
 
 
-def _say_skipped(report: Report) -> None:
+def _print_skipped(report: Report) -> None:
     from clapgen.report import format as wording
 
     if not report.skipped:

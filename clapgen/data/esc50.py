@@ -1,28 +1,36 @@
-"""ESC-50 as its authors lay it out: 2,000 clips of 50 classes in five folds (Piczak 2015)."""
+"""ESC-50 in the layout of its authors: 2,000 clips of 50 classes in five folds (Piczak 2015)."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from clapgen.audio import AUDIO_SUFFIXES
 from clapgen.data.manifest import Clip
+from clapgen.data.tables import csv_rows
 from clapgen.data.text import read_text
 from clapgen.errors import ClapgenError
 
 _COLUMNS = ("filename", "fold", "category", "src_file")
 _SPLITS = {"1": "train", "2": "train", "3": "train", "4": "val", "5": "test"}
+_LABELS = (
+    "airplane, breathing, brushing teeth, can opening, car horn, cat, chainsaw, chirping birds, church bells, "
+    "clapping, clock alarm, clock tick, coughing, cow, crackling fire, crickets, crow, crying baby, dog, door wood "
+    "creaks, door wood knock, drinking sipping, engine, fireworks, footsteps, frog, glass breaking, hand saw, "
+    "helicopter, hen, insects, keyboard typing, laughing, mouse click, pig, pouring water, rain, rooster, sea "
+    "waves, sheep, siren, sneezing, snoring, thunderstorm, toilet flush, train, vacuum cleaner, washing machine, "
+    "water drops, wind"
+)
+ESC50_LABELS = _LABELS.split(", ")
 
 
 def read_esc50(folder: str | Path) -> tuple[list[Clip], list[str]]:
-    """The clips of an ESC-50 folder with `meta/esc50.csv` and `audio/`, and the names of those without audio.
+    """The clips of an ESC-50 folder with `meta/esc50.csv` and `audio/`, and the file names of those without audio.
 
-    Audio may have been converted (flac, ogg, …): its name without suffix counts. See `esc50_clips`.
+    Audio may have been converted (flac, ogg, …): files are matched by name without suffix. See `esc50_clips`.
 
     Raises:
-        ClapgenError: the folder has no such table, the table is damaged, or none of its audio is there.
+        ClapgenError: the folder has no such table, the table is malformed, or all of its audio is missing.
     """
     root = Path(folder)
     table = root / "meta" / "esc50.csv"
@@ -32,27 +40,21 @@ def read_esc50(folder: str | Path) -> tuple[list[Clip], list[str]]:
     by_stem = {path.stem: path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES}
     clips, missing = esc50_clips(table, by_stem.get)
     if not clips:
-        raise ClapgenError(f"{root / 'audio'} holds none of the {len(missing)} clips that {table} names.")
+        raise ClapgenError(f"{root / 'audio'} holds none of the {len(missing)} clips listed in {table}.")
     return clips, missing
 
 
 def esc50_clips(table: Path, find: Callable[[str], Path | None]) -> tuple[list[Clip], list[str]]:
-    """The clips that an `esc50.csv` names, and the file names of those that `find` (name without suffix) does not know.
+    """The clips listed in an `esc50.csv`, and the file names of those that `find` (by name without suffix) cannot find.
 
     A clip's `extra` holds its `esc50_class` and its `fold`, 1 to 5. Folds 1 to 3 are "train", 4 is "val", 5 is "test".
-    None is free: ESC-50 is CC BY-NC.
+    No clip is free: ESC-50 is CC BY-NC.
 
     Raises:
-        ClapgenError: a column is missing, a row is cut off, or a fold is not 1 to 5 (the file is named).
+        ClapgenError: a column is missing, a row is incomplete, or a fold is not 1 to 5.
     """
-    reader = csv.DictReader(io.StringIO(read_text(table), newline=""))
-    absent = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
-    if absent:
-        raise ClapgenError(f"{table} has no column {absent[0]!r}; it does not look like ESC-50.")
     clips, missing = [], []
-    for row in reader:
-        if any(row[column] is None for column in _COLUMNS):
-            raise ClapgenError(f"{table}:{reader.line_num}: fewer columns than the header has.")
+    for _, row in csv_rows(read_text(table), table, [(column,) for column in _COLUMNS]):
         if row["fold"] not in _SPLITS:
             raise ClapgenError(f"{table}: {row['filename']} is in fold {row['fold']!r}, not 1 to 5.")
         path = find(Path(row["filename"]).stem)
@@ -61,21 +63,6 @@ def esc50_clips(table: Path, find: Callable[[str], Path | None]) -> tuple[list[C
         else:
             clips.append(_clip(row, path))
     return clips, missing
-
-
-def by_fold(clips: Sequence[Clip]) -> dict[int, list[int]]:
-    """Fold → indices of its clips, by rising fold: the figure of ESC-50 is the mean over five folds of 400 clips.
-
-    Raises:
-        ClapgenError: a clip says no fold (`extra["fold"]`).
-    """
-    folds: dict[int, list[int]] = {}
-    for index, clip in enumerate(clips):
-        fold = clip.extra.get("fold")
-        if not isinstance(fold, int):
-            raise ClapgenError(f'{clip.path} says no fold; ESC-50 clips have "fold": 1 to 5 in the manifest.')
-        folds.setdefault(fold, []).append(index)
-    return dict(sorted(folds.items()))
 
 
 def _clip(row: dict[str, str], path: Path) -> Clip:

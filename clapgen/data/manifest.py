@@ -1,6 +1,6 @@
-"""A manifest lists clips to train and test on: a file of JSON lines, one clip a line.
+"""A manifest lists clips to train and test on: a file of JSON lines, one clip per line.
 
-`Clip` says which keys are known, others are kept in `extra`.
+The fields of `Clip` are the known keys; other keys are kept in `extra`.
 """
 
 import json
@@ -9,16 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clapgen.data.text import json_lines
 from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One audio file with what is known about it.
+    """One audio file and its metadata.
 
-    `recording` names what the clip was cut from (clips of one recording are near-duplicates), `free` says whether the
-    clip's own licence allows commercial use, `extra` holds every other key of the manifest's line.
+    Attributes:
+        recording: what the clip was cut from; clips of one recording are near-duplicates.
+        free: whether the clip's own licence allows commercial use.
+        extra: every other key of the manifest's line.
+        name: path below the folder it was found in, without suffix; not part of a manifest.
+        reference: the recording that a generated clip is compared with, if it names one; not part of a manifest.
     """
 
     path: Path
@@ -29,6 +34,13 @@ class Clip:
     split: str | None = None
     free: bool | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+    reference: str | None = None
+
+    @property
+    def caption(self) -> str | None:
+        """The first caption, or the prompt of a generated clip."""
+        return self.captions[0] if self.captions else None
 
 
 _LISTS = ("captions", "labels")
@@ -38,25 +50,21 @@ _OPTIONAL: dict[str, type] = {"recording": str, "licence": str, "split": str, "f
 def read_manifest(path: str | Path) -> list[Clip]:
     """Read a manifest; relative paths in it are relative to its folder.
 
-    The clips' files are not opened here: `AudioCache.build` names those that are missing or broken.
+    The files are not opened here; `AudioCache.build` reports those that are missing or broken.
 
     Raises:
-        ClapgenError: the manifest cannot be read, is empty, or a line is not a clip (named as file:line).
+        ClapgenError: the manifest cannot be read or is empty, or a line is not a clip (named as file:line).
     """
     path = Path(path)
-    try:
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    except OSError as error:
-        raise ClapgenError(f"cannot read the manifest {path}: {error.strerror or error}") from error
     folder = path.parent.absolute()
-    clips = [_parse_line(line, folder, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
+    clips = [_clip(fields, folder, where) for where, fields in json_lines(path)]
     if not clips:
-        raise ClapgenError(f"the manifest {path} lists no clips; it needs one JSON object a line")
+        raise ClapgenError(f"the manifest {path} lists no clips; it needs one JSON object per line")
     return clips
 
 
 def training_clips(manifest: str | Path, split: str = "train", free_only: bool = False) -> list[Clip]:
-    """The clips of a manifest to train on: those of `split` and those that name none, all or only the free ones.
+    """The clips of a manifest to train on: those of `split` and those without a split; optionally only free ones.
 
     Raises:
         ClapgenError: there are none.
@@ -67,24 +75,18 @@ def training_clips(manifest: str | Path, split: str = "train", free_only: bool =
         return chosen
     if clips:
         raise ClapgenError(
-            f'{manifest} has no clip of split "{split}" with "free": true to train on; say in the manifest which clips '
-            "are free, or set free_only=false to train on all."
+            f'{manifest} has no clip of split "{split}" with "free": true to train on; mark free clips in the '
+            "manifest, or set free_only=false to train on all."
         )
     raise ClapgenError(f'{manifest} has no clip of split "{split}" to train on; set another split.')
 
 
 def held_out_clips(manifest: str | Path, split: str = "val") -> list[Clip]:
-    """The clips of a manifest to measure on: those that name `split`; there may be none."""
+    """The clips of a manifest to evaluate on: those of `split`, which may be none."""
     return [clip for clip in read_manifest(manifest) if clip.split == split]
 
 
-def _parse_line(line: bytes, folder: Path, where: str) -> Clip:
-    try:
-        fields = json.loads(line)
-    except ValueError as error:  # also what is not UTF-8
-        raise ClapgenError(f"{where}: not a line of JSON ({error})") from error
-    if not isinstance(fields, dict):
-        raise ClapgenError(f"{where}: a clip is a JSON object, this is {line[:40]!r}")
+def _clip(fields: dict[str, Any], folder: Path, where: str) -> Clip:
     audio = fields.pop("path", None)
     if not isinstance(audio, str) or not audio or "\0" in audio:
         raise ClapgenError(f'{where}: "path" must name an audio file')
@@ -102,7 +104,7 @@ def _parse_line(line: bytes, folder: Path, where: str) -> Clip:
 
 
 def save_manifest(clips: Iterable[Clip], path: str | Path, overwrite: bool = False) -> int:
-    """Write clips as a manifest that `read_manifest` reads; give back how many.
+    """Write clips as a manifest that `read_manifest` can read; returns how many.
 
     Paths below the manifest's folder are written relative to it, so that the folder can be moved.
 

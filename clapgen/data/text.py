@@ -31,7 +31,7 @@ def read_text(path: str | Path) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         raise ClapgenError(
             f"{path}:{line}: byte 0x{content[error.start]:02x} is not UTF-8 text; save the file as UTF-8 "
-            "(iconv -f LATIN1 -t UTF-8, if it is Western European)."
+            "(for Western European text: iconv -f LATIN1 -t UTF-8)."
         ) from error
 
 
@@ -63,10 +63,10 @@ def clean_prompt(prompt: Any, label: str) -> str:
 
 
 def json_lines(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(file:line, object) of every line of a file of JSON objects; empty lines are passed over.
+    """(file:line, object) for each line of a file of JSON objects; empty lines are skipped.
 
     Raises:
-        ClapgenError: as `read_text`; named as file:line: a line that is no JSON object.
+        ClapgenError: as `read_text`; a line that is not a JSON object (named as file:line).
     """
     for number, line in enumerate(read_text(path).split("\n"), 1):
         where = f"{path}:{number}"
@@ -76,13 +76,28 @@ def json_lines(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
             reason = getattr(error, "msg", "nested too deeply")
-            raise ClapgenError(f"{where}: not a line of JSON ({reason}); write one object a line.") from error
+            raise ClapgenError(f"{where}: invalid JSON ({reason}); write one object per line.") from error
         if not isinstance(row, dict):
-            raise ClapgenError(f"{where}: {shown(row)} is no JSON object; write one a line.")
+            raise ClapgenError(f"{where}: {shown(row)} is not a JSON object; write one per line.")
         yield where, row
 
 
+def parse_labels(given: str, option: str = "--labels") -> list[str]:
+    """The labels of a command-line option: separated by commas, or `@FILE` with one label per line.
+
+    Raises:
+        ClapgenError: as `read_text`; fewer than two labels, or one that comes twice.
+    """
+    pieces = read_lines(given[1:]) if given.startswith("@") else given.split(",")
+    labels = [clean_prompt(piece, f"{option}: a label") for piece in pieces if piece.strip()]
+    if repeated := [label for label in labels if labels.count(label) > 1]:
+        raise ClapgenError(f"{option} lists '{min(repeated)}' more than once.")
+    if len(labels) < 2:
+        raise ClapgenError(f"{option} must name at least two labels, e.g. {option} rain,wind.")
+    return labels
+
+
 def shown(value: Any) -> str:
-    """A JSON value as an error shows it: at most 60 characters."""
+    """A JSON value for an error message, at most 60 characters long."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "…"

@@ -1,4 +1,4 @@
-"""Sound files by what is in them: content hash, rate and length, without hashing twice what did not change."""
+"""Identity of sound files: content hash, sample rate and duration. Unchanged files are not hashed again."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from clapgen.audio import rate_and_duration_of
-from clapgen.embedders.store import CacheFolder
+from clapgen.embedders.store import Store
 from clapgen.errors import ClapgenError
 
-SETTLED_SECONDS = 2.0  # a file changed more recently may change again within the clock's grain, and keep its time
+SETTLED_SECONDS = 2.0  # a file changed more recently may change again without a new timestamp
 _HASH_BLOCK = 1 << 20
 _VERSION = 2
 
 
 @dataclass(frozen=True)
 class SoundFile:
-    """A file by its content: sha256 `digest`, and what its header says: Hz and seconds."""
+    """A file with the sha256 `digest` of its content, and from its header the sample rate (Hz) and duration (s)."""
 
     path: Path
     digest: str
@@ -32,18 +32,20 @@ class SoundFile:
 
 
 def identify_files(
-    paths: Sequence[str | Path], cache: CacheFolder | None = None, *, strict: bool = False
+    paths: Sequence[str | Path | SoundFile], cache: Store | None = None, *, strict: bool = False
 ) -> tuple[list[SoundFile], list[tuple[Path, str]]]:
-    """Content hash, rate and length of each file, and the files that cannot be opened, with the reason.
+    """Content hash, sample rate and duration of each file, and the files that cannot be opened, with the reason.
+
+    A `SoundFile` among the paths is returned as it is, without opening the file again.
 
     Raises:
         ClapgenError: `strict`, and a file cannot be opened.
     """
-    wanted = list(map(Path, paths))
-    stamps = {path: _stamp(path) for path in wanted}
+    found: dict[Path, SoundFile | str] = {file.path: file for file in paths if isinstance(file, SoundFile)}
+    wanted = [file.path if isinstance(file, SoundFile) else Path(file) for file in paths]
+    stamps = {path: _stamp(path) for path in wanted if path not in found}
     known = cache.get([stamp for stamp in stamps.values() if stamp]) if cache else {}
     remembered: dict[bytes, bytes] = {}
-    found: dict[Path, SoundFile | str] = {}
     with ThreadPoolExecutor(worker_count()) as pool:
         unknown = [path for path, stamp in stamps.items() if stamp not in known]
         found |= dict(zip(unknown, pool.map(_identify, unknown), strict=True))
@@ -78,18 +80,18 @@ def _identify(path: Path) -> SoundFile | str:
 
 
 def _stamp(path: Path) -> bytes | None:
-    """A key for a file as it lies on disk now; None if it is not there."""
+    """A cache key for the current state of a file; None if it does not exist."""
     try:
         status = path.stat()
     except (OSError, ValueError):
         return None
-    changed = [status.st_mtime_ns, status.st_ctime_ns]  # of the two only the first can be set back
+    changed = [status.st_mtime_ns, status.st_ctime_ns]  # only the first can be set by a user
     state = [str(path.absolute()), status.st_size, *changed, status.st_ino, _VERSION]
     return cache_key("file", state)
 
 
 def _is_settled(path: Path, stamp: bytes) -> bool:
-    """Whether the file is the one that was read, and long enough unchanged that its time tells of the next change."""
+    """Whether the file is unchanged since it was read, and old enough that its next change gets a new timestamp."""
     try:
         return path.stat().st_mtime < time.time() - SETTLED_SECONDS and _stamp(path) == stamp
     except OSError:
@@ -97,10 +99,10 @@ def _is_settled(path: Path, stamp: bytes) -> bool:
 
 
 def cache_key(kind: str, what: list[Any]) -> bytes:
-    """A key for a cache: the hash of a kind and of whatever decides the value (as JSON)."""
+    """A cache key: the hash of a kind and of everything that determines the value (as JSON)."""
     return hashlib.sha256(json.dumps([kind, *what]).encode(errors="surrogateescape")).digest()
 
 
 def worker_count() -> int:
-    """How many threads read and decode files."""
+    """Number of threads that read and decode files."""
     return min(8, os.cpu_count() or 1)

@@ -1,7 +1,8 @@
-"""A folder of small values by key: safe under several processes, limited in size, least recently used out first.
+"""Small values by key, in memory or on disk.
 
-One SQLite file. A value carries a checksum, so that a damaged one is missing rather than wrong; a damaged file is
-replaced by an empty one. Nothing here is worth an error to a user: what cannot be kept is computed again next time.
+The store on disk is one SQLite file, safe for several processes and limited in size; the least recently used entries
+are deleted first. Values carry a checksum: a corrupt value is treated as missing, and a corrupt file is replaced by an
+empty one. Problems are logged, never raised: what cannot be cached is recomputed next time.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from clapgen.errors import ClapgenError
 
@@ -32,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class CacheInfo:
-    """What a cache folder holds; `oldest` and `newest` are when entries were last used (seconds since 1970)."""
+    """Size of a cache folder; `oldest` and `newest` are when entries were last used (seconds since 1970)."""
 
     folder: Path
     entries: int
@@ -42,11 +43,36 @@ class CacheInfo:
     newest: float | None
 
 
+class Store(Protocol):
+    """Values (bytes) by key (bytes): `CacheFolder` on disk, or `MemoryStore`."""
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The values of the keys that are stored."""
+
+    def put(self, values: Mapping[bytes, bytes]) -> None:
+        """Add or replace values."""
+
+
+class MemoryStore:
+    """A store that lasts as long as the object, for runs without a cache folder."""
+
+    def __init__(self) -> None:
+        self._values: dict[bytes, bytes] = {}
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The values of the keys that are stored."""
+        return {key: self._values[key] for key in keys if key in self._values}
+
+    def put(self, values: Mapping[bytes, bytes]) -> None:
+        """Add or replace values."""
+        self._values |= values
+
+
 class CacheFolder:
     """Values (bytes) by key (bytes) in one folder, at most `limit_bytes` on disk.
 
     Raises:
-        ClapgenError: the folder cannot be made.
+        ClapgenError: the folder cannot be created.
     """
 
     def __init__(self, folder: str | Path, limit_bytes: int) -> None:
@@ -56,10 +82,10 @@ class CacheFolder:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ClapgenError(f"cannot make the cache folder {folder}: {error.strerror or error}") from error
+            raise ClapgenError(f"cannot create the cache folder {folder}: {error.strerror or error}") from error
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """The values that are there and whole, and mark them as used now."""
+        """The values of the keys that are stored and intact; marks them as used now."""
 
         def read(database: sqlite3.Connection) -> dict[bytes, bytes]:
             found: dict[bytes, bytes] = {}
@@ -67,14 +93,14 @@ class CacheFolder:
                 some = list(keys[start : start + KEYS_PER_QUERY])
                 marks = ",".join("?" * len(some))
                 rows = database.execute(f"SELECT key, value FROM entries WHERE key IN ({marks})", some).fetchall()
-                found |= {key: value[CHECKSUM_BYTES:] for key, value in rows if _is_whole(key, value)}
+                found |= {key: value[CHECKSUM_BYTES:] for key, value in rows if _is_intact(key, value)}
                 database.execute(f"UPDATE entries SET used = ? WHERE key IN ({marks})", [time.time(), *some])
             return found
 
         return self._try(read) or {}
 
     def put(self, values: Mapping[bytes, bytes]) -> None:
-        """Keep values, replacing earlier ones of the same keys; the least recently used make room."""
+        """Add or replace values; beyond the size limit, the least recently used entries are deleted."""
         now = time.time()
         rows = [(key, now, _checksum(key, value) + value) for key, value in values.items()]
 
@@ -85,23 +111,23 @@ class CacheFolder:
         self._make_room()
 
     def clear(self, older_than_days: float | None = None) -> int:
-        """Delete all entries, or those not used for so many days; how many there were."""
+        """Delete all entries, or only those unused for some days; returns how many were deleted."""
         if older_than_days is not None and not older_than_days >= 0:
-            raise ClapgenError(f"the age of entries to clear must be 0 days or more, not {older_than_days}.")
+            raise ClapgenError(f"the age of entries to delete must be 0 days or more, not {older_than_days}.")
         before = math.inf if older_than_days is None else time.time() - older_than_days * SECONDS_PER_DAY
         return (
             self._try(lambda database: database.execute("DELETE FROM entries WHERE used < ?", [before]).rowcount) or 0
         )
 
     def info(self) -> CacheInfo:
-        """How much is there."""
+        """Number of entries, size and age."""
         row = self._try(lambda d: d.execute("SELECT COUNT(*), MIN(used), MAX(used) FROM entries").fetchone())
         count, oldest, newest = row or (0, None, None)
         size = self.file.stat().st_size if self.file.exists() else 0
         return CacheInfo(self.folder, count, size, self.limit_bytes, oldest, newest)
 
     def _make_room(self) -> None:
-        """Delete the least recently used tenth, and more where that is not enough."""
+        """Delete the least recently used tenth of the entries, or more if that is not enough."""
 
         def shrink(database: sqlite3.Connection) -> bool:
             size = _pragma(database, "page_count") * _pragma(database, "page_size")
@@ -117,30 +143,30 @@ class CacheFolder:
             pass
 
     def _try(self, use: Callable[[sqlite3.Connection], T]) -> T | None:
-        """One transaction; None where the file cannot be used. A damaged file is begun anew.
+        """Run one transaction; None if the file cannot be used. A corrupt file is replaced.
 
-        What could not be used once is left alone from then on: a lock that does not go costs its wait once only.
+        After one failure the cache is disabled for this process, so we wait for a stuck lock only once.
         """
         for attempt in range(0 if self._unusable else 2):
             try:
                 with self._open() as database:
                     return use(database)
             except sqlite3.OperationalError as error:  # locked for long, read-only, a full disk
-                logger.warning("the cache %s cannot be used, nothing is kept: %s", self.file, error)
+                logger.warning("cache %s cannot be used, results are not cached: %s", self.file, error)
                 self._unusable = True
                 return None
             except sqlite3.DatabaseError as error:
                 if attempt == 0:
-                    logger.warning("the cache %s was damaged (%s) and is begun anew", self.file, error)
+                    logger.warning("cache %s is corrupt (%s); starting a new one", self.file, error)
                     self._remove()
         return None
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        # A connection an operation: so a cache can be used from any thread and after a fork.
+        # One connection per operation, so that a cache works in any thread and after a fork.
         with contextlib.closing(sqlite3.connect(self.file, timeout=LOCK_SECONDS, isolation_level=None)) as database:
-            database.execute("PRAGMA synchronous = OFF")  # what a power cut damages is noticed, and computed again
-            database.execute("PRAGMA auto_vacuum = FULL")  # deleted entries give their room back
+            database.execute("PRAGMA synchronous = OFF")  # a power cut may corrupt values; checksums detect it
+            database.execute("PRAGMA auto_vacuum = FULL")  # shrink the file when entries are deleted
             database.execute("BEGIN IMMEDIATE")
             database.execute("CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, used REAL, value BLOB)")
             database.execute("CREATE INDEX IF NOT EXISTS by_use ON entries (used)")
@@ -161,8 +187,8 @@ def _checksum(key: bytes, value: bytes) -> bytes:
     return hashlib.blake2b(key + value, digest_size=CHECKSUM_BYTES).digest()
 
 
-def _is_whole(key: object, value: object) -> bool:
-    """Whatever lies in the file: SQLite columns take any type."""
+def _is_intact(key: object, value: object) -> bool:
+    """Types are checked because SQLite columns accept any."""
     if not isinstance(key, bytes) or not isinstance(value, bytes):
         return False
     return value[:CHECKSUM_BYTES] == _checksum(key, value[CHECKSUM_BYTES:])

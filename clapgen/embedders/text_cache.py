@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from clapgen.embedders import BROKEN_MODEL, ClapEmbedder, device_type, display_name, identity_of
-from clapgen.embedders.cache import EMBEDDING_VERSION, Array, EmbeddingCache
+from clapgen.embedders.cache import EMBEDDING_VERSION, Array
 from clapgen.embedders.file_identity import cache_key
+from clapgen.embedders.store import Store
 from clapgen.errors import ClapgenError
 
 TEXTS_PER_BATCH = 256
@@ -17,7 +18,7 @@ TEXTS_PER_BATCH = 256
 def embed_texts(
     texts: Sequence[str],
     embedder: ClapEmbedder,
-    cache: EmbeddingCache | None = None,
+    cache: Store | None = None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> Array:
     """Embeddings (n, dim) float32 of sentences, in batches in the order given; each distinct sentence once.

@@ -1,4 +1,4 @@
-"""What `clapgen evaluate` measures, and the report that says how."""
+"""The evaluations of `clapgen evaluate`, each a function that returns a report."""
 
 from clapgen.report.model import Confusion, Metric, Report, Skipped
 

@@ -1,4 +1,4 @@
-"""Composition evaluated: which of two captions of the same words is whose, and does a sentence follow from a sound."""
+"""Composition evaluated: match two sounds of the same events with two captions of the same words; audio entailment."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import numpy as np
 
 from clapgen.data.tables import read_table
 from clapgen.errors import ClapgenError
+from clapgen.evaluation.composed_sounds import embed_items
+from clapgen.evaluation.context import EvaluationContext, content_summary, row_of_path, skipped_files
 from clapgen.evaluation.entailment import evaluate_entailment
-from clapgen.evaluation.generation.evaluate import take_labels
-from clapgen.evaluation.generation.sound_sets import waveform_facts
-from clapgen.evaluation.made_items import embed_items
-from clapgen.evaluation.setup import Setup, content_hash, rows_of, skipped
-from clapgen.evaluation.sounds import read_sounds
+from clapgen.evaluation.generation.data import waveform_facts
+from clapgen.evaluation.sounds import read_sounds, use_label_field
 from clapgen.metrics.embeddings.composition import CHANCE, CompositionScores, composition_scores, composition_similarity
 from clapgen.metrics.embeddings.composition_items import order_items, overlap_items
 from clapgen.report.model import Confusion, Metric, Report, Row, Skipped
@@ -31,19 +30,19 @@ PAIR_COLUMNS = {name: (name,) for name in ("audio_0", "caption_0", "audio_1", "c
 
 
 @dataclass
-class _Parts:
-    """What the parts of a composition report add to it."""
+class _Part:
+    """What one kind of test adds to the report."""
 
-    metrics: list[Metric]
-    clips: list[Row]
-    settings: dict[str, Any]
+    metrics: list[Metric] = field(default_factory=list)
+    clips: list[Row] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     confusion: Confusion | None = None
 
 
 def evaluate_composition(
-    setup: Setup,
+    context: EvaluationContext,
     *,
     manifest: str | Path | None = None,
     pairs: str | Path | None = None,
@@ -53,125 +52,127 @@ def evaluate_composition(
     split: str | None = None,
     items: int = 200,
 ) -> Report:
-    """CompA scores of given pairs, order and overlap tests made from labelled clips, audio entailment.
+    """CompA scores of given pairs, order and overlap tests composed from labelled clips, audio entailment.
 
     Args:
-        manifest: clips that have one label each; two or three of different classes are joined and mixed to `items`
-            items of each kind, drawn by the setup's seed.
+        manifest: clips with one label each; two or three of different classes are joined and mixed into `items` items
+            of each kind, drawn with the context's seed.
         pairs: a table with `audio_0`, `caption_0`, `audio_1`, `caption_1`; files are relative to it.
         entailment, entailment_dev: tables with `path`, `hypothesis` and `label` (entailment, neutral, contradiction);
             the thresholds are fitted on the second.
         label_field: key of the manifest that holds the class.
-        split: of the manifest.
+        split: only the clips of this split of the manifest.
 
     Raises:
-        ClapgenError: nothing to do, or what was given cannot be used; strict, and a file cannot be read.
+        ClapgenError: nothing to do, or an input cannot be used; strict, and a file cannot be read.
     """
     if manifest is None and pairs is None and entailment is None:
         raise ClapgenError("nothing to evaluate; give a manifest of labelled clips, --pairs or --entailment.")
     if (entailment is None) != (entailment_dev is None):
         raise ClapgenError("--entailment and --entailment-dev belong together: thresholds are fitted on the second.")
     if manifest is None and (split is not None or label_field != "labels"):
-        raise ClapgenError("--split and --label-field choose among the clips of a manifest; give one.")
-    parts = _Parts([], [], setup.text_model())
+        raise ClapgenError("--split and --label-field select clips of a manifest; give one.")
+    parts = []
+    # first: the clips are inspected when they are decoded, and the pairs may use the same files
+    composed = [] if manifest is None else [_composed_items(manifest, context, label_field, split, items)]
     if pairs is not None:
-        _given_pairs(Path(pairs), setup, parts)
-    if manifest is not None:
-        _made_items(manifest, setup, parts, label_field, split, items)
+        parts.append(_given_pairs(Path(pairs), context))
+    parts += composed
     if entailment is not None and entailment_dev is not None:
-        part = evaluate_entailment(Path(entailment), Path(entailment_dev), setup)
-        parts.metrics += part.metrics
-        parts.clips += part.clips
-        parts.confusion = part.confusion
-        parts.warnings += part.warnings
-        parts.skipped += skipped(*part.embedded)
-        parts.settings["entailment thresholds"] = part.thresholds
-        parts.settings["content of entailment pairs"] = content_hash(part.embedded[1])
-    parts.settings["seed"] = setup.seed
-    columns = dict.fromkeys(column for row in parts.clips for column in row)
-    return setup.report(
+        parts.append(_entailment(Path(entailment), Path(entailment_dev), context))
+    settings = context.describe_model()
+    for part in parts:
+        settings |= part.settings
+    rows = [row for part in parts for row in part.clips]
+    columns = dict.fromkeys(column for row in rows for column in row)
+    return context.report(
         "composition",
         "Composition: order, overlap and entailment of sounds",
-        parts.metrics,
-        clips=[{column: row.get(column) for column in columns} for row in parts.clips],
-        settings=parts.settings,
-        warnings=parts.warnings,
-        skipped=parts.skipped,
-        confusion=parts.confusion,
+        [metric for part in parts for metric in part.metrics],
+        clips=[{column: row.get(column) for column in columns} for row in rows],
+        settings=settings | {"seed": context.seed},
+        warnings=[warning for part in parts for warning in part.warnings],
+        skipped=[skipped for part in parts for skipped in part.skipped],
+        confusion=next((part.confusion for part in parts if part.confusion), None),
     )
 
 
-def _given_pairs(path: Path, setup: Setup, parts: _Parts) -> None:
+def _given_pairs(path: Path, context: EvaluationContext) -> _Part:
     rows = read_table(path, PAIR_COLUMNS)
-    files = [row.path(f"audio_{side}", path.parent) for row in rows for side in (0, 1)]
-    embedded = setup.embed(list(dict.fromkeys(files)), "Embedding pairs")
-    at = rows_of(embedded)
-    kept = [
-        row for row, first, second in zip(rows, files[::2], files[1::2], strict=True) if {first, second} <= at.keys()
-    ]
-    if not kept:
+    files = [[row.path(f"audio_{side}", path.parent) for side in (0, 1)] for row in rows]
+    embedded = context.embed(list(dict.fromkeys(file for pair in files for file in pair)), "Embedding pairs")
+    row_of = row_of_path(embedded)
+    complete = [index for index, pair in enumerate(files) if set(pair) <= row_of.keys()]
+    if not complete:
         raise ClapgenError(f"no pair of {path} has both of its sounds.")
-    audio = embedded.embeddings[[at[row.path(f"audio_{side}", path.parent)] for row in kept for side in (0, 1)]]
-    text = setup.embed_texts([row.cells[f"caption_{side}"] for row in kept for side in (0, 1)])
-    similarity = composition_similarity(audio, text)
-    scores = composition_scores(similarity, seed=setup.seed)
-    parts.metrics += _figures("pairs", scores)
-    sounds = [[row.path(f"audio_{side}", path.parent) for side in (0, 1)] for row in kept]
-    captions = [(row.cells["caption_0"], row.cells["caption_1"]) for row in kept]
-    parts.clips += _rows("pairs", sounds, captions, scores, similarity)
-    parts.skipped += skipped(embedded)
-    parts.settings["content of pairs"] = content_hash(embedded)
+    sounds = [files[index] for index in complete]
+    captions = [(rows[index].cells["caption_0"], rows[index].cells["caption_1"]) for index in complete]
+    audio = embedded.embeddings[[row_of[file] for pair in sounds for file in pair]]
+    similarity = composition_similarity(audio, context.embed_texts([caption for pair in captions for caption in pair]))
+    scores = composition_scores(similarity, seed=context.seed)
+    return _Part(
+        _metrics("pairs", scores),
+        _rows("pairs", sounds, captions, scores, similarity),
+        {"content of pairs": content_summary(embedded)},
+        skipped_files(embedded),
+    )
 
 
-def _made_items(
-    manifest: str | Path, setup: Setup, parts: _Parts, label_field: str, split: str | None, count: int
-) -> None:
-    sounds = read_sounds(manifest, split)
-    take_labels(sounds, label_field)
-    single = [sound for sound in sounds if len(sound.labels) == 1]
-    if not single:
+def _composed_items(
+    manifest: str | Path, context: EvaluationContext, label_field: str, split: str | None, count: int
+) -> _Part:
+    clips = use_label_field(read_sounds(manifest, split), label_field)
+    label_of = {clip.path: clip.labels[0] for clip in clips if len(clip.labels) == 1}
+    if not label_of:
         raise ClapgenError(
-            f"no clip of {manifest} has exactly one label in '{label_field}'; name the key of the class by "
-            "--label-field."
+            f"no clip of {manifest} has exactly one label in '{label_field}'; set --label-field to the class's key."
         )
-    # embedded to know what can be read and heard: other evaluations of the same clips have done it already
-    readable = setup.embed([sound.path for sound in single], "Reading", inspect=waveform_facts)
-    label_of = {sound.path: sound.labels[0] for sound in single}
+    # embedded to find out which clips can be read and are audible; often cached by other evaluations of these clips
+    readable = context.embed(list(label_of), "Reading", inspect=waveform_facts)
     defects = [facts["defect"] for facts in readable.facts]
-    unheard = [Skipped(str(path), f"is {why}") for path, why in zip(readable.paths, defects, strict=True) if why]
-    loud = [index for index, defect in enumerate(defects) if defect is None]
-    labels = [label_of[readable.paths[index]] for index in loud]
-    seed = setup.seed
+    silent = [Skipped(str(path), f"is {why}") for path, why in zip(readable.paths, defects, strict=True) if why]
+    audible = [index for index, defect in enumerate(defects) if defect is None]
+    labels = [label_of[readable.paths[index]] for index in audible]
+    seed, seconds = context.seed, _window_seconds(context)
     kinds = {
         "order": order_items(labels, count, seed=seed),
         "overlap, one exchanged": overlap_items(labels, count, kind="exchanged", seed=seed),
         "overlap, one added": overlap_items(labels, count, kind="added", seed=seed),
     }
-    seconds = _window_seconds(setup)
+    part = _Part(skipped=skipped_files(readable) + silent)
     for kind, items in kinds.items():
-        # numbered among all that were read, of which those that sound are drawn
-        items = [replace(item, clips=tuple(loud[clip] for clip in item.clips)) for item in items]
+        # items are drawn among the audible clips; from here on they are numbered among all readable ones
+        items = [replace(item, clips=tuple(audible[clip] for clip in item.clips)) for item in items]
         captions = [item.captions for item in items]
-        audio = embed_items(items, readable, setup, kind, seconds)
-        text = setup.embed_texts([caption for pair in captions for caption in pair])
+        audio = embed_items(items, readable, context, kind, seconds)
+        text = context.embed_texts([caption for pair in captions for caption in pair])
         similarity = composition_similarity(audio, text)
         scores = composition_scores(similarity, seed=seed)
-        parts.metrics += _figures(kind, scores)
-        made_of = [[readable.paths[clip] for clip in item.clips] for item in items]
-        parts.clips += _rows(kind, made_of, captions, scores, similarity)
-    parts.settings["items"] = f"{count} of each kind from {len(loud)} clips of {len(set(labels))} classes"
-    parts.settings["length of an item"] = f"{seconds:g} s, the model's window"
-    parts.settings["content of clips"] = content_hash(readable)
-    parts.skipped += skipped(readable) + unheard
+        part.metrics += _metrics(kind, scores)
+        files = [[readable.paths[clip] for clip in item.clips] for item in items]
+        part.clips += _rows(kind, files, captions, scores, similarity)
+    part.settings["items"] = f"{count} of each kind from {len(audible)} clips of {len(set(labels))} classes"
+    part.settings["length of an item"] = f"{seconds:g} s, the model's window"
+    part.settings["content of clips"] = content_summary(readable)
+    return part
 
 
-def _window_seconds(setup: Setup) -> float:
-    """A model that averages windows can tell the order only of what lies within one."""
-    window = getattr(setup.clap, "window", 5 * setup.clap.sample_rate)
-    return float(window / setup.clap.sample_rate)
+def _entailment(path: Path, dev: Path, context: EvaluationContext) -> _Part:
+    found = evaluate_entailment(path, dev, context)
+    settings = {
+        "entailment thresholds": found.thresholds,
+        "content of entailment pairs": content_summary(found.embedded[1]),
+    }
+    return _Part(found.metrics, found.clips, settings, skipped_files(*found.embedded), found.warnings, found.confusion)
 
 
-def _figures(kind: str, scores: CompositionScores) -> list[Metric]:
+def _window_seconds(context: EvaluationContext) -> float:
+    """A model that averages windows can only tell the order of events within one window."""
+    window = getattr(context.clap, "window", 5 * context.clap.sample_rate)
+    return float(window / context.clap.sample_rate)
+
+
+def _metrics(kind: str, scores: CompositionScores) -> list[Metric]:
     return [
         Metric(
             f"{kind}: {name}",
@@ -193,7 +194,7 @@ def _rows(
     scores: CompositionScores,
     similarity: np.ndarray,
 ) -> list[Row]:
-    """`margin`: how much nearer both sounds are to their own captions, on average; below 0 they are mixed up."""
+    """`margin`: how much closer both sounds are to their own captions, on average; below 0 they are confused."""
     margins = (similarity[:, 0, 0] + similarity[:, 1, 1] - similarity[:, 0, 1] - similarity[:, 1, 0]) / 2
     return [
         {

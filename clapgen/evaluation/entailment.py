@@ -1,4 +1,4 @@
-"""Audio entailment evaluated: does a sentence follow from a sound, by two thresholds fitted on other pairs."""
+"""Audio entailment evaluated: does a sentence follow from a sound? Decided by two thresholds fitted on other pairs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from clapgen.data.tables import TableRow, read_table
 from clapgen.embedders.cache import Embedded
-from clapgen.evaluation.setup import Setup, rows_of
+from clapgen.evaluation.context import EvaluationContext, row_of_path
 from clapgen.metrics.embeddings.base import Array
 from clapgen.metrics.embeddings.clap_score import paired_cosines
 from clapgen.metrics.embeddings.entailment import (
@@ -43,14 +43,14 @@ class _Judged:
 
     @property
     def contents(self) -> list[tuple[str, str]]:
-        """Which sound and which sentence each pair is."""
+        """Content hash of the sound, and the sentence, of each pair."""
         digests = dict(zip(self.embedded.paths, self.embedded.digests, strict=True))
         return [(digests[file], row.cells["text"]) for file, row in zip(self.files, self.rows, strict=True)]
 
 
 @dataclass
 class EntailmentPart:
-    """What entailment adds to a report of composition."""
+    """The results of audio entailment."""
 
     metrics: list[Metric]
     clips: list[Row]
@@ -60,46 +60,47 @@ class EntailmentPart:
     embedded: list[Embedded]
 
 
-def evaluate_entailment(path: Path, dev: Path, setup: Setup) -> EntailmentPart:
-    """Thresholds fitted on the pairs of `dev`, judged on those of `path`: tables of sounds, sentences and labels.
+def evaluate_entailment(path: Path, dev: Path, context: EvaluationContext) -> EntailmentPart:
+    """Fit thresholds on the pairs of `dev` and judge those of `path`: tables of sounds, sentences and labels.
 
     Raises:
-        ClapgenError: a table that cannot be used, a label that is none of the three, or that no pair has; strict, and
-            both tables share pairs.
+        ClapgenError: a table that cannot be used, an unknown label, or a label without pairs; strict, and the tables
+            share pairs.
     """
-    fitted_on, judged = _judge(dev, setup), _judge(path, setup)
+    development, judged = _judge(dev, context), _judge(path, context)
     warnings = []
-    known = set(fitted_on.contents)
+    known = set(development.contents)
     shared = sum(pair in known for pair in judged.contents)
     if shared:
-        warning = f"{shared} of {len(judged.rows)} pairs of {path} are among those of {dev}, on which was fitted."
-        warnings.append(setup.differ(warning, "Take them out of one."))
-    thresholds = fit_thresholds(fitted_on.cosines, fitted_on.labels)
-    found = audio_entailment(judged.cosines, judged.labels, thresholds, seed=setup.seed)
+        warning = f"{shared} of {len(judged.rows)} pairs of {path} are also in {dev}, where the thresholds are fitted."
+        warnings.append(context.warn_or_raise(warning, "Remove them from one table."))
+    thresholds = fit_thresholds(development.cosines, development.labels)
+    found = audio_entailment(judged.cosines, judged.labels, thresholds, seed=context.seed)
     return EntailmentPart(
-        _figures(found),
+        _metrics(found),
         _clips(judged, thresholds),
         Confusion(list(LABELS), found.confusion.tolist()),
-        f"contradiction below {thresholds.low:.4f}, entailment from {thresholds.high:.4f} on; fitted for macro F1 on "
+        f"contradiction below {thresholds.low:.4f}, entailment from {thresholds.high:.4f}; fitted for macro F1 on "
         f"{thresholds.n} pairs of {dev}, where they reach {thresholds.score:.3f}",
         warnings,
-        [fitted_on.embedded, judged.embedded],
+        [development.embedded, judged.embedded],
     )
 
 
-def _judge(path: Path, setup: Setup) -> _Judged:
+def _judge(path: Path, context: EvaluationContext) -> _Judged:
     rows = read_table(path, COLUMNS)
     files = [row.path("path", path.parent) for row in rows]
-    embedded = setup.embed(list(dict.fromkeys(files)), "Embedding")
-    at = rows_of(embedded)
-    kept = [index for index, file in enumerate(files) if file in at]
-    rows, files = [rows[index] for index in kept], [files[index] for index in kept]
-    audio = embedded.embeddings[[at[file] for file in files]]
-    return _Judged(rows, files, embedded, paired_cosines(audio, setup.embed_texts([row.cells["text"] for row in rows])))
+    embedded = context.embed(list(dict.fromkeys(files)), "Embedding")
+    row_of = row_of_path(embedded)
+    readable = [index for index, file in enumerate(files) if file in row_of]
+    rows, files = [rows[index] for index in readable], [files[index] for index in readable]
+    audio = embedded.embeddings[[row_of[file] for file in files]]
+    text = context.embed_texts([row.cells["text"] for row in rows])
+    return _Judged(rows, files, embedded, paired_cosines(audio, text))
 
 
-def _figures(found: Entailment) -> list[Metric]:
-    note = f"always the commonest label reaches {found.majority:.3f}"
+def _metrics(found: Entailment) -> list[Metric]:
+    note = f"always predicting the most frequent label reaches {found.majority:.3f}"
     return [
         Metric("entailment: accuracy", found.accuracy, found.n, found.interval, "0 to 1", True, note),
         Metric("entailment: macro F1", found.macro_f1, found.n, None, "0 to 1", True),
@@ -111,7 +112,7 @@ def _figures(found: Entailment) -> list[Metric]:
 
 
 def _clips(judged: _Judged, thresholds: EntailmentThresholds) -> list[Row]:
-    """`margin`: how far the cosine lies inside the region of its own label; below 0 it is misjudged."""
+    """`margin`: how far the cosine lies inside the region of its own label; below 0 it is misclassified."""
     low, high = thresholds.low, thresholds.high
     inside = {
         "contradiction": low - judged.cosines,

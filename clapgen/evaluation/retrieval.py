@@ -1,4 +1,4 @@
-"""Retrieval evaluated: finding sounds by their captions, captions by their sounds, and both in other words."""
+"""Retrieval evaluated: sounds by captions, captions by sounds, and both with paraphrased captions."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from clapgen.data.manifest import Clip
 from clapgen.data.tables import read_table
 from clapgen.embedders.cache import Array
 from clapgen.errors import ClapgenError
-from clapgen.evaluation.setup import Setup, content_hash, measured, rows_of, skipped
-from clapgen.evaluation.sounds import Sound, read_sounds
+from clapgen.evaluation.context import EvaluationContext, content_summary, row_of_path, skipped_files, try_metric
+from clapgen.evaluation.sounds import read_sounds
 from clapgen.metrics.embeddings.clap_score import bootstrap_interval
 from clapgen.metrics.embeddings.modality_gap import modality_gap
-from clapgen.metrics.embeddings.retrieval import RankFigures, Retrieval, retrieval
+from clapgen.metrics.embeddings.retrieval import DirectionScores, Retrieval, retrieval
 from clapgen.metrics.embeddings.robustness import paraphrase_robustness
 from clapgen.report.model import Metric, Report
 
@@ -23,57 +24,57 @@ SHOWN_DROPS = ("R@1", "R@5", "R@10", "median_rank", "mAP@10")
 
 
 def evaluate_retrieval(
-    manifest: str | Path, setup: Setup, *, split: str | None = None, paraphrases: str | Path | None = None
+    manifest: str | Path, context: EvaluationContext, *, split: str | None = None, paraphrases: str | Path | None = None
 ) -> Report:
-    """R@1/5/10, median rank and mAP@10 both ways over the clips of a manifest and all of their captions.
+    """R@1/5/10, median rank and mAP@10 in both directions over the clips of a manifest and all of their captions.
 
     Args:
-        manifest: with captions, one or several a clip; clips without any are only found. Of `split` if given.
-        paraphrases: a table with columns `caption` and `paraphrase`; the figures are measured again with each caption
-            that has paraphrases in these words.
+        manifest: clips with one or more captions each; clips without captions are only retrieved. Of `split` if given.
+        paraphrases: a table with columns `caption` and `paraphrase`; the metrics are also computed with paraphrased
+            captions.
 
     Raises:
         ClapgenError: no captions, nothing that can be read; strict, and a file cannot be read.
     """
     sounds = read_sounds(manifest, split)
     if not any(sound.captions for sound in sounds):
-        raise ClapgenError(f'{manifest} has no captions; each clip needs "captions": ["…"] to be searched by.')
-    embedded = setup.embed([sound.path for sound in sounds], "Embedding")
-    rows = rows_of(embedded)
-    kept = [sound for sound in sounds if sound.path in rows]
-    captions = [caption for sound in kept for caption in sound.captions]
-    owners = np.array([index for index, sound in enumerate(kept) for _ in sound.captions], dtype=np.int64)
+        raise ClapgenError(f'{manifest} has no captions; add "captions": ["…"] to its clips.')
+    embedded = context.embed([sound.path for sound in sounds], "Embedding")
+    rows = row_of_path(embedded)
+    clips = [sound for sound in sounds if sound.path in rows]
+    captions = [caption for clip in clips for caption in clip.captions]
+    owners = np.array([index for index, clip in enumerate(clips) for _ in clip.captions], dtype=np.int64)
     if not captions:
-        raise ClapgenError(f"none of the clips of {manifest} that can be read has a caption.")
-    text = setup.embed_texts(captions)
+        raise ClapgenError(f"no readable clip of {manifest} has a caption.")
+    text = context.embed_texts(captions)
     strict = retrieval(embedded.embeddings, text, owners)
     same = retrieval(embedded.embeddings, text, owners, captions=captions)
-    metrics = _figures(strict, setup.seed) + _identical(same) + [_gap(kept, embedded.embeddings, text, owners)]
+    metrics = _metrics(strict, context.seed) + _identical(same) + [_gap(embedded.embeddings, text, owners)]
     warnings: list[str] = []
-    settings = setup.text_model()
+    settings = context.describe_model()
     settings["protocol"] = (
-        "every caption asks over all clips; every clip with captions asks over all captions, its best one counts; a "
-        "draw counts as wrong"
+        "each caption is a query over all clips; each clip with captions is a query over all captions, and its "
+        "best-ranked one counts; ties count as wrong"
     )
-    settings["N"] = f"{len(kept)} clips, {len(captions)} captions" + (f", split {split}" if split else "")
-    settings["content"] = content_hash(embedded)
-    settings["seed"] = setup.seed
+    settings["N"] = f"{len(clips)} clips, {len(captions)} captions" + (f", split {split}" if split else "")
+    settings["content"] = content_summary(embedded)
+    settings["seed"] = context.seed
     if paraphrases is not None:
-        more, warnings = _paraphrased(paraphrases, setup, embedded.embeddings, captions, owners)
+        more, warnings = _paraphrased(paraphrases, context, embedded.embeddings, captions, owners)
         metrics += more
-    return setup.report(
+    return context.report(
         "retrieval",
-        f"Retrieval: {len(captions)} captions of {len(kept)} clips",
+        f"Retrieval: {len(captions)} captions of {len(clips)} clips",
         metrics,
-        clips=_clips(kept, strict, owners),
+        clips=_clips(clips, strict, owners),
         settings=settings,
         warnings=warnings,
-        skipped=skipped(embedded),
+        skipped=skipped_files(embedded),
         lower_is_better=["rank of its best caption", "worst rank by its captions"],
     )
 
 
-def _figures(found: Retrieval, seed: int) -> list[Metric]:
+def _metrics(found: Retrieval, seed: int) -> list[Metric]:
     metrics = []
     for name, way in zip(WAYS, (found.text_to_audio, found.audio_to_text), strict=True):
         n, ask = way.queries, f"{way.queries} queries over {way.gallery}"
@@ -88,13 +89,13 @@ def _figures(found: Retrieval, seed: int) -> list[Metric]:
     return metrics
 
 
-def _chance(way: RankFigures, k: int) -> float:
+def _chance(way: DirectionScores, k: int) -> float:
     return min(1.0, k / way.gallery)
 
 
 def _identical(found: Retrieval) -> list[Metric]:
-    """The same recalls where every clip that has a caption's words is right."""
-    note = "equal captions are one: each clip that has it is right"
+    """The same recalls, where every clip with an identical caption is correct."""
+    note = "identical captions count as one: every clip that has it is correct"
     return [
         Metric(f"{name} R@{k}, identical captions", recall, way.queries, None, "0 to 1", True, note)
         for name, way in zip(WAYS, (found.text_to_audio, found.audio_to_text), strict=True)
@@ -102,10 +103,10 @@ def _identical(found: Retrieval) -> list[Metric]:
     ]
 
 
-def _gap(sounds: list[Sound], audio: Array, text: Array, owners: np.ndarray) -> Metric:
+def _gap(audio: Array, text: Array, owners: np.ndarray) -> Metric:
     captioned, first = np.unique(owners, return_index=True)
-    name, note = "Modality gap", "distance of the mean sound from the mean first caption"
-    return measured(
+    name, note = "Modality gap", "distance between the mean audio and the mean first-caption embedding"
+    return try_metric(
         name,
         len(captioned),
         lambda: modality_gap(audio[captioned], text[first]).centroid_distance,
@@ -116,7 +117,7 @@ def _gap(sounds: list[Sound], audio: Array, text: Array, owners: np.ndarray) -> 
 
 
 def _paraphrased(
-    path: str | Path, setup: Setup, audio: Array, captions: list[str], owners: np.ndarray
+    path: str | Path, context: EvaluationContext, audio: Array, captions: list[str], owners: np.ndarray
 ) -> tuple[list[Metric], list[str]]:
     rows = read_table(path, {"caption": ("caption",), "paraphrase": ("paraphrase",)})
     others: dict[str, list[str]] = {}
@@ -125,15 +126,15 @@ def _paraphrased(
     spaced = [" ".join(caption.split()) for caption in captions]
     pairs = [(index, other) for index, caption in enumerate(spaced) for other in others.get(caption, [])]
     if not pairs:
-        raise ClapgenError(f"no caption of {path} is one of the manifest's; its first is '{rows[0].cells['caption']}'.")
+        raise ClapgenError(f"no caption of {path} is in the manifest; its first is '{rows[0].cells['caption']}'.")
     unknown = [caption for caption in others if caption not in set(spaced)]
     warnings = []
     if unknown:
-        warning = f"{len(unknown)} captions of {path} are not in the manifest, the first is '{unknown[0]}'."
-        warnings.append(setup.differ(warning, "Take them out."))
+        warning = f"{len(unknown)} captions of {path} are not in the manifest; the first is '{unknown[0]}'."
+        warnings.append(context.warn_or_raise(warning, "Remove them."))
     indices = [index for index, _ in pairs]
-    text = setup.embed_texts([captions[index] for index in indices])
-    found = paraphrase_robustness(audio, text, setup.embed_texts([other for _, other in pairs]), owners[indices])
+    text = context.embed_texts([captions[index] for index in indices])
+    found = paraphrase_robustness(audio, text, context.embed_texts([other for _, other in pairs]), owners[indices])
     n = len(pairs)
     metrics = [Metric("caption–paraphrase cosine", found.cosine, n, None, "−1 to 1", True)]
     before, after = found.original.as_dict(), found.paraphrased.as_dict()
@@ -141,15 +142,15 @@ def _paraphrased(
         for name in SHOWN_DROPS:
             key = f"{way.replace(' ', '_')}/{name}"
             label, rank = f"{way} {name.replace('_', ' ')}", name.endswith("rank")
-            note = f"{before[key]:.4g} in the captions' own words; loses {found.drops[key] + 0.0:.4g}"
+            note = f"{before[key]:.4g} with the original captions; drop {found.drops[key] + 0.0:.4g}"
             scale = "1 or more" if rank else "0 to 1"
             metrics.append(Metric(f"{label}, paraphrased", after[key], n, None, scale, not rank, note))
     return metrics, warnings
 
 
-def _clips(sounds: list[Sound], found: Retrieval, owners: np.ndarray) -> list[dict[str, Any]]:
-    audio_ranks = dict(zip(found.asking.tolist(), found.audio_to_text.ranks.tolist(), strict=True))
-    precisions = dict(zip(found.asking.tolist(), found.audio_to_text.average_precisions.tolist(), strict=True))
+def _clips(sounds: list[Clip], found: Retrieval, owners: np.ndarray) -> list[dict[str, Any]]:
+    audio_ranks = dict(zip(found.query_clips.tolist(), found.audio_to_text.ranks.tolist(), strict=True))
+    precisions = dict(zip(found.query_clips.tolist(), found.audio_to_text.average_precisions.tolist(), strict=True))
     worst: dict[int, int] = {}
     for owner, rank in zip(owners.tolist(), found.text_to_audio.ranks.tolist(), strict=True):
         worst[owner] = max(worst.get(owner, 0), rank)

@@ -1,27 +1,39 @@
-"""Zero-shot classification evaluated: accuracy of clips that have one class, mAP of those that have several labels."""
+"""Zero-shot classification evaluated: accuracy for clips with one class, mAP for clips with several labels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from clapgen.data.esc50 import read_esc50
+from clapgen.data.manifest import Clip
 from clapgen.embedders.cache import Array
 from clapgen.errors import ClapgenError, nearest
-from clapgen.evaluation.generation.evaluate import take_labels
-from clapgen.evaluation.setup import Setup, content_hash, rows_of, skipped
-from clapgen.evaluation.sounds import Sound, read_sounds
+from clapgen.evaluation.context import EvaluationContext, content_summary, row_of_path, skipped_files
+from clapgen.evaluation.sounds import read_sounds, use_label_field
 from clapgen.metrics.embeddings.multi_label import multi_label_average_precision
 from clapgen.metrics.embeddings.zero_shot import DEFAULT_TEMPLATE, prompt_embeddings, zero_shot
-from clapgen.report.model import Confusion, Metric, Report, Skipped
+from clapgen.report.model import Confusion, Metric, Report, Row, Skipped
+
+
+@dataclass
+class _Results:
+    """Metrics and tables of a classification or a tagging."""
+
+    metrics: list[Metric]
+    clips: list[Row]
+    classes: list[Row]
+    confusion: Confusion | None = None
+    correct: npt.NDArray[np.bool_] | None = None
 
 
 def evaluate_zero_shot(
     source: str | Path,
-    setup: Setup,
+    context: EvaluationContext,
     *,
     label_field: str = "labels",
     templates: Sequence[str] = (DEFAULT_TEMPLATE,),
@@ -30,90 +42,91 @@ def evaluate_zero_shot(
 ) -> Report:
     """Classify clips by the nearest prompt.
 
-    Clips that all have one label are classified (accuracy, balanced accuracy, a row a class, confusion); where some
-    have several they are tagged (mAP). Clips without labels are left out.
+    If all clips have one label, they are classified (accuracy, balanced accuracy, one row per class, confusion); if
+    some have several, they are tagged (mAP). Clips without labels are ignored.
 
     Args:
-        source: a manifest, or an ESC-50 folder (`meta/esc50.csv`, `audio/`), whose five folds have a figure each.
+        source: a manifest, or an ESC-50 folder (`meta/esc50.csv`, `audio/`), which gets metrics for each of five folds.
         label_field: key of the manifest that holds the class or the labels.
-        templates: sentences with {label}; of several the embeddings are averaged.
-        split: of the manifest; "val" of ESC-50 is fold 4.
-        labels: the classes, where they are more than those of the clips.
+        templates: sentences with {label}; the embeddings of several are averaged.
+        split: only this split of the manifest; "val" of ESC-50 is fold 4.
+        labels: the classes, if there are more than those of the clips.
 
     Raises:
-        ClapgenError: no labels, an unknown label, nothing that can be read; strict, and a file cannot be read.
+        ClapgenError: no labels, an unknown label, no file could be read; strict, and a file cannot be read.
     """
-    sounds, missing = _labelled(Path(source), label_field, split)
+    clips, missing = _labelled(Path(source), label_field, split)
     if missing:
-        setup.differ(f"{missing[0]} is named in meta/esc50.csv, but is not in audio/.", "Complete the folder.")
-    embedded = setup.embed([sound.path for sound in sounds], "Embedding")
-    rows = rows_of(embedded)
-    kept = [sound for sound in sounds if sound.path in rows]
-    names = _names(kept, labels)
-    prompts = prompt_embeddings(setup.embed_texts, names, templates)
-    settings = setup.text_model()
-    by = "the category of ESC-50" if Path(source).is_dir() else f"'{label_field}'"
-    settings["classes"] = f"{len(names)}, by {by}" + (f", split {split}" if split else "")
-    settings["content"] = content_hash(embedded)
-    settings["templates"] = list(templates)
-    settings["seed"] = setup.seed
-    several = any(len(sound.labels) > 1 for sound in kept)
-    measure = _tagged if several else _classified
-    parts = measure(kept, embedded.embeddings, prompts, names, setup.seed)
-    right = parts.pop("right", None)
-    if Path(source).is_dir() and right is not None:
-        parts["metrics"] += _folds(kept, right)
-    what = "tagging" if several else "classification"
-    return setup.report(
+        context.warn_or_raise(f"{missing[0]} is listed in meta/esc50.csv, but not in audio/.", "Complete the folder.")
+    embedded = context.embed([clip.path for clip in clips], "Embedding")
+    rows = row_of_path(embedded)
+    clips = [clip for clip in clips if clip.path in rows]
+    names = _names(clips, labels)
+    prompts = prompt_embeddings(context.embed_texts, names, templates)
+    several = any(len(clip.labels) > 1 for clip in clips)
+    results = (_tagged if several else _classified)(clips, embedded.embeddings, prompts, names, context.seed)
+    is_esc50 = Path(source).is_dir()
+    if is_esc50 and results.correct is not None:
+        results.metrics += _folds(clips, results.correct)
+    by = "the category of ESC-50" if is_esc50 else f"'{label_field}'"
+    settings = context.describe_model() | {
+        "classes": f"{len(names)}, by {by}" + (f", split {split}" if split else ""),
+        "content": content_summary(embedded),
+        "templates": list(templates),
+        "seed": context.seed,
+    }
+    kind, unit = ("tagging", "labels") if several else ("classification", "classes")
+    return context.report(
         "zero-shot",
-        f"Zero-shot {what}: {len(kept)} clips, {len(names)} {'labels' if several else 'classes'}",
+        f"Zero-shot {kind}: {len(clips)} clips, {len(names)} {unit}",
+        results.metrics,
+        clips=results.clips,
+        classes=results.classes,
+        confusion=results.confusion,
         settings=settings,
-        skipped=skipped(embedded) + [Skipped(name, "named in meta/esc50.csv, not in audio/") for name in missing],
+        skipped=skipped_files(embedded)
+        + [Skipped(name, "is listed in meta/esc50.csv, but not in audio/") for name in missing],
         lower_is_better=["rank"],
-        **parts,
     )
 
 
-def _labelled(source: Path, label_field: str, split: str | None) -> tuple[list[Sound], list[str]]:
+def _labelled(source: Path, label_field: str, split: str | None) -> tuple[list[Clip], list[str]]:
     missing: list[str] = []
     if source.is_dir():
         if label_field != "labels":
-            raise ClapgenError(f"--label-field {label_field}: {source} is no manifest; ESC-50 has its own classes.")
+            raise ClapgenError(f"--label-field {label_field}: {source} is not a manifest; ESC-50 has its own classes.")
         clips, missing = read_esc50(source)
-        sounds = [
-            Sound(c.path, c.path.stem, labels=c.labels, extra=dict(c.extra)) for c in clips if split in (None, c.split)
-        ]
+        clips = [clip for clip in clips if split in (None, clip.split)]
     else:
-        sounds = read_sounds(source, split)
-        take_labels(sounds, label_field)
-    labelled = [sound for sound in sounds if sound.labels]
+        clips = use_label_field(read_sounds(source, split), label_field)
+    labelled = [replace(clip, labels=_readable(clip.labels)) for clip in clips if clip.labels]
     if not labelled:
         raise ClapgenError(
-            f"no clip of {source} has '{label_field}'{f' in split {split}' if split else ''}. Name the key of the "
-            "manifest that holds the class with --label-field."
+            f"no clip of {source} has '{label_field}'{f' in split {split}' if split else ''}; set --label-field to the "
+            "key of the manifest that holds the class."
         )
-    for sound in labelled:
-        sound.labels = [label.replace("_", " ") for label in sound.labels]
     return labelled, missing
 
 
-def _names(sounds: Sequence[Sound], given: Sequence[str] | None) -> list[str]:
-    found = sorted({label for sound in sounds for label in sound.labels})
+def _readable(labels: Sequence[str]) -> list[str]:
+    return [label.replace("_", " ") for label in labels]
+
+
+def _names(clips: Sequence[Clip], given: Sequence[str] | None) -> list[str]:
+    found = sorted({label for clip in clips for label in clip.labels})
     if given is None:
         if len(found) < 2:
-            raise ClapgenError(f"all clips are '{found[0]}': classification needs two classes; name more by --labels.")
+            raise ClapgenError(f"all clips are '{found[0]}': classification needs two classes; add more with --labels.")
         return found
-    names = [label.replace("_", " ") for label in given]
+    names = _readable(given)
     for label in found:
         if label not in names:
-            raise ClapgenError(f"--labels lacks '{label}', which clips have.{nearest(label, names)}")
+            raise ClapgenError(f"--labels lacks '{label}', which some clips have.{nearest(label, names)}")
     return names
 
 
-def _classified(
-    sounds: Sequence[Sound], audio: Array, prompts: np.ndarray, names: list[str], seed: int
-) -> dict[str, Any]:
-    truth = np.array([names.index(sound.labels[0]) for sound in sounds])
+def _classified(clips: Sequence[Clip], audio: Array, prompts: np.ndarray, names: list[str], seed: int) -> _Results:
+    truth = np.array([names.index(clip.labels[0]) for clip in clips])
     found = zero_shot(audio, prompts, truth, names, seed=seed)
     note = f"chance {found.chance:.4f}"
     metrics = [Metric("accuracy", found.top1, found.n, found.interval, "0 to 1", True, note)]
@@ -121,63 +134,53 @@ def _classified(
         metrics.append(Metric("accuracy among the first 5", found.top5, found.n, None, "0 to 1", True))
     metrics.append(Metric("balanced accuracy", found.balanced, found.n, None, "0 to 1", True, "mean over classes"))
     margins = _margins(audio @ prompts.T, truth[:, None] == np.arange(len(names)))
-    clips = [
-        {"path": str(sound.path), "class": names[t], "heard as": names[p], "rank": int(rank), "margin": margin}
-        for sound, t, p, rank, margin in zip(sounds, truth, found.predicted, found.ranks, margins, strict=True)
+    rows: list[Row] = [
+        {"path": str(clip.path), "class": names[t], "predicted": names[p], "rank": int(rank), "margin": margin}
+        for clip, t, p, rank, margin in zip(clips, truth, found.predicted, found.ranks, margins, strict=True)
     ]
-    classes = [
+    classes: list[Row] = [
         {"class": each.label, "n": each.n, "accuracy": each.top1, "first 5": each.top5} for each in found.classes
     ]
-    return {
-        "metrics": metrics,
-        "right": found.ranks == 1,
-        "clips": clips,
-        "classes": classes,
-        "confusion": Confusion(names, found.confusion.tolist()),
-    }
+    return _Results(metrics, rows, classes, Confusion(names, found.confusion.tolist()), found.ranks == 1)
 
 
-def _folds(sounds: Sequence[Sound], right: np.ndarray) -> list[Metric]:
-    """ESC-50's own figure: the mean over its folds."""
-    folds = [sound.extra.get("fold") for sound in sounds]
-    present = sorted({fold for fold in folds if isinstance(fold, int)})
-    if len(present) < 2 or not all(isinstance(fold, int) for fold in folds):
+def _folds(clips: Sequence[Clip], correct: npt.NDArray[np.bool_]) -> list[Metric]:
+    """The accuracy that papers report for ESC-50: the mean over its folds."""
+    folds = np.array([clip.extra["fold"] for clip in clips])
+    present = np.unique(folds).tolist()
+    if len(present) < 2:
         return []
-    shares = {fold: right[[each == fold for each in folds]] for fold in present}
-    means = [float(share.mean()) for share in shares.values()]
+    of_fold = {fold: correct[folds == fold] for fold in present}
+    means = [float(values.mean()) for values in of_fold.values()]
     note = f"over folds {', '.join(map(str, present))}; std {np.std(means, ddof=1):.4f}"
-    metrics = [Metric("mean accuracy of folds", float(np.mean(means)), len(sounds), None, "0 to 1", True, note)]
+    metrics = [Metric("mean accuracy of folds", float(np.mean(means)), len(clips), None, "0 to 1", True, note)]
     return metrics + [
-        Metric(f"accuracy of fold {fold}", float(share.mean()), len(share), None, "0 to 1", True)
-        for fold, share in shares.items()
+        Metric(f"accuracy of fold {fold}", float(values.mean()), len(values), None, "0 to 1", True)
+        for fold, values in of_fold.items()
     ]
 
 
 def _margins(cosines: Array, own: np.ndarray) -> list[float]:
-    """How much nearer the nearest of each clip's own prompts is than the nearest other; below 0 where misheard."""
+    """Cosine with the nearest of a clip's own prompts minus that with the nearest other; below 0 if misclassified."""
     return (np.where(own, cosines, -np.inf).max(1) - np.where(own, -np.inf, cosines).max(1)).tolist()
 
 
-def _tagged(sounds: Sequence[Sound], audio: Array, prompts: np.ndarray, names: list[str], seed: int) -> dict[str, Any]:
-    truth = np.array([[name in sound.labels for name in names] for sound in sounds])
+def _tagged(clips: Sequence[Clip], audio: Array, prompts: np.ndarray, names: list[str], seed: int) -> _Results:
+    truth = np.array([[name in clip.labels for name in names] for clip in clips])
     found = multi_label_average_precision(audio, prompts, truth, names)
-    counts = truth.sum(0)
     cosines = audio @ prompts.T
-    clips = [
+    rows: list[Row] = [
         {
-            "path": str(sound.path),
-            "labels": "; ".join(sound.labels),
-            "heard as": names[int(row.argmax())],
+            "path": str(clip.path),
+            "labels": "; ".join(clip.labels),
+            "predicted": names[int(row.argmax())],
             "margin": own,
         }
-        for sound, row, own in zip(sounds, cosines, _margins(cosines, truth), strict=True)
+        for clip, row, own in zip(clips, cosines, _margins(cosines, truth), strict=True)
+    ]
+    classes: list[Row] = [
+        {"class": name, "n": int(n), "average precision": found.average_precisions.get(name)}
+        for name, n in zip(names, truth.sum(0), strict=True)
     ]
     note = f"mean over {len(found.average_precisions)} labels; chance {found.chance:.4f}"
-    return {
-        "metrics": [Metric("mAP", found.mean, found.n, None, "0 to 1", True, note)],
-        "clips": clips,
-        "classes": [
-            {"class": name, "n": int(counts[index]), "average precision": found.average_precisions.get(name)}
-            for index, name in enumerate(names)
-        ],
-    }
+    return _Results([Metric("mAP", found.mean, found.n, None, "0 to 1", True, note)], rows, classes)

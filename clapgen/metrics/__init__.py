@@ -1,1 +1,1 @@
-"""Measures of embeddings, sounds and captions."""
+"""Metrics of embeddings, sounds and captions: pure functions, and accumulators for batches."""

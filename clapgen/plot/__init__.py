@@ -1,4 +1,4 @@
-"""Pictures: a spectrogram, a confusion matrix."""
+"""Images: spectrograms and confusion matrices."""
 
 from clapgen.plot.colours import magma
 from clapgen.plot.confusion import confusion_png

@@ -1,4 +1,4 @@
-"""The colours of a picture's values and of its surroundings."""
+"""Colour map, background and text colours of images."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""A confusion matrix as a picture: rows are the truth, columns the guess, bright is often."""
+"""A confusion matrix as an image: rows are the truth, columns the prediction; brighter is more frequent."""
 
 import os
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ from clapgen.files import atomic_path
 from clapgen.plot.colours import BACKGROUND, FAINT, TEXT, magma
 from clapgen.plot.lettering import Font, fitted
 
-_LARGEST_SIDE = 4000  # pixels of the matrix: cells shrink with many classes, names go when they no longer fit
+_LARGEST_SIDE = 4000  # pixels of the matrix: with many classes cells shrink, and names are dropped when they do not fit
 _LONGEST_NAME = 200  # pixels
 _MARGIN, _AXIS = 24, 30
-_DARKEST = 0.12  # of the colours, for a single hit: it must stand out from none
+_DARKEST = 0.12  # of the colour map, so that a single hit is visible
 
 
 def confusion_png(
     labels: Sequence[str], counts: Sequence[Sequence[int]], path: str | os.PathLike[str], overwrite: bool = False
 ) -> None:
-    """Draw `(classes, classes)` counts, rows being the truth; colours show the share of a row.
+    """Draw `(classes, classes)` counts; rows are the truth, colours show the share of the row.
 
     Raises:
         ClapgenError: no classes, a shape that is not (labels, labels), negative counts, or the file exists (and not
@@ -29,8 +29,8 @@ def confusion_png(
     matrix = np.asarray(counts, dtype=np.int64)
     if not labels or matrix.shape != (len(labels), len(labels)) or (matrix < 0).any():
         raise ClapgenError(
-            f"cannot draw {path}: {len(labels)} classes need as many rows and columns of counts, "
-            f"not {' × '.join(map(str, matrix.shape))}, and none negative."
+            f"cannot draw {path}: {len(labels)} classes need as many rows and columns of non-negative counts, "
+            f"not {' × '.join(map(str, matrix.shape))}."
         )
     picture = _draw(list(labels), matrix)
     with atomic_path(path, overwrite) as temporary:
@@ -64,7 +64,7 @@ def _draw(labels: list[str], counts: np.ndarray) -> Image.Image:
 
 
 def _colours(counts: np.ndarray) -> np.ndarray:
-    """Colours `(classes, classes, 3)`: black for none, and from a visible purple up to white for all of a row."""
+    """Colours `(classes, classes, 3)`: black for 0, then a visible purple up to white for the whole row."""
     share = shares(counts)
     return magma(np.where(counts > 0, _DARKEST + (1 - _DARKEST) * share, 0.0))
 
@@ -86,8 +86,8 @@ def _numbers(draw: ImageDraw.ImageDraw, counts: np.ndarray, cell: int, margin: i
     font = ImageFont.load_default(size=11 if cell < 40 else 15)
     share = shares(counts)
     for row, column in np.argwhere(counts > 0):
-        place = margin + (column + 0.5) * cell, margin + (row + 0.5) * cell
+        centre = margin + (column + 0.5) * cell, margin + (row + 0.5) * cell
         dark = share[row, column] > 0.6  # on bright colours
         text = str(counts[row, column])
         if draw.textlength(text, font) < cell:
-            draw.text(place, text, fill=BACKGROUND if dark else TEXT, font=font, anchor="mm")
+            draw.text(centre, text, fill=BACKGROUND if dark else TEXT, font=font, anchor="mm")

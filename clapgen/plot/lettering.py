@@ -1,4 +1,4 @@
-"""Any text as one line of a picture that fits and that Pillow's built-in font can show."""
+"""Fit any text into one line of an image, with the characters of Pillow's built-in font."""
 
 import unicodedata
 from bisect import bisect_left
@@ -9,7 +9,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def fitted(draw: ImageDraw.ImageDraw, text: str, font: Font, width: float) -> str:
-    """`text` within `width` pixels, cut with an ellipsis; accents that the font lacks go, other letters become `?`."""
+    """`text` cut to `width` pixels with an ellipsis. Accents missing in the font are dropped, letters become `?`."""
     missing = bytes(font.getmask("\uffff"))
     text = text[:300].translate(str.maketrans("‘’“”–—−", "''\"\"---"))
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,4 +1,4 @@
-"""A spectrogram as a picture: dark colours, time in seconds, frequency in kHz on a logarithmic axis."""
+"""A spectrogram as an image on a dark background; time in seconds, frequency in kHz on a logarithmic axis."""
 
 import math
 import os
@@ -14,17 +14,17 @@ from clapgen.plot.lettering import fitted
 
 _WIDTH, _HEIGHT = 1060, 420  # of the spectrogram itself, in pixels
 _LEFT, _RIGHT, _TOP, _BOTTOM = 74, 100, 56, 56  # margins
-_WINDOW, _FFT = 2048, 4096  # zero-padded to twice its length, so that low rows do not show single bins
 PLOT_AREA = (_LEFT, _TOP, _LEFT + _WIDTH, _TOP + _HEIGHT)  # where the spectrogram is in the PNG; as for Image.crop
+_WINDOW, _FFT = 2048, 4096  # zero-padded to twice the window, so that single bins do not show at low frequencies
 _LOWEST = 40.0  # Hz
 _RANGE = 80.0  # dB
-_SILENCE = -100.0  # dB: the colours end at most this far down, so that dither does not glow
+_SILENCE = -100.0  # dB: lower limit of the colour range, so that dither stays dark
 
 
 def spectrogram_png(
     waveform: np.ndarray, sample_rate: int, path: str | os.PathLike[str], title: str = "", overwrite: bool = False
 ) -> None:
-    """Draw `(samples,)` as a PNG: 80 dB below the loudest point, 40 Hz to half the sample rate.
+    """Draw a waveform `(samples,)` as a PNG: an 80 dB range below the loudest point, 40 Hz to half the sample rate.
 
     Raises:
         ClapgenError: the waveform is empty, or the file exists (and not `overwrite`) or cannot be written.
@@ -38,7 +38,7 @@ def spectrogram_png(
 def spectrogram_strip(
     waveform: np.ndarray, sample_rate: int, path: str | os.PathLike[str], width: int = 480, height: int = 140
 ) -> None:
-    """As `spectrogram_png`, small and without axes, to stand among others on a page; at most 64 colours.
+    """Like `spectrogram_png`, but small and without axes, for a page with many of them; at most 64 colours.
 
     Raises:
         ClapgenError: as `spectrogram_png`.
@@ -51,22 +51,24 @@ def spectrogram_strip(
 
 
 def _shade(waveform: np.ndarray, sample_rate: int, width: int, height: int, path: str | os.PathLike[str]) -> np.ndarray:
-    """How bright each pixel is, `(height, width)` in [0, 1], high frequencies first."""
+    """Brightness of each pixel, `(height, width)` in [0, 1], high frequencies first."""
     waveform = np.asarray(waveform, dtype=np.float32)
     if waveform.ndim != 1 or waveform.size == 0:
-        raise ClapgenError(f"cannot draw {path}: a mono sound is needed, not a shape of {waveform.shape}.")
+        raise ClapgenError(
+            f"cannot draw {path}: the waveform must be mono and not empty; its shape is {waveform.shape}."
+        )
     power = _power_image(waveform, sample_rate, np.geomspace(_LOWEST, sample_rate / 2, height + 1), width)
     top = max(power.max(), _SILENCE + _RANGE)
     return np.clip((power[::-1] - top) / _RANGE + 1, 0, 1)
 
 
 def _power_image(waveform: np.ndarray, sample_rate: int, frequencies: np.ndarray, width: int) -> np.ndarray:
-    """Mean power `(rows, width)` in dB of each pixel's patch of time and frequency; low frequencies first."""
+    """Mean power `(rows, width)` in dB over the time and frequency range of each pixel; low frequencies first."""
     bins = np.linspace(0, sample_rate / 2, 1 + _FFT // 2)
     hop = max(1, min(_WINDOW // 4, len(waveform) // width))
     total, count = np.zeros((width, len(frequencies) - 1)), np.zeros((width, 1))
     for first_frame, spectra in _spectra(waveform, hop):
-        # The mean over a row is a difference of the running integral, whether the row is wider than a bin or not.
+        # The mean over a row is a difference of the running integral; this works for rows narrower than a bin too.
         integral = np.concatenate([np.zeros((len(spectra), 1)), np.cumsum(spectra, axis=1)], axis=1)
         edges = np.interp(frequencies, bins, np.arange(len(bins))) + 0.5
         lower = np.floor(edges).astype(int)
@@ -77,14 +79,14 @@ def _power_image(waveform: np.ndarray, sample_rate: int, frequencies: np.ndarray
         columns = np.minimum(centres * width // len(waveform), width - 1)
         np.add.at(total, columns, rows)
         np.add.at(count, columns, 1)
-    filled = np.flatnonzero(count[:, 0])  # a very short sound has fewer samples than the picture has columns
+    filled = np.flatnonzero(count[:, 0])  # a very short sound has fewer frames than the image has columns
     nearest = filled[np.clip(np.searchsorted(filled, np.arange(width), side="right") - 1, 0, None)]
     mean = total[nearest] / count[nearest]
     return 10 * np.log10(np.maximum(mean.T, 1e-16))
 
 
 def _spectra(waveform: np.ndarray, hop: int, chunk: int = 512) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (first frame, power spectra of up to `chunk` frames): memory does not grow with the length."""
+    """Yield (first frame, power spectra of up to `chunk` frames), in bounded memory."""
     window = np.hanning(_WINDOW + 1)[:-1]
     padded = np.pad(waveform, _WINDOW // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[: len(waveform) : hop]

@@ -1,4 +1,4 @@
-"""The worst and the best clips of a report, to listen to: player, spectrogram and the row of each."""
+"""The worst and best clips of a report, each with player, spectrogram and its row of the table."""
 
 import os
 import tempfile
@@ -7,20 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from clapgen.audio import AUDIO_SUFFIXES, duration_of, read_audio, write_audio
+from clapgen.audio import AUDIO_SUFFIXES, rate_and_duration_of, read_audio, write_audio
 from clapgen.errors import ClapgenError
 from clapgen.plot import spectrogram_strip
 from clapgen.report.format import number
 from clapgen.report.markup import Html, data_uri, element, joined
 from clapgen.report.model import Row
 
-MOST = 5  # clips of each end
-SECONDS = 10.0  # of each clip
-_MOST_COMPANIONS = 2  # sounds beside the clip's own, such as its reference and the nearest training clip
+MOST = 5  # worst clips, and as many best clips
+SECONDS = 10.0  # of each clip that can be played
+_MOST_COMPANIONS = 2  # other sounds per clip, such as its reference and the nearest training clip
 
 
 def ends(ranked: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """At most `MOST` worst and best of clips that are sorted worst first; none is in both, and the extremes lead."""
+    """At most `MOST` worst and `MOST` best clips of a list sorted worst first; no clip is in both."""
     worst = list(ranked[: min(MOST, (len(ranked) + 1) // 2)])
     return worst, list(reversed(ranked[max(len(worst), len(ranked) - MOST) :]))
 
@@ -28,7 +28,7 @@ def ends(ranked: Sequence[Row]) -> tuple[list[Row], list[Row]]:
 def clip_card(row: Row, column: str, audio: bool) -> Html:
     """One clip: the number it is ranked by, its name, its sound and the rest of its row.
 
-    Cells that name other sound files (a reference, the nearest training clip) can be heard too, to compare.
+    Cells that name other sound files (a reference, the nearest training clip) get players too, for comparison.
     """
     path = Path(str(row.get("path", "")))
     heading = element("h4", element("b", number(row[column])), " ", element("span", path.name, title=str(path)))
@@ -37,7 +37,7 @@ def clip_card(row: Row, column: str, audio: bool) -> Html:
     facts = []
     for name, value in rest:
         playable = audio and value in companions
-        companions = [other for other in companions if other != value]  # a file in two cells plays in the first
+        companions = [other for other in companions if other != value]  # a file in two cells gets one player
         facts.append(joined(element("dt", name), element("dd", *_cell(value, playable))))
     return element(
         "article",
@@ -64,12 +64,12 @@ def _is_sound(value: object) -> bool:
 
 
 def _sound(path: Path) -> Html | None:
-    """Player and spectrogram; a remark if the file is damaged; nothing if there is none of that name."""
-    if not os.path.isfile(path):  # False for names that no system takes, where Path.is_file raises
+    """Player and spectrogram; a note if the file is broken; None if it does not exist."""
+    if not os.path.isfile(path):  # Path.is_file raises for invalid names
         return None
     try:
         waveform, sample_rate = read_audio(path, duration=SECONDS)
-        length = duration_of(path)
+        _, length = rate_and_duration_of(path)
         with tempfile.TemporaryDirectory() as folder:
             picture = Path(folder, "clip.png")
             spectrogram_strip(waveform, sample_rate, picture)

@@ -1,4 +1,4 @@
-"""A report as a table for other programs: one row a clip, in CSV (RFC 4180, UTF-8)."""
+"""The table of clips of a report as CSV (RFC 4180, UTF-8)."""
 
 import csv
 import math
@@ -10,18 +10,18 @@ from clapgen.report.model import Report
 
 
 def write_csv(report: Report, path: str | os.PathLike[str], force: bool = False) -> None:
-    """Write `report.clips`, numbers in full precision; what is missing, NaN or infinite is an empty cell.
+    """Write `report.clips` with numbers in full precision; missing, NaN and infinite values are empty cells.
 
     Raises:
         ClapgenError: the file exists (and not `force`) or cannot be written.
     """
     columns = list(dict.fromkeys(name for row in report.clips for name in row)) or ["path"]
-    # Bytes of a file name that are no UTF-8 come as lone surrogates: readable escapes instead of a crash.
+    # File names that are not UTF-8 contain unpaired surrogates: write readable escapes instead of failing.
     with (
         atomic_path(path, force) as temporary,
         open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
-        writer = csv.writer(file)  # ends lines with \r\n, and so quotes both \r and \n inside a cell
+        writer = csv.writer(file)  # its lines end with \r\n, so it quotes cells that contain either
         writer.writerow(columns)
         for row in report.clips:
             writer.writerow([_cell(row.get(column)) for column in columns])

@@ -1,4 +1,4 @@
-"""How a report's numbers and settings are written for people, on the terminal and on the page alike."""
+"""How numbers and settings of a report are displayed, on the terminal and in HTML."""
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral
@@ -10,9 +10,9 @@ MISSING = "-"
 
 
 def number(value: Any) -> str:
-    """Three decimals below 10 and fewer above, so that columns line up; counts in full; `-` for None, NaN and inf.
+    """A number with three decimals below 10 and fewer above; integers in full; `-` for None, NaN and infinity.
 
-    Whole numbers from 10 up are counts, ranks and medians of them, whatever their type.
+    Whole numbers from 10 up are shown as integers even if they are floats: they are counts, ranks or medians of ranks.
     """
     if isinstance(value, bool | str):
         return str(value)
@@ -32,23 +32,23 @@ def number(value: Any) -> str:
 
 
 def cells(rows: Sequence[Row], column: str) -> list[str]:
-    """A column as it is written: numbers and `-`, or text with nothing where there is none."""
+    """The formatted cells of a column; missing values are `-` in numeric columns and empty in others."""
     gap = MISSING if column in numeric_columns(rows) else ""
     return [gap if row.get(column) is None else number(row[column]) for row in rows]
 
 
 def interval(metric: Metric) -> str:
-    """Both ends of the interval, or nothing."""
+    """The interval as text; empty if there is none."""
     return f"{number(metric.interval[0])} to {number(metric.interval[1])}" if metric.interval else ""
 
 
 def arrow(metric: Metric) -> str:
-    """Where better is: up, down, or nowhere."""
+    """An arrow up or down for the better direction; empty if there is none."""
     return {True: "↑", False: "↓", None: ""}[metric.higher_is_better]
 
 
 def setting(value: Any) -> str:
-    """A setting on one line: mappings as `name: value`, sequences with commas."""
+    """A setting on one line: mappings as `name: value`, sequences separated by commas."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name}: {setting(item)}" for name, item in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -59,7 +59,7 @@ def setting(value: Any) -> str:
 
 
 def reason(skipped: Skipped) -> str:
-    """Why a file was skipped, without its path, which stands beside it."""
+    """Why a file was skipped, without its path, which is shown separately."""
     return skipped.reason.removeprefix(skipped.path).lstrip(" :") or skipped.reason
 
 

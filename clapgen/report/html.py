@@ -1,4 +1,4 @@
-"""A report as one page that holds everything it shows: no network, no script, no font of its own."""
+"""A report as one self-contained HTML page: no network, no scripts, no fonts."""
 
 import os
 import tempfile
@@ -17,7 +17,7 @@ from clapgen.report.model import (
     Metric,
     Report,
     Row,
-    class_measure,
+    class_metric,
     finite,
     finite_values,
     is_number,
@@ -25,8 +25,8 @@ from clapgen.report.model import (
 )
 
 _MOST_SKIPPED, _MOST_CONFUSIONS = 200, 12
-_LARGEST_HEAT_MAP = 100  # classes; beyond, a picture of the matrix takes less room than its cells
-# Even if something slipped through the escaping, a browser would neither run nor load it.
+_LARGEST_HEAT_MAP = 100  # classes; larger matrices are smaller as an image
+# Second line of defence after escaping: browsers run no scripts and load nothing.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:"
 
 
@@ -37,12 +37,12 @@ def write_html(
     rank_by: str | None = None,
     audio: bool = True,
 ) -> None:
-    """Write the report as one self-contained HTML file, below 5 MB; the same report gives the same bytes.
+    """Write the report as one self-contained HTML file below 5 MB; the same report gives the same bytes.
 
     Args:
         force: replace an existing file.
-        rank_by: column of `report.clips` by which the worst and best clips are shown; the first numeric one if None.
-        audio: whether these clips can be heard and seen; without, nothing of any sound file is in the page.
+        rank_by: column of `report.clips` that ranks the worst and best clips; the first numeric column if None.
+        audio: embed players and spectrograms of these clips.
 
     Raises:
         ClapgenError: `rank_by` is not a numeric column, the file exists (and not `force`) or cannot be written.
@@ -103,7 +103,7 @@ def _warnings(report: Report) -> Html | None:
 
 def _metrics(report: Report) -> Html:
     rows = [_metric(metric) for metric in map(finite, report.metrics)]
-    head = _row("th", ("Figure", ""), ("Value", "number"), ("95% interval", "number"), ("N", "number"))
+    head = _row("th", ("Metric", ""), ("Value", "number"), ("95% interval", "number"), ("N", "number"))
     return element(
         "section",
         element("h2", "Metrics"),
@@ -123,17 +123,17 @@ def _metric(metric: Metric) -> Html:
 
 
 def _classes(report: Report) -> Html | None:
-    """Worst first, with a bar of what they are ranked by."""
+    """Worst first, with a bar for the metric they are ranked by."""
     if not report.classes:
         return None
-    ranked, measure = report.ranked_classes(), class_measure(report.classes)
-    columns = [name for name in ranked[0] if name not in ("class", measure)]
+    ranked, metric = report.ranked_classes(), class_metric(report.classes)
+    columns = [name for name in ranked[0] if name not in ("class", metric)]
     numeric = numeric_columns(ranked)
-    head = [("Class", ""), *([(measure, "bars"), ("", "number")] if measure else [])]
+    head = [("Class", ""), *([(metric, "bars"), ("", "number")] if metric else [])]
     parts = [[element("th", row.get("class"), scope="row") for row in ranked]]
-    if measure:
-        parts.append(_bars(ranked, measure))
-        parts.append([element("td", cell, class_="number") for cell in cells(ranked, measure)])
+    if metric:
+        parts.append(_bars(ranked, metric))
+        parts.append([element("td", cell, class_="number") for cell in cells(ranked, metric)])
     for name in columns:
         kind = "number" if name in numeric else ""
         head.append((name, kind))
@@ -145,7 +145,7 @@ def _classes(report: Report) -> Html | None:
 
 
 def _bars(rows: Sequence[Row], column: str) -> list[Html]:
-    """Bars on one axis that holds zero and all values, and reaches to 1 where none is larger."""
+    """Bars on a common axis that includes 0, 1 and all values."""
     values = finite_values(rows, column)
     low, high = min([0.0, *values]), max([1.0, *values])
     drawn = [bar(float(value), low, high) if is_number(value := row.get(column)) else None for row in rows]
@@ -156,17 +156,17 @@ def _confusion(confusion: Confusion | None) -> Html | None:
     if confusion is None or not confusion.labels:
         return None
     shown = heat_map(confusion) if len(confusion.labels) <= _LARGEST_HEAT_MAP else _confusion_picture(confusion)
-    caption = "Rows are the truth, columns what was heard; the stronger the colour, the larger the share of the row."
+    caption = "Rows: true class. Columns: predicted class. Stronger colour: larger share of the row."
     return element(
         "section",
         element("h2", "Confusion"),
         element("p", caption),
         _scrolling(shown, "Confusion matrix"),
-        _commonest(confusion),
+        _most_frequent(confusion),
     )
 
 
-def _commonest(confusion: Confusion) -> Html | None:
+def _most_frequent(confusion: Confusion) -> Html | None:
     counts = np.asarray(confusion.counts, dtype=np.int64)
     mistakes = [(int(counts[i, j]), int(i), int(j)) for i, j in np.argwhere(counts > 0) if i != j]
     if not mistakes:
@@ -175,8 +175,8 @@ def _commonest(confusion: Confusion) -> Html | None:
         _row("td", (confusion.labels[i], ""), (confusion.labels[j], ""), (f"{n} of {counts[i].sum()}", "number"))
         for n, i, j in sorted(mistakes, key=lambda item: (-item[0], item[1:]))[:_MOST_CONFUSIONS]
     ]
-    head = _row("th", ("Truth", ""), ("Taken for", ""), ("Times", "number"))
-    return element("table", element("thead", head), element("tbody", *rows), class_="commonest dense")
+    head = _row("th", ("Truth", ""), ("Predicted", ""), ("Count", "number"))
+    return element("table", element("thead", head), element("tbody", *rows), class_="confusions dense")
 
 
 def _confusion_picture(confusion: Confusion) -> Html:
@@ -198,7 +198,7 @@ def _distributions(report: Report) -> Html | None:
     if not drawn or len(report.clips) < 2:
         return None
     return element(
-        "section", element("h2", "How the clips spread"), element("div", *drawn, class_="spread"),
+        "section", element("h2", "Distribution over clips"), element("div", *drawn, class_="spread"),
     )  # fmt: skip
 
 
@@ -211,7 +211,7 @@ def _clips(ranked: Sequence[Row], column: str, total: int, audio: bool) -> Html 
         for name, rows in (("Worst", worst), ("Best", best))
         if rows
     ]
-    missing = f" {total - len(ranked)} of {total} clips have none." if total > len(ranked) else ""
+    missing = f" {total - len(ranked)} of {total} clips have no value." if total > len(ranked) else ""
     return element(
         "section",
         element("h2", f"Worst and best clips by {column}"),
@@ -225,7 +225,7 @@ def _settings(report: Report) -> Html:
     facts += [("versions", setting(report.versions))] if report.versions else []
     return element(
         "section",
-        element("h2", "How this was measured"),
+        element("h2", "Settings"),
         element("pre", element("code", report.command)) if report.command else None,
         element("dl", *(joined(element("dt", name), element("dd", value)) for name, value in facts), class_="settings"),
     )
@@ -243,7 +243,7 @@ def _skipped(report: Report) -> Html | None:
         "section",
         element("h2", f"{count(len(report.skipped), 'file')} skipped"),
         _scrolling(table, "Skipped files"),
-        element("p", f"And {more} more; all are in the JSON.") if more else None,
+        element("p", f"{more} more in the JSON report.") if more else None,
         id="skipped",
     )
 
@@ -254,5 +254,5 @@ def _row(tag: str, *cells: tuple[object, str]) -> Html:
 
 
 def _scrolling(content: Html, name: str) -> Html:
-    """What may be wider than a phone scrolls by itself, by keyboard too."""
+    """A container that scrolls horizontally on narrow screens, also by keyboard."""
     return element("div", content, class_="scrolling", tabindex=0, role="region", aria_label=name)

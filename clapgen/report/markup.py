@@ -1,4 +1,4 @@
-"""HTML and SVG in which whatever was not made here as markup is text, and therefore escaped."""
+"""Build HTML and SVG safely: everything that is not `Html` is escaped."""
 
 import base64
 import html
@@ -11,15 +11,16 @@ _NOT_IN_HTML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\uf
 
 
 class Html(str):
-    """Markup, which goes into a page as it is; every other string is text."""
+    """Markup that is inserted as it is; all other strings are escaped."""
 
     __slots__ = ()
 
 
 def element(tag: str, *children: object, **attributes: Any) -> Html:
-    """One element. Children that are not `Html` are escaped, None is left out.
+    """One element. Children that are not `Html` are escaped; None is skipped.
 
-    Attributes that are None or False are left out, True stands alone; `class_` is `class`, and `_` inside becomes `-`.
+    Attributes that are None or False are skipped, True gives an attribute without a value; `class_` becomes `class`,
+    and `_` inside a name becomes `-`.
     """
     given = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items()}
     written = "".join(
@@ -31,15 +32,15 @@ def element(tag: str, *children: object, **attributes: Any) -> Html:
 
 
 def joined(*children: object) -> Html:
-    """Children one after the other; None is left out."""
+    """Children one after another; None is skipped."""
     return Html("".join(child if isinstance(child, Html) else text(child) for child in children if child is not None))
 
 
 def text(value: object) -> Html:
-    """A value as text: `<`, `>`, `&` and quotes escaped; what HTML cannot hold (NUL, lone surrogates) as U+FFFD."""
+    """A value as escaped text; characters not allowed in HTML (NUL, unpaired surrogates) become U+FFFD."""
     return Html(html.escape(_NOT_IN_HTML.sub("\ufffd", str(value)), quote=True))
 
 
 def data_uri(path: Path, media_type: str) -> str:
-    """A file as an address that holds the file itself."""
+    """A data: URI with the content of a file."""
     return f"data:{media_type};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

@@ -1,4 +1,4 @@
-"""The result of one evaluation: its figures, what they were measured by, and everything that was left out."""
+"""The result of one evaluation: metrics, how they were measured, and the files that were skipped."""
 
 import dataclasses
 import math
@@ -17,13 +17,13 @@ class Metric:
     """One number of a report.
 
     Attributes:
-        name: what it is, such as "CLAP score".
-        value: the number; None if it could not be computed, and then `note` says why.
-        n: how many clips, pairs or sentences it was computed from.
-        interval: lower and upper end of its 95% interval.
-        scale: its range or unit, such as "0–1" or "× 100".
-        higher_is_better: None where neither end is better.
-        note: one remark, such as the direction of a divergence.
+        name: such as "CLAP score".
+        value: None if it could not be computed; `note` then explains why.
+        n: the number of clips, pairs or sentences it was computed from.
+        interval: lower and upper end of the 95% interval.
+        scale: range or unit, such as "0 to 1" or "× 100".
+        higher_is_better: None if neither direction is better.
+        note: a remark, such as the direction of a divergence.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Metric:
 
 @dataclass
 class Skipped:
-    """A file that could not be used, and why."""
+    """A file that could not be used, with the reason."""
 
     path: str
     reason: str
@@ -45,7 +45,7 @@ class Skipped:
 
 @dataclass
 class Confusion:
-    """How often the class of a row (the truth) was taken for the class of a column."""
+    """How often the class of a row (the truth) was predicted as the class of a column."""
 
     labels: list[str]
     counts: list[list[int]]
@@ -53,23 +53,23 @@ class Confusion:
 
 @dataclass
 class Report:
-    """Everything that one evaluation found.
+    """The results of one evaluation.
 
     Attributes:
         kind: which evaluation: "generation", "retrieval", "zero-shot", "captions" or "composition".
         title: one line for the head of a page.
-        figures: the numbers.
-        clips: a row a clip, all with the same keys; the first is "path".
-        classes: a row a class, all with the same keys; the first is "class".
+        metrics: the numbers.
+        clips: one row per clip, all with the same keys; the first is "path".
+        classes: one row per class, all with the same keys; the first is "class".
         confusion: for classification.
-        settings: what the figures depend on: model name and hash, window policy, rates, bandwidth, templates, …
-        warnings: what a reader must know before using the figures.
-        skipped: the files left out.
-        seconds: how long it took.
+        settings: everything the metrics depend on: model name and hash, window policy, sample rates, templates, …
+        warnings: what a reader must know before using the metrics.
+        skipped: the files that could not be used.
+        seconds: how long the evaluation took.
         command: the command line, or the call.
-        versions: of Python and of the packages that computed.
+        versions: of Python and the packages used.
         date: ISO 8601.
-        lower_is_better: numeric columns of `clips` and `classes` whose small values are the good ones.
+        lower_is_better: numeric columns of `clips` and `classes` where lower values are better.
     """
 
     kind: str
@@ -88,31 +88,33 @@ class Report:
     lower_is_better: list[str] = field(default_factory=list)
 
     def ranked_clips(self, column: str | None = None) -> list[Row]:
-        """The clips that have a number in `column` (default: the first numeric one), worst first.
+        """The clips that have a number in `column` (default: the first numeric column), worst first.
 
         Raises:
-            ClapgenError: no clip has a number in a column of that name.
+            ClapgenError: `column` is not a numeric column.
         """
         columns = numeric_columns(self.clips)
         if column is not None and column not in columns:
             choices = ", ".join(columns) or "none"
-            raise ClapgenError(f"cannot rank clips by '{column}': {choices} can be used.{nearest(column, columns)}")
+            raise ClapgenError(
+                f"cannot rank clips by '{column}'; numeric columns: {choices}.{nearest(column, columns)}"
+            )
         column = column or next(iter(columns), None)
         return _worst_first(self.clips, column, self.lower_is_better)
 
     def ranked_classes(self) -> list[Row]:
-        """All classes, worst first by the first numeric column that is no count; as given if there is none."""
-        column = class_measure(self.classes)
+        """All classes, worst first by `class_metric`; in the given order if there is none."""
+        column = class_metric(self.classes)
         ranked = _worst_first(self.classes, column, self.lower_is_better)
         return ranked + [row for row in self.classes if column is None or not is_number(row.get(column))]
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON knows it: NaN and infinities become None, and the note of such a figure says so."""
+        """The report as JSON values; NaN and infinity become None, with a note at the metric."""
         return json_safe(dataclasses.replace(self, metrics=[finite(metric) for metric in self.metrics]))
 
 
 def numeric_columns(rows: Sequence[Row]) -> list[str]:
-    """Columns that hold nothing but numbers and gaps, and at least one finite number, in their order."""
+    """Names of the columns that hold only numbers or None, with at least one finite number."""
     names = dict.fromkeys(name for row in rows for name in row)
     columns = {name: [row.get(name) for row in rows if row.get(name) is not None] for name in names}
     return [
@@ -127,22 +129,22 @@ def finite_values(rows: Sequence[Row], column: str) -> list[float]:
     return [float(value) for row in rows if is_number(value := row.get(column))]
 
 
-def class_measure(classes: Sequence[Row]) -> str | None:
-    """The column that classes are ranked by: the first numeric one that does not only count ("n")."""
+def class_metric(classes: Sequence[Row]) -> str | None:
+    """The column that classes are ranked by: the first numeric one except the count "n"."""
     return next((name for name in numeric_columns(classes) if name != "n"), None)
 
 
 def is_number(value: Any) -> TypeGuard[float]:
-    """Whether it is a number, and neither NaN nor infinite."""
+    """Whether a value is a finite number."""
     return isinstance(value, Real) and math.isfinite(value)
 
 
 def finite(metric: Metric) -> Metric:
-    """The same figure, or, if its value or interval is NaN or infinite, one without it whose note says so."""
+    """The metric; if its value or interval is NaN or infinite, without it and with a note."""
     problems = []
     value, interval = metric.value, metric.interval
     if value is not None and not math.isfinite(value):
-        problems.append(f"the value is {value}, not a number that can be used")
+        problems.append(f"the value is {value}")
         value = None
     if interval is not None and not all(map(math.isfinite, interval)):
         problems.append("the interval is not finite")
@@ -157,7 +159,7 @@ def _worst_first(rows: Sequence[Row], column: str | None, lower_is_better: Seque
 
 
 def json_safe(value: Any) -> Any:
-    """The nearest that JSON has to `value`: dataclasses as objects, numpy scalars as numbers, NaN and inf as None."""
+    """`value` converted to JSON types: dataclasses to objects, numpy scalars to numbers, NaN and infinity to None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {item.name: json_safe(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""`clapgen cache` says what is kept, and deletes what it is told to."""
+"""`clapgen cache` shows what is cached, and deletes what is asked."""
 
 import os
 import time
@@ -46,7 +46,7 @@ def test_clear(clapgen: Command, kept: EmbeddingCache) -> None:
     assert kept.info().entries == 0
 
 
-def test_what_cannot_be_a_cache_is_named(clapgen: Command, here: Path) -> None:
+def test_an_invalid_cache_folder_is_named(clapgen: Command, here: Path) -> None:
     Path("file").touch()
     assert_one_line(clapgen("cache", "info", "--cache", "file"), "file", "cache folder")
     assert_one_line(clapgen("cache", "clear", "--older-than", "-1", "--cache", "new"), "--older-than")

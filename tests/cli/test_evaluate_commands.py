@@ -1,4 +1,4 @@
-"""`clapgen evaluate retrieval | zero-shot | captions | compose`: the metrics' own figures, and bad input by name."""
+"""`clapgen evaluate retrieval | zero-shot | captions | compose`: values of the metrics; errors name bad input."""
 
 import csv
 import json
@@ -62,7 +62,7 @@ def metrics(result: Result) -> dict[str, Any]:
     return {metric["name"]: metric for metric in report["metrics"]}
 
 
-def heard(clap: Clap, indices: range | list[int]) -> np.ndarray:
+def embedded(clap: Clap, indices: range | list[int]) -> np.ndarray:
     return clap.embed_audio([read_audio(f"audio/{index}.wav")[0] for index in indices], SAMPLE_RATE).numpy()
 
 
@@ -77,25 +77,25 @@ def test_retrieval_is_the_metric(evaluate: Command, manifest: Path, clap: Clap) 
     found = metrics(result)
     captions = [text for i in range(11) for text in (f"a {LABELS[i % 6]} is heard", f"{LABELS[i % 6]} number {i}")]
     owners = np.repeat(np.arange(11), 2)
-    expected = retrieval(heard(clap, range(11)), clap.embed_text(captions), owners)
+    expected = retrieval(embedded(clap, range(11)), clap.embed_text(captions), owners)
     for way, ranks in (("text to audio", expected.text_to_audio), ("audio to text", expected.audio_to_text)):
         for k in (1, 5, 10):
             assert found[f"{way} R@{k}"]["value"] == pytest.approx(ranks.recalls[k])
         assert found[f"{way} median rank"]["value"] == ranks.median_rank
         assert found[f"{way} mAP@10"]["value"] == pytest.approx(ranks.mean_average_precision)
-    same = retrieval(heard(clap, range(11)), clap.embed_text(captions), owners, captions=captions)
+    same = retrieval(embedded(clap, range(11)), clap.embed_text(captions), owners, captions=captions)
     assert found["text to audio R@1, identical captions"]["value"] == pytest.approx(same.text_to_audio.recalls[1])
     clips = result.json[0]["clips"]
     assert [clip["rank of its best caption"] for clip in clips] == expected.audio_to_text.ranks.tolist()
     assert evaluate("retrieval", manifest, "--split", "val", "--json").json[0]["metrics"] == result.json[0]["metrics"]
 
 
-def test_retrieval_in_other_words(evaluate: Command, manifest: Path, clap: Clap) -> None:
+def test_retrieval_with_paraphrases(evaluate: Command, manifest: Path, clap: Clap) -> None:
     rows = [[f"{label} number {i}", f"it sounds like {label}"] for i, label in enumerate(LABELS)]
     table("other.csv", ["caption", "paraphrase"], rows)
     found = metrics(evaluate("retrieval", manifest, "--paraphrases", "other.csv", "--json", "--strict"))
     text, other = (clap.embed_text([row[side] for row in rows]) for side in (0, 1))
-    expected = paraphrase_robustness(heard(clap, range(12)), text, other, np.arange(6))
+    expected = paraphrase_robustness(embedded(clap, range(12)), text, other, np.arange(6))
     assert found["caption–paraphrase cosine"]["value"] == pytest.approx(expected.cosine, abs=1e-5)
     for name, value in expected.paraphrased.as_dict().items():
         if name.startswith("text_to_audio/R@"):
@@ -110,7 +110,7 @@ def test_retrieval_in_other_words(evaluate: Command, manifest: Path, clap: Clap)
     assert_one_line(evaluate("retrieval", manifest, "--paraphrases", "empty.csv"), "nobody said this")
 
 
-def test_retrieval_of_what_has_no_captions(evaluate: Command, manifest: Path) -> None:
+def test_retrieval_without_captions(evaluate: Command, manifest: Path) -> None:
     assert_one_line(evaluate("retrieval", manifest, "--split", "test"), "'test'", "train, val")
     assert_one_line(evaluate("retrieval", "audio"), "no captions")
     assert_one_line(evaluate("retrieval", "missing.jsonl"), "missing.jsonl")
@@ -126,7 +126,7 @@ def test_zero_shot_is_the_metric(evaluate: Command, manifest: Path, clap: Clap) 
     found = metrics(result)
     names = sorted(label.replace("_", " ") for label in LABELS)
     truth = [names.index(LABELS[i % 6].replace("_", " ")) for i in range(12)]
-    expected = zero_shot(heard(clap, range(12)), prompt_embeddings(clap.embed_text, names, templates), truth, names)
+    expected = zero_shot(embedded(clap, range(12)), prompt_embeddings(clap.embed_text, names, templates), truth, names)
     assert found["accuracy"]["value"] == pytest.approx(expected.top1)
     assert found["accuracy among the first 5"]["value"] == pytest.approx(expected.top5)
     [report] = result.json
@@ -137,7 +137,7 @@ def test_zero_shot_is_the_metric(evaluate: Command, manifest: Path, clap: Clap) 
     assert by_labels == found
 
 
-def test_zero_shot_of_several_labels_is_tagging(evaluate: Command, manifest: Path) -> None:
+def test_zero_shot_with_several_labels_is_tagging(evaluate: Command, manifest: Path) -> None:
     lines = [json.loads(line) for line in manifest.read_text().splitlines()]
     lines[0]["labels"].append("wind")
     manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -160,7 +160,7 @@ def test_the_confusion_matrix_is_drawn_and_replaces_nothing(evaluate: Command, m
     assert evaluate(*options, "--force").code == 0
 
 
-def test_esc50_has_a_figure_a_fold(evaluate: Command, manifest: Path) -> None:
+def test_esc50_has_an_accuracy_per_fold(evaluate: Command, manifest: Path) -> None:
     Path("esc/meta").mkdir(parents=True)
     Path("audio").rename("esc/audio")
     rows = [[f"{i}.wav", str(i % 5 + 1), LABELS[i % 6], "1"] for i in range(13)]
@@ -185,7 +185,9 @@ def test_zero_shot_needs_classes(evaluate: Command, manifest: Path) -> None:
     assert "0.1429" in wide["accuracy"]["note"]
 
 
-def test_captions_are_scored_and_heard(evaluate: Command, clapgen: Command, manifest: Path, clap: Clap) -> None:
+def test_captions_are_scored_against_references_and_sounds(
+    evaluate: Command, clapgen: Command, manifest: Path, clap: Clap
+) -> None:
     rows = [[f"{i}.wav", "a dog is heard" if i % 2 else "rain", f"a {LABELS[i]} is heard", LABELS[i]] for i in range(6)]
     table("captions.csv", ["file_name", "caption_predicted", "caption_1", "labels"], rows)
     result = clapgen("evaluate", "captions", "captions.csv", "--json")
@@ -196,20 +198,20 @@ def test_captions_are_scored_and_heard(evaluate: Command, clapgen: Command, mani
     assert found["keyword accuracy"]["value"] == pytest.approx(1 / 6)  # rain
     assert [clip["CIDEr-D"] for clip in result.json[0]["clips"]] == pytest.approx(expected.clips["CIDEr-D"])
     assert "CLAP score of captions" not in found
-    heard_too = metrics(evaluate("captions", "captions.csv", "--audio", "audio", "--json"))
+    with_audio = metrics(evaluate("captions", "captions.csv", "--audio", "audio", "--json"))
     text = clap.embed_text([row[1] for row in rows]).numpy()
-    expected_score = float((heard(clap, range(6)) * text).sum(1).mean())
-    assert heard_too["CLAP score of captions"]["value"] == pytest.approx(expected_score, abs=1e-5)
-    assert heard_too["CIDEr-D"] == found["CIDEr-D"]
+    expected_score = float((embedded(clap, range(6)) * text).sum(1).mean())
+    assert with_audio["CLAP score of captions"]["value"] == pytest.approx(expected_score, abs=1e-5)
+    assert with_audio["CIDEr-D"] == found["CIDEr-D"]
 
 
-def test_a_cache_that_cannot_be_kept_costs_a_remark(
+def test_a_cache_folder_that_cannot_be_created_costs_a_warning(
     clapgen: Command, manifest: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLAPGEN_CACHE", "manifest.jsonl")
     result = clapgen("evaluate", "retrieval", manifest, "--model", model, "--json")
     assert metrics(result)["text to audio R@1"]["n"] == 24
-    assert "nothing is kept" in result.err
+    assert "not cached" in result.err
     assert clapgen("evaluate", "retrieval", manifest, "--model", model, "--json", "--no-cache").err == ""
     assert_one_line(clapgen("evaluate", "retrieval", manifest, "--model", model, "--cache", manifest), "cache folder")
 
@@ -230,13 +232,13 @@ def test_captions_that_cannot_be_scored(evaluate: Command, clapgen: Command, her
     assert_one_line(evaluate("captions", "captions.csv", "--audio", "audio"), "a.wav")
 
 
-def test_pairs_are_scored_as_compa(evaluate: Command, manifest: Path, clap: Clap) -> None:
+def test_pairs_are_scored_like_compa(evaluate: Command, manifest: Path, clap: Clap) -> None:
     rows = [
         [f"audio/{i}.wav", f"rain, then {LABELS[i]}", f"audio/{i + 1}.wav", f"{LABELS[i]}, then rain"] for i in range(5)
     ]
     table("pairs.csv", ["audio_0", "caption_0", "audio_1", "caption_1"], rows)
     result = evaluate("compose", "--pairs", "pairs.csv", "--json")
-    audio = heard(clap, [index for i in range(5) for index in (i, i + 1)])
+    audio = embedded(clap, [index for i in range(5) for index in (i, i + 1)])
     text = clap.embed_text([row[side] for row in rows for side in (1, 3)]).numpy()
     expected = composition_scores(composition_similarity(audio, text))
     found = metrics(result)
@@ -245,7 +247,7 @@ def test_pairs_are_scored_as_compa(evaluate: Command, manifest: Path, clap: Clap
     assert [clip["text"] for clip in result.json[0]["clips"]] == expected.correct[:, 0].astype(int).tolist()
 
 
-def test_tests_of_order_and_overlap_are_made_of_any_labelled_clips(evaluate: Command, manifest: Path) -> None:
+def test_order_and_overlap_tests_are_composed_from_any_labelled_clips(evaluate: Command, manifest: Path) -> None:
     arguments = ("compose", manifest, "--items", 6, "--json")
     first, again = evaluate(*arguments), evaluate(*arguments)
     assert first.json[0]["metrics"] == again.json[0]["metrics"]
@@ -259,7 +261,7 @@ def test_tests_of_order_and_overlap_are_made_of_any_labelled_clips(evaluate: Com
     assert [clip["caption"] for clip in other] != [clip["caption"] for clip in first.json[0]["clips"]]
 
 
-def test_sounds_made_for_composition_are_kept(
+def test_composed_sounds_are_cached(
     evaluate: Command, clapgen: Command, manifest: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ("compose", manifest, "--items", 6, "--json")
@@ -272,7 +274,7 @@ def test_sounds_made_for_composition_are_kept(
         assert kept["margin"] == pytest.approx(made["margin"], abs=1e-6)
 
 
-def test_silent_clips_are_not_composed_and_named(evaluate: Command, manifest: Path) -> None:
+def test_silent_clips_are_named_and_not_used(evaluate: Command, manifest: Path) -> None:
     soundfile.write("audio/3.wav", np.zeros(SAMPLE_RATE), SAMPLE_RATE)
     [report] = evaluate("compose", manifest, "--items", 6, "--json").json
     [skipped] = report["skipped"]
@@ -283,7 +285,7 @@ def test_silent_clips_are_not_composed_and_named(evaluate: Command, manifest: Pa
     assert used <= {str(index) for index in range(12) if index != 3}
 
 
-def test_entailment_is_judged_by_thresholds_of_other_pairs(evaluate: Command, manifest: Path) -> None:
+def test_entailment_uses_thresholds_of_other_pairs(evaluate: Command, manifest: Path) -> None:
     labels = ("entailment", "neutral", "contradiction")
     columns = ["path", "hypothesis", "label"]
     for name, start in (("dev.csv", 0), ("test.csv", 6)):
@@ -301,11 +303,11 @@ def test_entailment_is_judged_by_thresholds_of_other_pairs(evaluate: Command, ma
     assert [clip["label"] for clip in clips] == [labels[i % 3] for i in range(6)]
     assert sum(clip["margin"] >= 0 for clip in clips) == np.trace(counts)
     own = ("compose", "--entailment", "dev.csv", "--entailment-dev", "dev.csv")
-    assert "6 of 6 pairs of dev.csv are among those" in evaluate(*own, "--json").json[0]["warnings"][0]
+    assert "6 of 6 pairs of dev.csv are also in dev.csv" in evaluate(*own, "--json").json[0]["warnings"][0]
     assert_one_line(evaluate(*own, "--strict"), "dev.csv")
 
 
-def test_compositions_that_cannot_be_made(evaluate: Command, manifest: Path) -> None:
+def test_compositions_that_cannot_be_evaluated(evaluate: Command, manifest: Path) -> None:
     assert_one_line(evaluate("compose"), "nothing to evaluate")
     assert_one_line(evaluate("compose", "--pairs", "pairs.csv", "--split", "val"), "--split")
     assert_one_line(evaluate("compose", "--entailment", "test.csv"), "--entailment-dev")

@@ -1,7 +1,8 @@
-"""`clapgen evaluate generation`: its figures are those of the metrics, and nothing amiss goes unsaid."""
+"""`clapgen evaluate generation`: its metrics are those of `clapgen.metrics`, and every problem is reported."""
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from command_line import Result, assert_one_line, names
 
 from clapgen.audio import read_audio, resample
 from clapgen.clap import Clap
-from clapgen.embedders import base as embedders
+from clapgen.embedders import cache as embedding_cache
+from clapgen.embedders import file_identity, register_embedder
 from clapgen.metrics.embeddings.clap_score import clap_score
 from clapgen.metrics.embeddings.fad import frechet_audio_distance
 from clapgen.metrics.embeddings.kad import kernel_audio_distance
@@ -51,7 +53,12 @@ def sounds(here: Path) -> Path:
 
 @pytest.fixture
 def evaluate(clapgen: Command, model: Path) -> Command:
-    return lambda *arguments: clapgen("evaluate", "generation", *arguments, "--model", model, "--cache", "kept")
+    return lambda *arguments: clapgen("evaluate", "generation", *arguments, "--model", model, "--cache", "cache")
+
+
+@pytest.fixture
+def evaluate_uncached(clapgen: Command, model: Path) -> Command:
+    return lambda *arguments: clapgen("evaluate", "generation", *arguments, "--model", model, "--no-cache")
 
 
 def metrics(result: Result) -> dict[str, Any]:
@@ -69,7 +76,7 @@ def embedded(clap: Clap, paths: list[Path]) -> np.ndarray:
     return clap.embed_audio([read_audio(path)[0] for path in paths], SAMPLE_RATE).numpy()
 
 
-def test_figures_are_those_of_the_metrics(evaluate: Command, sounds: Path, model: Path) -> None:
+def test_the_report_has_the_values_of_the_metrics(evaluate: Command, sounds: Path, model: Path) -> None:
     result = evaluate("made", "--reference", "real", "--prompts", "prompts.csv", "--json", "--seed", 3)
     found = metrics(result)
     clap = Clap.from_pretrained(model)
@@ -95,18 +102,44 @@ def test_figures_are_those_of_the_metrics(evaluate: Command, sounds: Path, model
     assert "direction reference ‖ generated" in report["settings"]["posterior"]
 
 
-def test_a_second_run_says_the_same(evaluate: Command, sounds: Path) -> None:
+def test_a_run_from_the_cache_equals_one_without_cache(
+    evaluate: Command, evaluate_uncached: Command, sounds: Path
+) -> None:
     arguments = ("made", "--reference", "real", "--prompts", "prompts.csv", "--json", "--per-clip-fad")
     first, second = evaluate(*arguments).json[0], evaluate(*arguments).json[0]
-    fresh = evaluate(*arguments, "--no-cache", "--cache", "kept")
-    assert_one_line(fresh, "--no-cache")
+    fresh = evaluate_uncached(*arguments).json[0]
     for key in ("metrics", "clips", "settings", "warnings"):
         assert first[key] == second[key]
+        assert fresh[key] == second[key]
     assert {clip["FAD"] is not None for clip in first["clips"]} == {True}
+    assert_one_line(evaluate(*arguments, "--no-cache"), "--no-cache")
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_each_file_is_hashed_and_decoded_once(
+    evaluate: Command, evaluate_uncached: Command, sounds: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
+    """References that are also the training clips, frames and defects: still one pass over the 16 files."""
+    counts = {"hashed": Counter[str](), "decoded": Counter[str]()}
+
+    def count(kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(path: Path, *arguments: Any, **options: Any) -> Any:
+            counts[kind][str(path)] += 1
+            return function(path, *arguments, **options)
+
+        return counted
+
+    monkeypatch.setattr(file_identity, "_identify", count("hashed", file_identity._identify))
+    monkeypatch.setattr(embedding_cache, "read_audio", count("decoded", read_audio))
+    run = evaluate if cached else evaluate_uncached
+    options = ("--reference", "real", "--training", "real", "--prompts", "prompts.csv", "--per-clip-fad", "--json")
+    assert metrics(run("made", *options))["FAD per clip, mean"]["n"] == 8
+    once = {f"made/{index}.wav": 1 for index in range(8)} | {f"real/{index}.flac": 1 for index in range(8)}
+    assert counts == {"hashed": once, "decoded": once}
 
 
 @pytest.mark.slow
-def test_files_on_the_side(evaluate: Command, sounds: Path) -> None:
+def test_html_and_csv_reports(evaluate: Command, sounds: Path) -> None:
     options = ("made", "--prompts", "prompts.csv", "--html", "out/report.html", "--csv", "clips.csv")
     result = evaluate(*options)
     assert result.code == 0, result
@@ -140,13 +173,13 @@ def test_one_clip_gives_what_one_clip_can_give(evaluate: Command, sounds: Path) 
         assert "at least" in found[name]["note"]
 
 
-def test_lone_files_are_named(evaluate: Command, sounds: Path) -> None:
+def test_unpaired_files_are_named(evaluate: Command, sounds: Path) -> None:
     Path("made/7.wav").unlink()
     Path("real/2.flac").unlink()
     arguments = ("made", "--reference", "real", "--prompts", "prompts.csv")
     said = warnings(evaluate(*arguments, "--json"))
-    for lone in ("real/7.flac", "made/2.wav", "7.wav"):
-        assert lone in said
+    for unpaired in ("real/7.flac", "made/2.wav", "7.wav"):
+        assert unpaired in said
     assert_one_line(evaluate(*arguments, "--strict"), "7.wav", "--strict")
     found = metrics(evaluate(*arguments, "--json"))
     assert found["CLAP score, audio–audio"]["n"] == 6
@@ -193,7 +226,7 @@ def test_a_prompts_file_may_name_the_reference(evaluate: Command, sounds: Path) 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("file_name,promt\n0.wav,rain\n", ("prompts.csv:2", "'prompt'", "promt")),
+        ("file_name,promt\n0.wav,rain\n", ("prompts.csv:1", "'prompt'", "promt")),
         ("file_name,prompt\n0.wav,\n", ("prompts.csv:2", "empty")),
         ("file_name,prompt\n0.wav,rain,hail\n", ("prompts.csv:2", "cells")),
         ("file_name,prompt\n", ("prompts.csv", "no rows")),
@@ -236,7 +269,7 @@ def test_a_broken_model_is_refused_by_name(clapgen: Command, sounds: Path) -> No
     assert_one_line(clapgen("evaluate", "generation", "made", "--model", "broken", "--cache", "kept"), "broken", "NaN")
 
 
-def test_copies_of_references_are_told_by_content(evaluate: Command, sounds: Path) -> None:
+def test_copies_of_references_are_detected_by_content(evaluate: Command, sounds: Path) -> None:
     for index in range(3):
         shutil.copy(f"real/{index}.flac", f"made/{index}.wav")
     said = warnings(evaluate("made", "--reference", "real", "--json"))
@@ -246,11 +279,11 @@ def test_copies_of_references_are_told_by_content(evaluate: Command, sounds: Pat
     shutil.copytree("real", "made")
     result = evaluate("made", "--reference", "real", "--html", "report.html", "--json")
     assert metrics(result)["Nearest reference"]["value"] == pytest.approx(1)
-    assert "8 of 8 generations are the same as a reference" in warnings(result)
+    assert "8 of 8 generated sounds are nearly identical to a reference" in warnings(result)
 
 
 @pytest.mark.parametrize("kind", ["silent", "constant", "noise"])
-def test_what_cheats_is_said_to_cheat(evaluate: Command, sounds: Path, kind: str) -> None:
+def test_degenerate_outputs_are_reported(evaluate: Command, sounds: Path, kind: str) -> None:
     rng = np.random.default_rng(0)
     for index in range(8):
         waveform = {
@@ -260,7 +293,7 @@ def test_what_cheats_is_said_to_cheat(evaluate: Command, sounds: Path, kind: str
         }[kind](2 * SAMPLE_RATE)
         soundfile.write(f"made/{index}.wav", waveform, SAMPLE_RATE)
     result = evaluate("made", "--reference", "real", "--prompts", "prompts.csv", "--json")
-    assert f"8 of 8 generations are {'' if kind != 'noise' else 'steady white '}{kind}" in warnings(result)
+    assert f"8 of 8 generated sounds are {'' if kind != 'noise' else 'steady white '}{kind}" in warnings(result)
     assert {clip["defect"] for clip in result.json[0]["clips"]} == {kind}
     if kind != "noise":
         assert "do not follow their prompts" in warnings(result)
@@ -268,7 +301,7 @@ def test_what_cheats_is_said_to_cheat(evaluate: Command, sounds: Path, kind: str
         assert metrics(result)[name]["value"] == 0, name
 
 
-def test_silence_among_sounds_takes_its_share_of_precision(evaluate: Command, sounds: Path, model: Path) -> None:
+def test_silent_clips_lower_precision_by_their_share(evaluate: Command, sounds: Path, model: Path) -> None:
     for index in (6, 7):
         soundfile.write(f"made/{index}.wav", np.zeros(2 * SAMPLE_RATE), SAMPLE_RATE)
     found = metrics(evaluate("made", "--reference", "real", "--nearest-k", 2, "--json"))
@@ -279,10 +312,10 @@ def test_silence_among_sounds_takes_its_share_of_precision(evaluate: Command, so
     assert found["Precision"]["value"] == pytest.approx(expected.precision * 6 / 8)
     assert found["Density"]["value"] == pytest.approx(expected.density * 6 / 8)
     assert found["Recall"]["value"] == pytest.approx(expected.recall)
-    assert "the 2 silent, constant or noise" in found["Coverage"]["note"]
+    assert "the 2 silent, constant or noise clips" in found["Coverage"]["note"]
 
 
-def test_nothing_hangs_on_the_order_of_files(evaluate: Command, sounds: Path) -> None:
+def test_nothing_depends_on_the_order_of_files(evaluate: Command, sounds: Path) -> None:
     rows = [{"path": f"made/{index}.wav", "captions": [PROMPTS[index % 4]]} for index in range(8)]
     reports = []
     for order in (rows, rows[::-1]):
@@ -306,7 +339,7 @@ def test_novelty_is_against_the_training_clips(evaluate: Command, sounds: Path) 
     assert "8 of 8 references are byte for byte among the training clips" in warnings(result)
 
 
-def test_only_the_training_split_was_learned_from(evaluate: Command, sounds: Path) -> None:
+def test_only_the_training_split_counts_as_training_clips(evaluate: Command, sounds: Path) -> None:
     lines = [{"path": f"real/{index}.flac", "split": "val" if index < 5 else "train"} for index in range(8)]
     Path("clips.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     result = evaluate("made", "--reference", "clips.jsonl", "--split", "val", "--training", "clips.jsonl", "--json")
@@ -316,7 +349,9 @@ def test_only_the_training_split_was_learned_from(evaluate: Command, sounds: Pat
     for index in range(5, 8):
         samples, _ = read_audio(Path(f"real/{index}.flac"), 4000)
         soundfile.write(f"real/{index}.flac", samples, 4000)
-    assert "3 of 3 training clips have fewer" in warnings(evaluate("made", "--training", "clips.jsonl", "--json"))
+    assert "3 of 3 training clips have a sample rate below" in warnings(
+        evaluate("made", "--training", "clips.jsonl", "--json")
+    )
 
 
 def test_options_of_manifests_are_refused_without_one(evaluate: Command, sounds: Path) -> None:
@@ -325,12 +360,12 @@ def test_options_of_manifests_are_refused_without_one(evaluate: Command, sounds:
     assert_one_line(evaluate("made", "--label-field", "class"), "'class'", "--label-field")
 
 
-def test_sets_of_different_rates_are_brought_down(evaluate: Command, sounds: Path, model: Path) -> None:
+def test_sets_of_different_rates_are_downsampled(evaluate: Command, sounds: Path, model: Path) -> None:
     for index in range(8):
         samples, _ = read_audio(Path(f"real/{index}.flac"), 4000)
         soundfile.write(f"real/{index}.flac", samples, 4000)
     result = evaluate("made", "--reference", "real", "--json")
-    assert "brought down to 4000 Hz" in warnings(result)
+    assert "downsampled to 4000 Hz" in warnings(result)
     assert result.json[0]["settings"]["band limit"] == "4000 Hz, both sets"
     assert_one_line(evaluate("made", "--reference", "real", "--strict"), "4000 Hz", "--strict")
     clap = Clap.from_pretrained(model)
@@ -358,10 +393,10 @@ class Level:
         return torch.tensor([[np.abs(samples).mean(), samples.std()] for samples in waveforms], dtype=torch.float32)
 
 
-def test_rates_that_only_another_embedder_hears_matter(
-    evaluate: Command, sounds: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(embedders._LOADERS, "level", lambda which, device: Level())
+register_embedder("level", lambda which, device: Level())
+
+
+def test_rates_matter_up_to_that_of_the_other_embedder(evaluate: Command, sounds: Path) -> None:
     for index in range(8):
         write_sound(Path("real") / f"{index}.flac", 100 + index, rate=44100)
     arguments = ("made", "--reference", "real", "--embedder", "level")
@@ -383,7 +418,7 @@ def test_labels_of_the_posterior(evaluate: Command, sounds: Path) -> None:
     assert_one_line(evaluate("made", "--template", "a sound"), "{label}")
 
 
-def test_another_embedder_measures_distances(evaluate: Command, other_model: Path, model: Path, sounds: Path) -> None:
+def test_distances_can_use_another_embedder(evaluate: Command, other_model: Path, model: Path, sounds: Path) -> None:
     arguments = ("made", "--reference", "real", "--prompts", "prompts.csv", "--json")
     usual, other = evaluate(*arguments), evaluate(*arguments, "--embedder", other_model)
     assert metrics(usual)["CLAP score, text–audio"] == metrics(other)["CLAP score, text–audio"]

@@ -1,4 +1,4 @@
-"""The cache never changes an embedding, whatever happens to files, entries and other processes."""
+"""The cache never changes an embedding, with damaged files, changed entries and other processes."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from clapgen.audio import read_audio
 from clapgen.clap import Clap
 from clapgen.embedders import cache as embedding_cache
 from clapgen.embedders import store as cache_folder
-from clapgen.embedders.cache import EmbeddingCache, default_cache_folder, embed_files, embed_frames
+from clapgen.embedders.cache import EmbeddingCache, default_cache_folder, embed_files
 from clapgen.embedders.file_identity import identify_files
 from clapgen.errors import ClapgenError
 from clapgen.testing import SAMPLE_RATE, tiny_model
@@ -172,7 +172,7 @@ def test_broken_files_are_left_out_and_named(clap: Clap, sounds: list[Path], cac
         embed_files(sounds[1:3], clap, cache)
 
 
-def test_a_broken_model_is_refused_by_name_and_nothing_is_kept(
+def test_a_broken_model_is_refused_by_name_and_nothing_is_cached(
     sounds: list[Path], cache: EmbeddingCache, tmp_path: Path
 ) -> None:
     broken = Clap.from_pretrained(tiny_model(tmp_path / "broken"))
@@ -193,9 +193,7 @@ def test_an_unsaved_model_is_not_cached(clap: Clap, sounds: list[Path], cache: E
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "text", "middle"])
-def test_damage_is_mended_by_computing_again(
-    clap: Clap, sounds: list[Path], cache: EmbeddingCache, damage: str
-) -> None:
+def test_damaged_entries_are_recomputed(clap: Clap, sounds: list[Path], cache: EmbeddingCache, damage: str) -> None:
     expected = embed_files(sounds, clap, cache).embeddings
     content = bytearray(cache.file.read_bytes())
     if damage == "flip":  # in an entry's own bytes: SQLite does not notice
@@ -210,7 +208,7 @@ def test_damage_is_mended_by_computing_again(
         content[4096:8192] = bytes(4096)
     cache.file.write_bytes(content)
     for _ in range(2):
-        found = embed_files(sounds, clap, cache).embeddings  # what is computed anew has other company
+        found = embed_files(sounds, clap, cache).embeddings  # recomputed in another batch
         np.testing.assert_allclose(found, expected, atol=1e-6)
     assert cache.info().entries == 8  # an embedding and an identity a file
 
@@ -227,7 +225,7 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_time(
         EmbeddingCache(cache.folder / "file" / "below")
 
 
-def test_a_lock_that_does_not_go_is_waited_for_once(
+def test_a_stuck_lock_is_waited_for_once(
     clap: Clap,
     sounds: list[Path],
     cache: EmbeddingCache,
@@ -244,7 +242,7 @@ def test_a_lock_that_does_not_go_is_waited_for_once(
     assert EmbeddingCache(cache.folder).get([b"key"]) == {b"key": b"value"}
 
 
-def test_the_least_recently_used_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_least_recently_used_entries_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1e9
     monkeypatch.setattr("clapgen.embedders.store.time.time", lambda: now)
     cache = EmbeddingCache(tmp_path, limit_bytes=400_000)
@@ -289,7 +287,7 @@ def loudness(waveform: np.ndarray, sample_rate: int) -> dict[str, float]:
     return {"peak": float(np.abs(waveform).max()), "rate": sample_rate}
 
 
-def test_what_inspect_says_is_kept_with_the_embedding(
+def test_facts_of_inspect_are_cached_with_the_embedding(
     clap: Clap, sounds: list[Path], cache: EmbeddingCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embed_files(sounds, clap, cache)
@@ -301,13 +299,36 @@ def test_what_inspect_says_is_kept_with_the_embedding(
     assert second.facts[1] == loudness(*read_audio(sounds[1]))
 
 
-def test_frames_are_those_of_the_model(clap: Clap, sounds: list[Path], cache: EmbeddingCache) -> None:
+def test_frames_are_those_of_the_model_and_cost_no_second_decode(
+    clap: Clap, sounds: list[Path], cache: EmbeddingCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = decoded(monkeypatch)
+    embedding = embed_files(sounds[1:3], clap).embeddings
+    names.clear()
     for _ in range(2):
-        frames = embed_frames(sounds[1:3], clap, cache)
-        assert list(frames) == sounds[1:3]
-        for path, table in frames.items():
+        found = embed_files(sounds[1:3], clap, cache, frames=True, inspect=loudness)
+        assert sorted(names) == ["1.wav", "2.wav"]
+        assert found.paths == sounds[1:3]
+        np.testing.assert_array_equal(found.embeddings, embedding)
+        for path, table in zip(found.paths, found.frames, strict=True):
             expected = clap.embed_frames(read_audio(path)[0], SAMPLE_RATE).numpy()
             np.testing.assert_allclose(table, expected, atol=1e-6)
+
+
+def test_only_what_is_not_cached_is_embedded(clap: Clap, sounds: list[Path], cache: EmbeddingCache) -> None:
+    embedding = embed_files(sounds, clap, cache).embeddings
+    frames = embed_files(sounds, clap, cache, frames=True)
+    np.testing.assert_array_equal(frames.embeddings, embedding)
+    assert len(frames.frames) == len(sounds)
+    assert cache.info().entries == 3 * len(sounds)  # an identity, an embedding and frames per file
+
+
+def test_an_identified_file_is_not_opened_again(sounds: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    files, _ = identify_files(sounds[:2])
+    monkeypatch.setattr("clapgen.embedders.file_identity._identify", lambda path: f"{path} was opened")
+    again, skipped = identify_files([*files, sounds[2]])
+    assert again == files
+    assert skipped == [(sounds[2], f"{sounds[2]} was opened")]
 
 
 def test_files_are_known_by_their_content(sounds: list[Path], cache: EmbeddingCache) -> None:
@@ -319,7 +340,7 @@ def test_files_are_known_by_their_content(sounds: list[Path], cache: EmbeddingCa
         assert (files[2].sample_rate, files[2].seconds) == (SAMPLE_RATE, pytest.approx(2.2))
 
 
-def test_the_folder_may_be_named_by_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_folder_can_be_set_by_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CLAPGEN_CACHE", str(tmp_path / "elsewhere"))
     assert default_cache_folder() == tmp_path / "elsewhere"
     assert EmbeddingCache().file.parent == tmp_path / "elsewhere"

@@ -1,4 +1,4 @@
-"""Clips are ranked by how clearly they are heard as what they are."""
+"""Clips are ranked by the margin of their own class."""
 
 import json
 
@@ -22,9 +22,9 @@ def test_a_margin_is_the_nearest_own_prompt_minus_the_nearest_other():
 
 
 @pytest.mark.parametrize("labels", [["dog"], ["dog", "bark"]])
-def test_clips_below_zero_are_those_that_are_misheard(labels, recordings, tmp_path):
+def test_clips_below_zero_are_the_misclassified_ones(labels, recordings, tmp_path):
     from clapgen.clap import Clap
-    from clapgen.evaluation.setup import Setup
+    from clapgen.evaluation.context import EvaluationContext
     from clapgen.evaluation.zero_shot import evaluate_zero_shot
     from clapgen.testing import tiny_model
 
@@ -34,8 +34,8 @@ def test_clips_below_zero_are_those_that_are_misheard(labels, recordings, tmp_pa
     ]
     manifest = tmp_path / "manifest.jsonl"
     manifest.write_text("\n".join(json.dumps({**line, "recording": line["path"]}) for line in lines))
-    report = evaluate_zero_shot(manifest, Setup(Clap.from_pretrained(tiny_model(tmp_path / "model"))))
+    report = evaluate_zero_shot(manifest, EvaluationContext(Clap.from_pretrained(tiny_model(tmp_path / "model"))))
     assert len(report.clips) == len(recordings)
     for row, line in zip(report.clips, lines, strict=True):
-        assert (row["margin"] > 0) == (row["heard as"] in line["labels"])
+        assert (row["margin"] > 0) == (row["predicted"] in line["labels"])
     assert report.ranked_clips("margin")[0]["margin"] == min(row["margin"] for row in report.clips)

@@ -1,4 +1,4 @@
-"""aac-metrics in an environment of its own: what is missing is said; what is asked and answered passes as JSON.
+"""aac-metrics in its own environment: missing requirements are named; requests and answers are JSON.
 
 The package cannot be installed beside clapgen. The pipe to it is tested with a stand-in in an environment made here;
 set CLAPGEN_AAC_METRICS_PYTHON to a Python that has the real one, and the last test compares its figures with ours.
@@ -50,7 +50,7 @@ def java_that_says(tmp_path, version: str):
     return java
 
 
-def test_captions_go_out_as_words_and_figures_come_back(python):
+def test_captions_are_sent_as_words_and_scores_come_back(python):
     scores = aac_metrics_scores(CANDIDATES, REFERENCES, ["vocab", "rouge_l"], python)
     words = "a dog barking |  | import os abort | | | 犬 | a dog barks | two dogs bark | rain falls | 犬cpu"
     assert scores.corpus == {"vocab": 10, "rouge_l": 10}
@@ -59,13 +59,13 @@ def test_captions_go_out_as_words_and_figures_come_back(python):
     assert scores.clips[sent] == [3, 0, 7]
 
 
-def test_what_aac_metrics_refuses_is_told_in_one_line(python):
+def test_an_error_of_aac_metrics_is_reported_in_one_line(python):
     with pytest.raises(ClapgenError, match=r"could not compute fense \(OSError: no model\).*aac-metrics-download"):
         aac_metrics_scores(CANDIDATES, REFERENCES, ["fense"], python)
 
 
 @pytest.mark.skipif(REAL is not None, reason="the package may be here")
-def test_without_the_package_it_is_said_what_to_install():
+def test_without_the_package_the_error_names_what_to_install():
     with pytest.raises(ClapgenError, match=r"need the package aac-metrics.*python -m venv aac && .*aac/bin/python"):
         aac_metrics_scores(CANDIDATES, REFERENCES)
 
@@ -77,13 +77,13 @@ def test_a_python_without_the_package_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(("python", "message"), [("/none/python", "cannot be run"), ("/bin/cat", "gave no scores")])
-def test_what_is_no_python_is_named(python, message):
+def test_an_invalid_python_is_named(python, message):
     with pytest.raises(ClapgenError, match=f"'{python}' {message}"):
         aac_metrics_scores(CANDIDATES, REFERENCES, ["fense"], python)
 
 
 @pytest.mark.parametrize("version", ['openjdk version "1.8.0_292"', 'java version "11.0.13" 2021', 'x version "13"'])
-def test_java_of_the_right_age_is_taken(python, tmp_path, version):
+def test_a_suitable_java_is_accepted(python, tmp_path, version):
     java = java_that_says(tmp_path, version)
     assert aac_metrics_scores(CANDIDATES, REFERENCES, ["meteor"], python, java).corpus == {"meteor": 10}
 
@@ -93,15 +93,15 @@ def test_java_of_the_right_age_is_taken(python, tmp_path, version):
     [
         ('openjdk version "17.0.15" 2025-04-15', r'spice and meteor need Java 8 to 13, and .*java\' is "17\.0\.15"'),
         ('java version "1.7.0_80"', r'java\' is "1\.7\.0_80"'),
-        ("coffee", "says 'Picked up"),
+        ("coffee", "prints 'Picked up"),
     ],
 )
-def test_java_of_another_age_is_named(python, tmp_path, version, message):
+def test_an_unsuitable_java_is_named(python, tmp_path, version, message):
     with pytest.raises(ClapgenError, match=message):
         aac_metrics_scores(CANDIDATES, REFERENCES, ["spice", "meteor"], python, java_that_says(tmp_path, version))
 
 
-def test_missing_java_is_named_and_only_asked_for_where_it_is_needed(python):
+def test_missing_java_is_only_an_error_where_it_is_needed(python):
     with pytest.raises(ClapgenError, match="meteor needs Java 8 to 13, and '/none/java' does not run"):
         aac_metrics_scores(CANDIDATES, REFERENCES, ["meteor", "vocab"], python, "/none/java")
     assert aac_metrics_scores(CANDIDATES, REFERENCES, ["vocab"], python, "/none/java").corpus == {"vocab": 10}
@@ -109,7 +109,7 @@ def test_missing_java_is_named_and_only_asked_for_where_it_is_needed(python):
 
 @pytest.mark.parametrize(
     ("metrics", "message"),
-    [(["meteo"], "no 'meteo'.*Did you mean 'meteor'"), ([], "give a list"), ("spice", "give a list")],
+    [(["meteo"], "unknown metric 'meteo'.*Did you mean 'meteor'"), ([], "give a list"), ("spice", "give a list")],
 )
 def test_unknown_metrics_are_refused(metrics, message):
     with pytest.raises(ClapgenError, match=message):
@@ -122,7 +122,7 @@ def test_captions_that_do_not_pair_are_refused():
 
 
 @pytest.mark.skipif(REAL is None, reason="CLAPGEN_AAC_METRICS_PYTHON names no Python with aac-metrics")
-def test_figures_of_the_real_package_are_ours():
+def test_scores_of_the_real_package_equal_ours():
     theirs = aac_metrics_scores(CANDIDATES, REFERENCES, ["bleu_1", "bleu_4", "rouge_l", "cider_d"], REAL)
     ours = caption_scores(CANDIDATES, REFERENCES)
     for name, own in {"bleu_1": "BLEU-1", "bleu_4": "BLEU-4", "rouge_l": "ROUGE-L", "cider_d": "CIDEr-D"}.items():

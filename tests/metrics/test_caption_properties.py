@@ -1,4 +1,4 @@
-"""What holds of caption scores whatever the captions: order, batches and company in merging do not matter."""
+"""Properties of caption scores for any captions: order, batches and merging do not matter."""
 
 import pickle
 

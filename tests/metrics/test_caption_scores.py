@@ -139,7 +139,7 @@ def test_bleu_clips_repeated_words_as_in_its_paper():
     assert metrics["BLEU-1"] == pytest.approx(2 / 7)
 
 
-def test_bleu_is_cut_by_the_shortness_of_the_caption_and_of_two_references_as_close_takes_the_shorter():
+def test_bleu_penalizes_short_captions_by_the_closest_reference_the_shorter_of_two():
     assert bleu(["a b c d"], [["a b c d e"]]).corpus["BLEU-4"] == pytest.approx(math.exp(1 - 5 / 4))
     assert bleu(["a b c d"], [["a b c d e", "x y z"]]).corpus["BLEU-4"] == pytest.approx(1)
 
@@ -179,7 +179,7 @@ def test_an_empty_caption_scores_nothing():
     ],
 )
 @pytest.mark.parametrize("measure", [bleu, rouge_l, cider_d, caption_scores])
-def test_what_cannot_be_scored_is_named(measure, candidates, references, message):
+def test_captions_that_cannot_be_scored_are_named(measure, candidates, references, message):
     with pytest.raises(ClapgenError, match=message):
         measure(candidates, references)
 

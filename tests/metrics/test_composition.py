@@ -1,4 +1,4 @@
-"""Composition scores against the definition, their chance levels, and tests made from clips."""
+"""Composition scores against the definition, their chance levels, and tests composed from clips."""
 
 import numpy as np
 import pytest
@@ -46,13 +46,13 @@ def test_scores_equal_the_definition_in_any_order_and_batches(count: int, seed: 
     assert merged.intervals == whole.intervals
 
 
-def test_random_similarities_score_the_chance_that_is_stated():
+def test_random_similarities_score_the_stated_chance():
     scores = composition_scores(np.random.default_rng(0).normal(size=(6_000, 2, 2)))
     for name, chance in CHANCE.items():
         assert getattr(scores, name) == pytest.approx(chance, abs=0.02)
 
 
-def test_a_model_that_hears_no_difference_scores_nothing():
+def test_a_model_that_cannot_tell_sounds_apart_scores_zero():
     audio = np.ones((10, 4)) + 1e-8 * np.random.default_rng(0).normal(size=(10, 4))
     scores = composition_scores(composition_similarity(audio, np.random.default_rng(1).normal(size=(10, 4))))
     assert scores.audio == scores.text == scores.group == 0
@@ -77,7 +77,7 @@ def test_items_are_of_different_classes_and_the_same_for_a_seed():
         assert {i for item in items for i in item.clips} == set(range(len(LABELS)))
 
 
-def test_captions_say_what_is_heard():
+def test_captions_describe_the_sounds():
     item = next(item for item in order_items(LABELS, 50) if item.labels == ("door_bell", "rain"))
     assert item.captions == ("This is a sound of door bell, then rain.", "This is a sound of rain, then door bell.")
     added = next(item for item in overlap_items(LABELS, 50, kind="added") if item.labels == ("cat", "dog"))
@@ -126,17 +126,17 @@ def test_overlap_is_both_at_once_at_equal_loudness(kind: str):
     assert heard == ({a} if kind == "added" else {c[0], b})
 
 
-def test_loudness_leaves_the_silence_around_a_sound_out():
+def test_loudness_does_not_count_silence():
     short, padded = tone(440, 0.3), tone(440, 0.3, silence=9.0)
     assert at_equal_loudness(padded, RATE)[:RATE] == pytest.approx(at_equal_loudness(short, RATE))
     with pytest.raises(ClapgenError, match="clip 7 is silent"):
         at_equal_loudness(0 * short, RATE, "clip 7")
 
 
-def test_errors_say_what_is_wrong():
+def test_errors_name_what_is_wrong():
     with pytest.raises(ClapgenError, match=r"\(items, 2, 2\), not of shape \(3, 2\)"):
         composition_scores(np.zeros((3, 2)))
-    with pytest.raises(ClapgenError, match="1 of 3 items hold NaN or infinity, first item 0"):
+    with pytest.raises(ClapgenError, match="1 of 3 items contain NaN or infinity; the first is item 0"):
         composition_scores(np.where(np.arange(3)[:, None, None] == 0, np.nan, np.zeros((3, 2, 2))))
     with pytest.raises(ClapgenError, match="at least 1 item"):
         CompositionAccumulator().compute()
@@ -146,5 +146,5 @@ def test_errors_say_what_is_wrong():
         overlap_items(["dog", "cat", "cat"], 1)
     with pytest.raises(ClapgenError, match=r"has no \{second\}"):
         order_items(["dog", "cat"], 1, template="{first}")
-    with pytest.raises(ClapgenError, match="made of 2 clips, not of 1"):
+    with pytest.raises(ClapgenError, match="needs 2 clips, not 1"):
         order_items(["dog", "cat"], 1)[0].waveforms([tone(440, 0.1)], RATE)

@@ -1,11 +1,16 @@
-"""Silent, constant, noisy, identical and copied generations are told; real recordings are not accused."""
+"""Silent, constant, noisy, identical and copied outputs are detected; real recordings are not flagged."""
 
 import numpy as np
 import pytest
 
 from clapgen.audio import read_audio, resample
 from clapgen.metrics.embeddings import base as embeddings
-from clapgen.metrics.embeddings.degenerate import embedding_floors, spectral_flatness, waveform_defect, waveform_floors
+from clapgen.metrics.embeddings.degenerate import (
+    degenerate_embeddings,
+    degenerate_waveforms,
+    spectral_flatness,
+    waveform_defect,
+)
 
 RATE = 16000
 
@@ -20,21 +25,21 @@ def test_silence_is_below_sixty_decibels():
     assert waveform_defect(1.1e-3 * tone) is None
 
 
-def test_an_offset_is_no_sound():
+def test_an_offset_is_a_constant():
     assert waveform_defect(np.full(RATE, 0.5)) == "constant"
     assert waveform_defect(0.5 + noise(level=1e-5)) == "constant"
     assert waveform_defect(0.5 + 0.1 * np.sin(np.arange(RATE) / 7)) is None
 
 
 @pytest.mark.parametrize("level", [0.01, 0.3])
-def test_steady_white_noise_is_told_whatever_its_kind_and_level(level: float):
+def test_steady_white_noise_is_detected_at_any_level(level: float):
     assert waveform_defect(noise(level=level)) == "noise"
     uniform = level * np.random.default_rng(1).uniform(-1, 1, RATE)
     assert waveform_defect(0.2 + uniform) == "noise"
     assert waveform_defect(resample(uniform.astype(np.float32), RATE, 22050)) == "noise"
 
 
-def test_flat_spectra_that_are_no_noise_are_not_accused():
+def test_flat_spectra_that_are_not_noise_are_not_flagged():
     click = np.zeros(RATE)
     click[4000] = 1.0
     assert waveform_defect(click) is None  # flat, but over at once
@@ -54,41 +59,44 @@ def test_real_recordings_have_no_defect(recordings):
 
 
 def test_each_defect_gets_one_sentence():
-    floors = waveform_floors(["silent", None, "noise", "silent"])
-    assert [(floor.name, floor.items, floor.count) for floor in floors] == [("silent", (0, 3), 4), ("noise", (2,), 4)]
-    assert floors[0].sentence.startswith("2 of 4 generations are silent (peak below -60 dBFS)")
-    assert floors[1].sentence.startswith("1 of 4 generations is steady white noise")
-    assert waveform_floors([None, None]) == []
+    groups = degenerate_waveforms(["silent", None, "noise", "silent"])
+    assert [(group.name, group.items, group.count) for group in groups] == [("silent", (0, 3), 4), ("noise", (2,), 4)]
+    assert groups[0].sentence.startswith("2 of 4 generated sounds are silent (peak below -60 dBFS)")
+    assert groups[1].sentence.startswith("1 of 4 generated sounds is steady white noise")
+    assert degenerate_waveforms([None, None]) == []
 
 
-def test_identical_generations_are_told(monkeypatch: pytest.MonkeyPatch):
+def test_identical_outputs_are_detected(monkeypatch: pytest.MonkeyPatch):
     rng = np.random.default_rng(0)
     one = rng.normal(size=16)
-    (floor,) = embedding_floors(one + 1e-3 * rng.normal(size=(9, 16)))
-    assert floor.name == "identical" and floor.items == tuple(range(9)) and "no variety" in floor.sentence
+    (group,) = degenerate_embeddings(one + 1e-3 * rng.normal(size=(9, 16)))
+    assert group.name == "identical" and group.items == tuple(range(9)) and "no variety" in group.sentence
     mixed = rng.normal(size=(9, 16))
     mixed[2:8] = 3 * one
     monkeypatch.setattr(embeddings, "BLOCK_VALUES", 20)
-    (floor,) = embedding_floors(mixed)
-    assert floor.items == (2, 3, 4, 5, 6, 7)
+    (group,) = degenerate_embeddings(mixed)
+    assert group.items == (2, 3, 4, 5, 6, 7)
 
 
-def test_a_few_twins_are_no_fault():
+def test_a_few_near_duplicates_are_normal():
     rng = np.random.default_rng(2)
     points = rng.normal(size=(9, 16))
     assert (
-        embedding_floors(np.repeat(points, 2, axis=0)) == embedding_floors(points) == embedding_floors(points[:1]) == []
+        degenerate_embeddings(np.repeat(points, 2, axis=0))
+        == degenerate_embeddings(points)
+        == degenerate_embeddings(points[:1])
+        == []
     )
 
 
-def test_copies_of_references_light_up():
+def test_copies_of_references_are_detected():
     rng = np.random.default_rng(1)
     reference, made = rng.normal(size=(30, 16)), rng.normal(size=(10, 16))
-    assert embedding_floors(made, reference) == []
+    assert degenerate_embeddings(made, reference) == []
     made[4] = reference[11] + 0.01 * rng.normal(size=16)
-    (floor,) = embedding_floors(made, reference)
-    assert floor.name == "copied" and floor.items == (4,)
-    (every,) = embedding_floors(reference, reference)
+    (group,) = degenerate_embeddings(made, reference)
+    assert group.name == "copied" and group.items == (4,)
+    (every,) = degenerate_embeddings(reference, reference)
     assert every.items == tuple(range(30)) and every.sentence.startswith(
-        "30 of 30 generations are the same as a reference"
+        "30 of 30 generated sounds are nearly identical to a reference"
     )

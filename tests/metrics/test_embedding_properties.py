@@ -1,4 +1,4 @@
-"""What holds for any sets of embeddings: order, batches and merging do not matter, and units only as they must."""
+"""Properties of metrics for any embeddings: order, batches and merging do not matter; scaling acts as expected."""
 
 import numpy as np
 import pytest
@@ -89,7 +89,7 @@ def test_identical_sets_are_at_zero(sets):
 
 @quick
 @given(two_sets(), st.floats(0.01, 100))
-def test_units_act_as_they_must(sets, factor):
+def test_scaling_acts_as_expected(sets, factor):
     made, real, rng = sets
     shift = rng.normal(size=made.shape[1])
     fad, kad = frechet_audio_distance(made, real), kernel_audio_distance(made, real)

@@ -1,4 +1,4 @@
-"""Entailment thresholds against a search of all pairs, and figures against scikit-learn's."""
+"""Entailment thresholds against a search of all pairs, and metrics against scikit-learn's."""
 
 import itertools
 
@@ -64,7 +64,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch):
 
 @quick
 @given(labelled(), labelled(), st.integers(1, 20))
-def test_figures_equal_scikit_learns_in_batches_too(dev, test, cut):
+def test_metrics_equal_scikit_learns_in_batches_too(dev, test, cut):
     thresholds = fit_thresholds(dev[0], dev[1])
     cosines, labels, _ = test
     result = audio_entailment(cosines, labels, thresholds)
@@ -80,7 +80,7 @@ def test_figures_equal_scikit_learns_in_batches_too(dev, test, cut):
     assert (merged.accuracy, merged.f1, merged.interval) == (result.accuracy, result.f1, result.interval)
 
 
-def test_clear_cosines_are_parted_in_the_middle():
+def test_clear_cosines_are_separated_in_the_middle():
     cosines = [-0.3, -0.1, 0.1, 0.3, 0.5]
     labels = ["contradiction", "contradiction", "neutral", "neutral", "entailment"]
     for objective in ("macro_f1", "accuracy"):
@@ -88,7 +88,7 @@ def test_clear_cosines_are_parted_in_the_middle():
         assert (fitted.low, fitted.high, fitted.score) == (pytest.approx(0), pytest.approx(0.4), pytest.approx(1))
 
 
-def test_errors_say_what_is_wrong():
+def test_errors_name_what_is_wrong():
     good = ["contradiction", "neutral", "entailment"]
     thresholds = fit_thresholds([0.1, 0.2, 0.3], good)
     with pytest.raises(ClapgenError, match="No development pair is labelled neutral"):
@@ -97,13 +97,13 @@ def test_errors_say_what_is_wrong():
         audio_entailment([0.1, 0.2], ["neutral", "entailment"], thresholds)
     with pytest.raises(ClapgenError, match="No test pair is labelled contradiction"):
         EntailmentAccumulator(thresholds).compute()
-    with pytest.raises(ClapgenError, match=r"'entails' is none of .* Did you mean 'entailment'"):
+    with pytest.raises(ClapgenError, match=r"unknown label 'entails'; .* Did you mean 'entailment'"):
         fit_thresholds([0.1, 0.2, 0.3], [*good[:2], "entails"])
     with pytest.raises(ClapgenError, match="2 cosines and 3 labels"):
         fit_thresholds([0.1, 0.2], good)
     with pytest.raises(ClapgenError, match="finite numbers"):
         fit_thresholds([0.1, 0.2, float("nan")], good)
-    with pytest.raises(ClapgenError, match="not for 'f1'"):
+    with pytest.raises(ClapgenError, match="not 'f1'"):
         fit_thresholds([0.1, 0.2, 0.3], good, "f1")
     other = fit_thresholds([0.2, 0.4, 0.6], good)
     with pytest.raises(ClapgenError, match="same thresholds"):

@@ -1,4 +1,4 @@
-"""FAD against scipy's matrix root, Gaussians of known distance, and the bias that FAD-inf takes away."""
+"""FAD against scipy's matrix root, Gaussians of known distance, and the bias that FAD-inf removes."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_equals_the_closed_form_of_gaussians_that_share_axes():
     assert frechet_distance(first, second) == pytest.approx(expected, rel=1e-9)
 
 
-def test_fewer_items_than_dimensions_do_not_blur_it():
+def test_fewer_items_than_dimensions_are_exact():
     few = points(20, 128, 4)
     assert 0 <= frechet_audio_distance(few, few) < 1e-9
     assert frechet_audio_distance(few, few + 1) == pytest.approx(128)
@@ -66,7 +66,7 @@ def test_one_row_batches_add_up_to_the_whole():
     assert result.covariance == pytest.approx(np.cov(rows.T), rel=1e-8, abs=1e-8)
 
 
-def test_infinity_takes_the_bias_of_few_items_away():
+def test_infinity_removes_the_bias_of_few_items():
     rng = np.random.default_rng(7)
     reference, generated = rng.normal(size=(20_000, 12)), rng.normal(size=(600, 12)) + 0.2
     truth = 12 * 0.2**2
@@ -92,15 +92,15 @@ def test_an_item_of_one_frame_is_a_point():
     assert distance == pytest.approx(np.trace(np.cov(reference.T)))
 
 
-def test_errors_say_what_is_wrong():
+def test_errors_name_what_is_wrong():
     good = points(10, 4, 0)
-    with pytest.raises(ClapgenError, match="1 generated embeddings: this measure needs at least 2"):
+    with pytest.raises(ClapgenError, match="1 generated embeddings: this metric needs at least 2"):
         frechet_audio_distance(good[:1], good)
     with pytest.raises(ClapgenError, match="4 dimensions, the reference 3"):
         frechet_audio_distance(good, good[:, :3])
     with pytest.raises(ClapgenError, match="frames of item 1 have 2 dimensions"):
         frechet_audio_distance_per_item([good, good[:, :2]], good)
-    with pytest.raises(ClapgenError, match="10 of 10 reference embeddings hold NaN"):
+    with pytest.raises(ClapgenError, match="10 of 10 reference embeddings contain NaN"):
         frechet_audio_distance(good, good * np.nan)
     with pytest.raises(ClapgenError, match="3 or more subsets of different sizes"):
         frechet_audio_distance_infinity(good, good, smallest=9)

@@ -67,9 +67,9 @@ def test_one_distribution_gives_zero_on_average_and_two_do_not():
     assert kernel_audio_distance(points(20, 0, 1.0), points(25, 1)).value > max(same)
 
 
-def test_errors_say_what_is_wrong():
+def test_errors_name_what_is_wrong():
     good = points(5, 0)
-    with pytest.raises(ClapgenError, match="1 generated embeddings: this measure needs at least 2"):
+    with pytest.raises(ClapgenError, match="1 generated embeddings: this metric needs at least 2"):
         kernel_audio_distance(good[:1], good)
     with pytest.raises(ClapgenError, match="generated embeddings have 3 dimensions, the others 6"):
         kernel_audio_distance(good[:, :3], good)

@@ -75,11 +75,11 @@ def test_copies_count_as_half_a_crossing():
     assert modality_gap(same, same).crossing_rate == 0.5
 
 
-def test_errors_say_what_is_wrong():
+def test_errors_name_what_is_wrong():
     audio, text = pairs(4, 0)
     with pytest.raises(ClapgenError, match="4 audio embeddings and 3 text embeddings"):
         modality_gap(audio, text[:3])
-    with pytest.raises(ClapgenError, match="1 audio embeddings: this measure needs at least 2"):
+    with pytest.raises(ClapgenError, match="1 audio embeddings: this metric needs at least 2"):
         modality_gap(audio[:1], text[:1])
-    with pytest.raises(ClapgenError, match="text embeddings hold NaN"):
+    with pytest.raises(ClapgenError, match="text embeddings contain NaN"):
         modality_gap(audio, text * np.nan)

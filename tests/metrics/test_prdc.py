@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage against loops; diversity and novelty on sets made to show them."""
+"""Precision, recall, density and coverage against loops; diversity and novelty on constructed sets."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_a_collapsed_generator_is_precise_and_covers_little():
     assert scores.precision == 1.0 and scores.recall == 0.0 and scores.coverage < 0.5
 
 
-def test_copies_are_found_and_strangers_are_not():
+def test_copies_are_found_and_other_items_are_not():
     real = points(50, 0)
     copied = precision_recall_density_coverage(real, real)
     assert (copied.precision, copied.recall, copied.coverage) == (1.0, 1.0, 1.0)
@@ -72,7 +72,7 @@ def test_novelty_finds_the_nearest_training_item():
     assert result.share_above(0.8) == pytest.approx((cosines.max(1) > 0.8).mean())
 
 
-def test_copied_training_items_light_up():
+def test_copied_training_items_are_detected():
     training = points(60, 0)
     made = points(10, 1)
     made[3], made[7] = 2 * training[41], training[5] + 0.01
@@ -93,15 +93,15 @@ def test_novelty_in_batches_and_merged_is_novelty_of_all():
     assert (merged.neighbours == whole.neighbours).all()
 
 
-def test_errors_say_what_is_wrong():
+def test_errors_name_what_is_wrong():
     good = points(10, 0)
-    with pytest.raises(ClapgenError, match="4 generated embeddings: this measure needs at least 6"):
+    with pytest.raises(ClapgenError, match="4 generated embeddings: this metric needs at least 6"):
         precision_recall_density_coverage(good[:4], good)
     with pytest.raises(ClapgenError, match="nearest_k must be at least 1"):
         precision_recall_density_coverage(good, good, nearest_k=0)
     with pytest.raises(ClapgenError, match="generated embeddings have 2 dimensions"):
         precision_recall_density_coverage(good[:, :2], good)
-    with pytest.raises(ClapgenError, match="1 embeddings: this measure needs at least 2"):
+    with pytest.raises(ClapgenError, match="1 embeddings: this metric needs at least 2"):
         diversity(good[:1])
     with pytest.raises(ClapgenError, match="training embeddings have 2 dimensions"):
         novelty(good, good[:, :2])

@@ -1,4 +1,4 @@
-"""Retrieval figures against a loop over queries, and what must hold for any clips and captions."""
+"""Retrieval metrics against a loop over queries, and what must hold for any clips and captions."""
 
 import numpy as np
 import pytest
@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from clapgen.errors import ClapgenError
 from clapgen.metrics.embeddings import base as embeddings
 from clapgen.metrics.embeddings.retrieval import (
-    RankFigures,
+    DirectionScores,
     Retrieval,
     RetrievalAccumulator,
     retrieval,
-    retrieval_metrics,
 )
 
 quick = settings(max_examples=25, deadline=None, derandomize=True)
@@ -48,7 +47,7 @@ def naive(queries: np.ndarray, gallery: np.ndarray, right: list[set[int]]) -> di
     }
 
 
-def flat(metrics: RankFigures) -> dict[str, float]:
+def flat(metrics: DirectionScores) -> dict[str, float]:
     recalls = {f"R@{k}": recall for k, recall in metrics.recalls.items()}
     rest = {"median_rank": metrics.median_rank, "mean_rank": metrics.mean_rank}
     return {**recalls, **rest, "mAP@10": metrics.mean_average_precision}
@@ -106,7 +105,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("noise", [0.0, 1e-8])
-def test_constant_embeddings_find_nothing(noise: float):
+def test_constant_embeddings_score_zero(noise: float):
     rng = np.random.default_rng(1)
     audio, text = (np.ones((20, 8)) + noise * rng.normal(size=(20, 8)) for _ in range(2))
     result = retrieval(audio, text, np.arange(20))
@@ -125,10 +124,10 @@ def test_equal_captions_are_wrong_answers_only_by_the_strict_protocol():
     assert (strict.protocol, shared.protocol) == ("own captions", "identical captions")
 
 
-def test_a_clip_without_captions_is_found_but_asks_nothing():
+def test_a_clip_without_captions_is_retrieved_but_is_no_query():
     audio = np.eye(8)
     result = retrieval(audio, audio[[1, 3]], [1, 3])
-    assert result.asking.tolist() == [1, 3] and result.audio_to_text.queries == 2
+    assert result.query_clips.tolist() == [1, 3] and result.audio_to_text.queries == 2
     assert result.text_to_audio.gallery == 8 and result.audio_to_text.recalls[1] == 1
     parts = RetrievalAccumulator()
     parts.update(audio[:1], np.zeros((0, 8)), np.zeros(0, dtype=int))
@@ -138,11 +137,11 @@ def test_a_clip_without_captions_is_found_but_asks_nothing():
 
 def test_tensors_of_perfect_pairs_score_one():
     audio = torch.randn(8, 16, generator=torch.Generator().manual_seed(6))
-    metrics = retrieval_metrics(audio, 3 * audio, torch.arange(8))
+    metrics = retrieval(audio, 3 * audio, torch.arange(8)).as_dict()
     assert len(metrics) == 12 and all(value == 1.0 for value in metrics.values())
 
 
-def test_errors_say_what_is_wrong():
+def test_errors_name_what_is_wrong():
     good = np.eye(4)
     with pytest.raises(ClapgenError, match="Caption 2 belongs to clip 4, but there are 4 clips"):
         retrieval(good, good, [0, 1, 4, 2])
@@ -150,7 +149,7 @@ def test_errors_say_what_is_wrong():
         retrieval(good, good, [0, 1, 2])
     with pytest.raises(ClapgenError, match="3 captions and 4 text embeddings do not pair"):
         retrieval(good, good, [0, 1, 2, 3], captions=["a", "b", "c"])
-    with pytest.raises(ClapgenError, match="1 of 4 audio embeddings hold NaN"):
+    with pytest.raises(ClapgenError, match="1 of 4 audio embeddings contain NaN"):
         retrieval(np.where(good[0][:, None] == 1, np.nan, good), good, [0, 1, 2, 3])
     with pytest.raises(ClapgenError, match="at least 1 clip"):
         retrieval(good, good[:0], np.zeros(0, dtype=int))

@@ -1,4 +1,4 @@
-"""What retrieval loses under paraphrases is the difference of the two retrievals."""
+"""The loss under paraphrases is the difference of two retrievals."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_the_drop_is_the_difference_and_a_loss_is_above_zero():
     assert result.drops[rank] == result.paraphrased.as_dict()[rank] - result.original.as_dict()[rank]
 
 
-def test_the_same_words_lose_nothing():
+def test_identical_paraphrases_lose_nothing():
     rng = np.random.default_rng(1)
     audio, text = rng.normal(size=(10, 8)), rng.normal(size=(30, 8))
     result = paraphrase_robustness(audio, text, 2 * text, np.repeat(np.arange(10), 3))

@@ -140,13 +140,13 @@ def test_captions_of_other_clips_seldom_name_a_label():
         ),
     ],
 )
-def test_a_list_of_ones_own(tmp_path, name, text):
+def test_a_list_of_the_user(tmp_path, name, text):
     (tmp_path / name).write_text(text, encoding="utf-8")
     dogs = ["mastiff", "great dane"]
     assert load_synonyms(tmp_path / name) == {"big_dog": dogs, "hound": dogs, "cat": ["mouser"]}
 
 
-def test_what_is_loaded_is_the_callers():
+def test_the_loaded_dict_belongs_to_the_caller():
     load_synonyms()["dog"].clear()
     assert load_synonyms()["dog"]
 
@@ -155,18 +155,18 @@ def test_what_is_loaded_is_the_callers():
     ("name", "content", "message"),
     [
         ("a.tsv", b"dog\tpuppy\ncat kitten\n", r"a\.tsv:2: 'cat kitten' has no tab"),
-        ("a.tsv", b"dog\t \n", r"a\.tsv:1: 'dog' has no tab with words"),
+        ("a.tsv", b"dog\t \n", r"a\.tsv:1: 'dog' has no tab followed by words"),
         ("a.tsv", b"dog\tpuppy,,bark\n", r"a\.tsv:1: '' has no words"),
         (
             "a.tsv",
             b"big_dog\tpuppy\n\nBig dog\tbark\n",
-            r"a\.tsv:3: the label 'Big dog' comes a second time, after .*:1",
+            r"a\.tsv:3: the label 'Big dog' is already on .*:1",
         ),
         ("a.tsv", b"dog\tpuppy\ncaf\xe9\tbar\n", r"a\.tsv:2: byte 0xe9 is not UTF-8"),
         ("a.tsv", b"# nothing\n", r"a\.tsv has no labels"),
         ("a.json", b'{"dog": ["puppy"],\n "cat" ["kitten"]}', r"a\.json:2: not JSON"),
         ("a.json", b'{"dog": ["puppy"],\n "cat": "kitten"}', r"a\.json:2: the synonyms of 'cat' are not a list"),
-        ("a.json", b'{"dog": ["puppy"],\n\n "dog": ["bark"]}', r"a\.json:3: the label 'dog' comes a second time"),
+        ("a.json", b'{"dog": ["puppy"],\n\n "dog": ["bark"]}', r"a\.json:3: the label 'dog' is already on"),
         ("a.json", b'[["dog", ["puppy"]]]', r"a\.json:1: not a JSON object"),
         ("a.json", b'{"dog": {"puppy": 1}}', r"a\.json:1: the synonyms of 'dog' are not"),
         ("a.json", b"[" * 100_000, r"a\.json:1: not JSON"),

@@ -184,7 +184,7 @@ def test_a_corpus_without_any_of_its_audio_is_an_error(tmp_path: Path) -> None:
 
 def test_damaged_tables_are_named(tmp_path: Path) -> None:
     table(tmp_path / "a/esc50.csv", ("filename", "fold"), ("a.wav", 1))
-    with pytest.raises(ClapgenError, match=r"esc50\.csv has no column 'category'"):
+    with pytest.raises(ClapgenError, match=r"esc50\.csv:1: no column 'category'"):
         write_manifest("esc50", tmp_path / "a", tmp_path / "m.jsonl")
     table(tmp_path / "b/train.csv", AUDIOCAPS, (1, "abc"))
     with pytest.raises(ClapgenError, match=r"train\.csv:2"):

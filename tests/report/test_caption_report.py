@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clapgen.evaluation.captions import evaluate_captions
-from clapgen.evaluation.setup import Run
+from clapgen.evaluation.context import EvaluationContext
 
 TABLE = """file_name,caption_predicted,caption_1,caption_2
 a.wav,a dog barks,a dog barks,the dog is barking
@@ -15,7 +15,7 @@ c.wav,a bell,church bells ring,a bell rings
 
 def test_rows_have_caption_and_reference_and_means_have_intervals(tmp_path):
     (tmp_path / "captions.csv").write_text(TABLE)
-    report = evaluate_captions(tmp_path / "captions.csv", Run(seed=1))
+    report = evaluate_captions(tmp_path / "captions.csv", EvaluationContext(seed=1))
     assert [row["reference"] for row in report.clips] == ["a dog barks", "rain falls", "church bells ring"]
     assert [row["words"] for row in report.clips] == [3, 5, 2]
     metrics = {metric.name: metric for metric in report.metrics}

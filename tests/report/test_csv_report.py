@@ -33,7 +33,7 @@ def test_what_is_written_is_read_back(tmp_path, rows):
             assert (type(value)(written[name]) if not isinstance(value, str) else written[name]) == value
 
 
-def test_what_is_missing_or_no_number_is_empty(tmp_path):
+def test_missing_and_non_finite_values_are_empty_cells(tmp_path):
     clips = [
         {"path": "a.wav", "score": None},
         {"path": "b.wav", "score": math.nan},
@@ -45,7 +45,7 @@ def test_what_is_missing_or_no_number_is_empty(tmp_path):
     assert (tmp_path / "none.csv").read_text() == "path\n"
 
 
-def test_a_file_name_that_is_no_utf8_stays_readable_and_files_are_not_replaced(tmp_path, recordings):
+def test_a_file_name_that_is_not_utf8_stays_readable_and_files_are_not_replaced(tmp_path, recordings):
     report = full_report(recordings)
     write_csv(report, tmp_path / "clips.csv")
     rows = read(tmp_path / "clips.csv")

@@ -1,4 +1,4 @@
-"""The page of a report holds all it needs, runs nothing, and lets nobody's text become markup."""
+"""The HTML report is self-contained, runs no scripts, and escapes all text."""
 
 import base64
 import dataclasses
@@ -21,9 +21,9 @@ from clapgen.report.html import write_html
 from clapgen.report.markup import element
 
 VOID = {"img", "meta"}
-WORDS = """clapgen evaluation: generation|0.312|0.290 to 0.334|is nan, not|needs 2 clips|2 warnings|the clips are silent
-1 file skipped|2025-11-21T10:00:00+00:00|7 clips|took 12.3 s|dog|9 of 10|3 of 3|model|default|mean 0.312
-1 of 7 clips have none""".replace("\n", "|").split("|")
+WORDS = """clapgen evaluation: generation|0.312|0.290 to 0.334|value is nan|needs 2 clips|2 warnings
+the clips are silent|1 file skipped|2025-11-21T10:00:00+00:00|7 clips|took 12.3 s|dog|9 of 10|3 of 3|model|default
+mean 0.312|1 of 7 clips have no value""".replace("\n", "|").split("|")
 
 
 class Page(HTMLParser):
@@ -80,7 +80,7 @@ def test_no_text_becomes_markup_and_nothing_is_loaded_or_run(page):
     assert any("default-src 'none'" in attributes.get("content", "") for attributes in page.all("meta"))
 
 
-def test_clips_can_be_heard_and_seen(page, recordings):
+def test_clips_have_players_and_spectrograms(page, recordings):
     players, pictures = page.all("audio"), page.all("img")
     assert len(players) == len(pictures) == len(recordings)
     lengths = []
@@ -130,7 +130,7 @@ def test_the_same_report_gives_the_same_bytes_and_a_page_is_not_replaced(recordi
     assert Page(tmp_path / "one.html").all("title")
 
 
-def test_a_damaged_or_missing_clip_is_said_not_fatal(recordings, tmp_path):
+def test_a_damaged_or_missing_clip_is_reported_and_not_fatal(recordings, tmp_path):
     damaged = tmp_path / "damaged.opus"
     damaged.write_bytes(recordings[0].read_bytes()[:1000])
     shutil.copy(recordings[1], tmp_path / "whole.opus")
@@ -141,7 +141,7 @@ def test_a_damaged_or_missing_clip_is_said_not_fatal(recordings, tmp_path):
     assert len(page.all("audio")) == 1
 
 
-def test_what_a_clip_is_compared_with_can_be_heard_too(recordings, tmp_path):
+def test_the_sounds_a_clip_is_compared_with_have_players_too(recordings, tmp_path):
     made, real, near, other = map(str, recordings[:4])
     row = {"path": made, "score": 0.1, "reference": real, "nearest": real, "copied": near, "prompt": "rain.wav"}
     rows = [row, {"path": "x" * 5000, "score": 0.2, "reference": f"{'y' * 5000}.wav", "nearest": f"{other}\0"}]
@@ -169,7 +169,7 @@ def test_long_noise_and_many_classes_stay_small(tmp_path):
     assert page.text.count("the first 10 s of 12.0 s") == 3
 
 
-def test_reports_with_little_in_them_are_pages_too(tmp_path):
+def test_nearly_empty_reports_are_valid_pages(tmp_path):
     one = Report("generation", "one clip", [], clips=[{"path": "a.wav", "score": 0.5}])
     unnumbered = Report("captions", "no numbers", [], clips=[{"path": "a.wav", "caption": "rain"}])
     for index, report in enumerate((Report("captions", "nothing", []), one, unnumbered)):
@@ -179,7 +179,7 @@ def test_reports_with_little_in_them_are_pages_too(tmp_path):
     write_html(classes, tmp_path / "classes.html")
 
 
-def test_classes_stand_worst_first_each_with_its_bar(recordings, tmp_path):
+def test_classes_are_listed_worst_first_each_with_a_bar(recordings, tmp_path):
     write_html(full_report(recordings, text="plain"), tmp_path / "report.html", audio=False)
     table = re.search(r'<table class="classes.*?</table>', (tmp_path / "report.html").read_text(), re.DOTALL)[0]
     rows = [re.sub(r"(<[^>]*>)+", "|", row).split("|")[1:-1] for row in re.findall(r"<tr>.*?</tr>", table)]
@@ -196,14 +196,14 @@ def test_a_histogram_counts_every_value():
     assert histogram(list(range(1, 8)), "ranks").count("<rect") == 7
 
 
-def test_ranks_have_an_axis_of_powers_of_two():
+def test_ranks_have_a_logarithmic_axis():
     ranks = [1] * 8 + [2, 3, 3] + [4, 5, 6, 7] + [70]
     drawn = re.findall(r'<rect x="([\d.]+)"[^>]*height="([\d.]+)"', histogram(ranks, "rank"))
     places, heights = np.array(drawn, dtype=float).T
     assert np.round((places - 0.5) / 300 * 7).tolist() == [0, 1, 2, 6]
     assert heights / heights[0] == pytest.approx([1, 3 / 8, 4 / 8, 1 / 8], abs=0.01)
-    assert "twice as far" in histogram(ranks, "rank")
-    assert "twice as far" not in histogram([1.5, *ranks], "score")
+    assert "twice as wide" in histogram(ranks, "rank")
+    assert "twice as wide" not in histogram([1.5, *ranks], "score")
 
 
 def test_a_bar_reaches_from_zero_to_its_value():
@@ -217,7 +217,7 @@ def test_a_bar_reaches_from_zero_to_its_value():
 def test_a_heat_map_has_a_cell_for_each_pair_that_occurred():
     drawn = heat_map(Confusion(["a", "b", "c"], [[4, 0, 0], [1, 3, 0], [0, 0, 0]]))
     assert re.findall(r"<title>([^<]*)", drawn) == [
-        "a recognised: 4 of 4", "b taken for a: 1 of 4", "b recognised: 3 of 4",
+        "a correct: 4 of 4", "b predicted as a: 1 of 4", "b correct: 3 of 4",
     ]  # fmt: skip
 
 

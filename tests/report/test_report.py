@@ -1,4 +1,4 @@
-"""A report says everything once, as JSON that any reader takes and as a table on the terminal."""
+"""A report as valid JSON and as a table on the terminal."""
 
 import json
 import math
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from report_examples import full_report
 
-from clapgen.cli.report import say_report
+from clapgen.cli.report import print_report
 from clapgen.errors import ClapgenError
 from clapgen.evaluation import Metric, Report, Skipped
 from clapgen.report.format import number, setting
@@ -26,18 +26,18 @@ def test_json_has_all_fields_and_no_nan(recordings):
     assert read["skipped"][0]["reason"] == report.skipped[0].reason
 
 
-def test_a_figure_that_is_no_number_becomes_null_and_says_so():
+def test_a_metric_that_is_not_finite_becomes_null_with_a_note():
     nan, inf = (Metric("FAD", value, 3, (0.0, value), note="symmetric") for value in (math.nan, -math.inf))
     for metric, word in ((nan, "nan"), (inf, "-inf")):
         [written] = Report("generation", "t", [metric]).to_dict()["metrics"]
         assert written["value"] is None
         assert written["interval"] is None
         assert written["note"].startswith("symmetric; ")
-        assert f"is {word}, not" in written["note"]
+        assert f"the value is {word}" in written["note"]
     assert math.isnan(nan.value)  # the report itself is not touched
 
 
-def test_json_takes_numpy_and_torch_values():
+def test_json_accepts_numpy_and_torch_values():
     torch = pytest.importorskip("torch")
     value = {1: np.float32(0.5), "b": np.arange(3), "c": torch.tensor([1.0, math.nan]), "d": {"y", "x"}, "e": np.nan}
     assert json_safe(value) == {"1": 0.5, "b": [0, 1, 2], "c": [1.0, None], "d": ["x", "y"], "e": None}
@@ -49,13 +49,13 @@ def test_clips_are_ranked_worst_first_by_any_numeric_column(recordings):
     assert [row["score"] for row in report.ranked_clips()] == [index / 8 for index in range(len(recordings))]
     assert [row["rank"] for row in report.ranked_clips("rank")] == list(range(len(recordings), 0, -1))
     assert Report("captions", "no clips", []).ranked_clips() == []
-    with pytest.raises(ClapgenError, match=r"by 'scor': score, rank can be used. Did you mean 'score'"):
+    with pytest.raises(ClapgenError, match=r"by 'scor'; numeric columns: score, rank. Did you mean 'score'"):
         report.ranked_clips("scor")
     with pytest.raises(ClapgenError, match="prompt"):
         report.ranked_clips("prompt")
 
 
-def test_classes_are_ranked_by_their_measure_and_none_is_lost(recordings):
+def test_classes_are_ranked_by_their_metric_and_none_is_lost(recordings):
     report = full_report(recordings)
     assert [row["accuracy"] for row in report.ranked_classes()] == [0.2, 0.9, None]
     report.classes = [{"class": "a", "n": 1}, {"class": "b", "n": 0}]
@@ -88,11 +88,11 @@ def test_settings_are_one_line():
     assert setting({"a": [1, 2.5, None], "b": {"c": False}}) == "a: 1, 2.5, none, b: c: no"
 
 
-def test_the_terminal_shows_figures_warnings_skipped_files_and_settings(capsys, recordings):
+def test_the_terminal_shows_metrics_warnings_skipped_files_and_settings(capsys, recordings):
     report = full_report(recordings, text="plain [bold] text")
     report.skipped[:0] = [Skipped("a.wav", "a.wav is not audio.")]
     report.skipped += [Skipped(f"{index}.wav", "is empty") for index in range(40)]
-    say_report(report)
+    print_report(report)
     out, err = capsys.readouterr()
     assert err == ""
     lines = [line.rstrip() for line in out.splitlines()]
@@ -100,7 +100,7 @@ def test_the_terminal_shows_figures_warnings_skipped_files_and_settings(capsys, 
     score = next(line for line in lines if line.startswith("CLAP score ↑"))
     assert score.split() == ["CLAP", "score", "↑", "0.312", "0.290", "to", "0.334", "200", "−1", "to", "1", "plain",
                              "[bold]", "text"]  # fmt: skip
-    assert any(line.startswith("FAD ↓") and "is nan, not" in line for line in lines)
+    assert any(line.startswith("FAD ↓") and "the value is nan" in line for line in lines)
     assert "Warning: the clips are silent" in lines
     assert "model: default" in lines
     assert "42 files skipped:" in lines

@@ -1,4 +1,4 @@
-"""`clapgen evaluate`: measures that say by what, over what and how surely they were measured."""
+"""`clapgen evaluate`: metrics, with a report of what they were measured with, on what, and how certain they are."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import typer
 from clapgen.cli.evaluate import captions, compose, generation, retrieval, zero_shot
 
 app = typer.Typer(
-    help="Measure generated sounds, retrieval, classification and captions, and say how it was done.",
+    help="Evaluate generated sounds, retrieval, classification and captions.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     epilog="""
 [bold]Examples[/bold]
 
-clapgen evaluate generation made/ --reference real/ --html report.html\n
+clapgen evaluate generation generated/ --reference real/ --html report.html\n
 clapgen evaluate retrieval manifest.jsonl --split val\n
 clapgen evaluate zero-shot ESC-50/ --json\n
 """,

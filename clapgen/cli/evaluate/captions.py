@@ -7,21 +7,7 @@ from typing import Annotated
 
 import typer
 
-from clapgen.cli.evaluate.options import (
-    CacheOption,
-    CsvOption,
-    DeviceOption,
-    ForceOption,
-    HtmlOption,
-    JsonOption,
-    ModelOption,
-    NoCacheOption,
-    Outputs,
-    SeedOption,
-    StrictOption,
-    command_line,
-    load_setup,
-)
+from clapgen.cli.evaluate.options import CommonOptions, with_common_options
 from clapgen.errors import ClapgenError
 
 EPILOG = """
@@ -32,53 +18,38 @@ clapgen caption recordings/ --csv captions.csv && clapgen evaluate captions capt
 clapgen evaluate captions captions.jsonl --audio recordings/ --html report.html\n
 clapgen evaluate captions captions.csv --aac-metrics spice,meteor,fense --aac-python aac/bin/python\n
 
-A .csv has the columns of aac-metrics: file_name, caption_predicted, caption_1, caption_2, … and perhaps labels,
-between semicolons. A .jsonl has objects with file_name, caption_predicted, references and labels.
+A .csv has the columns of aac-metrics (file_name, caption_predicted, caption_1, caption_2, …) and optionally labels,
+separated by semicolons. A .jsonl has objects with file_name, caption_predicted, references and labels.
 """
 
 
+@with_common_options
 def captions(
     table: Annotated[Path, typer.Argument(help="Table of captions: .csv, .tsv or .jsonl.")],
+    common: CommonOptions,
     reference: Annotated[
         Path | None,
         typer.Option("--reference", "-r", help="Manifest (.jsonl) with captions and labels of the table's clips."),
     ] = None,
     audio: Annotated[
-        Path | None, typer.Option("--audio", help="Folder of the sounds, to measure the CLAP score of captions too.")
+        Path | None, typer.Option("--audio", help="Folder of the sounds, to also measure the CLAP score of captions.")
     ] = None,
     synonyms: Annotated[
-        Path | None, typer.Option("--synonyms", help="Words that name a label, instead of the bundled ones.")
+        Path | None, typer.Option("--synonyms", help="Words that name a label, instead of the bundled synonyms.")
     ] = None,
     aac_metrics: Annotated[
-        str | None, typer.Option("--aac-metrics", help="Scores of the package aac-metrics besides, between commas.")
+        str | None, typer.Option("--aac-metrics", help="Also compute these scores of aac-metrics (comma-separated).")
     ] = None,
     aac_python: Annotated[
-        Path | None, typer.Option("--aac-python", help="Python of the environment that aac-metrics is installed in.")
+        Path | None, typer.Option("--aac-python", help="Python of the environment where aac-metrics is installed.")
     ] = None,
-    strict: StrictOption = False,
-    model: ModelOption = "default",
-    device: DeviceOption = "auto",
-    seed: SeedOption = 0,
-    cache: CacheOption = None,
-    no_cache: NoCacheOption = False,
-    as_json: JsonOption = False,
-    html: HtmlOption = None,
-    csv: CsvOption = None,
-    force: ForceOption = False,
 ) -> None:
-    """Measure captions: BLEU, ROUGE-L, CIDEr-D, keyword accuracy, diversity; CLAP score where the sounds are there."""
-    outputs = Outputs(as_json, html, csv, force)
-    outputs.check()
+    """Measure captions: BLEU, ROUGE-L, CIDEr-D, keyword accuracy, diversity, and CLAP score with --audio."""
     if aac_python is not None and aac_metrics is None:
-        raise ClapgenError("--aac-python needs --aac-metrics: say which scores, e.g. --aac-metrics spice,fense.")
+        raise ClapgenError("--aac-python needs --aac-metrics: name the scores, e.g. --aac-metrics spice,fense.")
     from clapgen.evaluation.captions import AacMetrics, evaluate_captions
-    from clapgen.evaluation.setup import Run
 
-    run = (
-        Run(strict=strict, seed=seed, command=command_line())
-        if audio is None
-        else load_setup(model, device, cache, no_cache, strict, seed)
-    )
+    context = common.context(needs_model=audio is not None)
     wanted = None if aac_metrics is None else AacMetrics([n.strip() for n in aac_metrics.split(",")], aac_python)
-    report = evaluate_captions(table, run, reference=reference, audio=audio, synonyms=synonyms, aac_metrics=wanted)
-    outputs.give(report, "CIDEr-D")
+    report = evaluate_captions(table, context, reference=reference, audio=audio, synonyms=synonyms, aac_metrics=wanted)
+    common.give(report, "CIDEr-D")

@@ -1,4 +1,4 @@
-"""`clapgen evaluate compose`: does the model hear order, overlap, and what a sentence claims."""
+"""`clapgen evaluate compose`: does the model tell the order and the overlap of sounds, and what follows from them?"""
 
 from __future__ import annotations
 
@@ -7,22 +7,7 @@ from typing import Annotated
 
 import typer
 
-from clapgen.cli.evaluate.options import (
-    CacheOption,
-    CsvOption,
-    DeviceOption,
-    ForceOption,
-    HtmlOption,
-    JsonOption,
-    LabelFieldOption,
-    ModelOption,
-    NoCacheOption,
-    Outputs,
-    SeedOption,
-    SplitOption,
-    StrictOption,
-    load_setup,
-)
+from clapgen.cli.evaluate.options import CommonOptions, LabelFieldOption, SplitOption, with_common_options
 
 EPILOG = """
 [bold]Examples[/bold]
@@ -31,44 +16,34 @@ clapgen evaluate compose manifest.jsonl --split val --label-field esc50_class\n
 clapgen evaluate compose --pairs compa.csv\n
 clapgen evaluate compose --entailment test.csv --entailment-dev dev.csv\n
 
-Pairs have the columns audio_0, caption_0, audio_1, caption_1: two sounds of the same events and whose caption is which.
+Pairs have the columns audio_0, caption_0, audio_1, caption_1: two sounds of the same events with their captions.
 Entailment has path, hypothesis and label: entailment, neutral or contradiction. Files are relative to the table.
 """
 
 
+@with_common_options
 def compose(
+    common: CommonOptions,
     manifest: Annotated[
         Path | None, typer.Argument(help="Manifest (.jsonl) of clips with one label each, to join and mix.")
     ] = None,
-    pairs: Annotated[Path | None, typer.Option("--pairs", help="Table of pairs, as CompA has them.")] = None,
+    pairs: Annotated[Path | None, typer.Option("--pairs", help="Table of pairs in the format of CompA.")] = None,
     entailment: Annotated[
         Path | None, typer.Option("--entailment", help="Table of sounds, sentences and whether they follow.")
     ] = None,
     entailment_dev: Annotated[
         Path | None, typer.Option("--entailment-dev", help="Table of the same kind to fit the two thresholds on.")
     ] = None,
-    items: Annotated[int, typer.Option(min=1, help="How many tests of each kind to make from the manifest.")] = 200,
+    items: Annotated[int, typer.Option(min=1, help="Number of tests of each kind composed from the manifest.")] = 200,
     label_field: LabelFieldOption = "labels",
     split: SplitOption = None,
-    strict: StrictOption = False,
-    model: ModelOption = "default",
-    device: DeviceOption = "auto",
-    seed: SeedOption = 0,
-    cache: CacheOption = None,
-    no_cache: NoCacheOption = False,
-    as_json: JsonOption = False,
-    html: HtmlOption = None,
-    csv: CsvOption = None,
-    force: ForceOption = False,
 ) -> None:
-    """Measure composition: text, audio and group score of order and overlap, and audio entailment."""
-    outputs = Outputs(as_json, html, csv, force)
-    outputs.check()
-    setup = load_setup(model, device, cache, no_cache, strict, seed)
+    """Measure compositional reasoning: text, audio and group score of order and overlap; audio entailment."""
+    context = common.context()
     from clapgen.evaluation.composition import evaluate_composition
 
     report = evaluate_composition(
-        setup,
+        context,
         manifest=manifest,
         pairs=pairs,
         entailment=entailment,
@@ -77,4 +52,4 @@ def compose(
         split=split,
         items=items,
     )
-    outputs.give(report, "margin")
+    common.give(report, "margin")

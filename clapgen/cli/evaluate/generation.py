@@ -7,42 +7,28 @@ from typing import Annotated
 
 import typer
 
-from clapgen.cli.evaluate.options import (
-    CacheOption,
-    CsvOption,
-    DeviceOption,
-    ForceOption,
-    HtmlOption,
-    JsonOption,
-    LabelFieldOption,
-    ModelOption,
-    NoCacheOption,
-    Outputs,
-    SeedOption,
-    StrictOption,
-    TemplateOption,
-    labels_of,
-    load,
-    load_setup,
-)
+from clapgen.cli.evaluate.options import CommonOptions, LabelFieldOption, load, with_common_options
+from clapgen.data.text import parse_labels
 
 EPILOG = """
 [bold]Examples[/bold]
 
-clapgen evaluate generation made/\n
-clapgen evaluate generation made/ --reference real/ --prompts prompts.csv --html report.html\n
-clapgen evaluate generation made/ --reference manifest.jsonl --split val --training manifest.jsonl --json\n
-clapgen evaluate generation made/ --reference real/ --embedder encodec:facebook/encodec_24khz\n
+clapgen evaluate generation generated/\n
+clapgen evaluate generation generated/ --reference real/ --prompts prompts.csv --html report.html\n
+clapgen evaluate generation generated/ --reference manifest.jsonl --split val --training manifest.jsonl --json\n
+clapgen evaluate generation generated/ --reference real/ --embedder encodec:facebook/encodec_24khz\n
 
-Sounds and references pair by file name, never by their order. A prompts file (.csv, .tsv, .jsonl) has the columns
-file_name and prompt, and may have labels and reference; a .txt has a prompt a line, which fits the names that `clapgen
-generate` gives, or a name, a tab and a prompt. Without it the .json that `clapgen generate` puts beside a sound
-is read.
+Sounds and references are matched by file name, never by order. A prompts file (.csv, .tsv, .jsonl) has the columns
+file_name and prompt, and optionally labels and reference. A .txt has one prompt per line, matched with the names that
+`clapgen generate` gives, or a name, a tab and a prompt. Without a prompts file, the .json files that `clapgen generate`
+writes next to its sounds are used.
 """
 
 
+@with_common_options
 def generation(
     generated: Annotated[Path, typer.Argument(help="Folder or manifest (.jsonl) of generated sounds.")],
+    common: CommonOptions,
     reference: Annotated[
         Path | None, typer.Option("--reference", "-r", help="Folder or manifest (.jsonl) of real sounds.")
     ] = None,
@@ -53,7 +39,7 @@ def generation(
         Path | None,
         typer.Option(
             "--training",
-            help="Folder or manifest of training clips (its split train, if it has one), to look for copies of them.",
+            help="Folder or manifest of training clips (only its split train, if it has one), to look for copies.",
         ),
     ] = None,
     labels: Annotated[
@@ -61,10 +47,12 @@ def generation(
         typer.Option(
             "--labels",
             "-l",
-            help="Labels of the posterior: between commas, or @FILE (default: the clips', or ESC-50's).",
+            help="Classes of the zero-shot posterior: comma-separated, or @FILE (default: the clips', or ESC-50's).",
         ),
     ] = None,
-    template: TemplateOption = None,
+    template: Annotated[
+        str | None, typer.Option("--template", help="Prompt with {label}, for the zero-shot posterior.")
+    ] = None,
     label_field: LabelFieldOption = "labels",
     split: Annotated[
         str | None, typer.Option("--split", help="Only the clips of this split of the reference manifest.")
@@ -72,38 +60,27 @@ def generation(
     embedder: Annotated[
         str | None,
         typer.Option(
-            "--embedder", help="Embeds for distances instead of the CLAP: laion:, encodec:, ast: and a folder."
+            "--embedder",
+            help="Embedding model for FAD/KAD instead of the CLAP: laion:FOLDER, encodec:FOLDER or ast:FOLDER.",
         ),
     ] = None,
     nearest_k: Annotated[
-        int, typer.Option("--nearest-k", min=1, help="Neighbours of precision, recall, density and coverage.")
+        int, typer.Option("--nearest-k", min=1, help="Neighbours for precision, recall, density and coverage.")
     ] = 5,
     per_clip_fad: Annotated[
-        bool, typer.Option("--per-clip-fad", help="Measure the FAD of every clip's frames too.")
+        bool, typer.Option("--per-clip-fad", help="Also measure the FAD of each clip's frames.")
     ] = False,
-    strict: StrictOption = False,
-    model: ModelOption = "default",
-    device: DeviceOption = "auto",
-    seed: SeedOption = 0,
-    cache: CacheOption = None,
-    no_cache: NoCacheOption = False,
-    as_json: JsonOption = False,
-    html: HtmlOption = None,
-    csv: CsvOption = None,
-    force: ForceOption = False,
 ) -> None:
-    """Measure generated sounds: CLAP score, FAD, KAD, KL, precision, diversity, novelty, and what is amiss."""
-    outputs = Outputs(as_json, html, csv, force)
-    outputs.check()
-    names = labels_of(labels)
-    setup = load_setup(model, device, cache, no_cache, strict, seed)
-    other = None if embedder is None else load(embedder, device)
+    """Measure generated sounds: CLAP score, FAD, KAD, KL, precision, diversity, novelty, and common failures."""
+    names = None if labels is None else parse_labels(labels)
+    context = common.context()
+    other = None if embedder is None else load(embedder, common.device)
     from clapgen.evaluation.generation.evaluate import evaluate_generation
     from clapgen.metrics.embeddings.zero_shot import DEFAULT_TEMPLATE
 
     report = evaluate_generation(
         generated,
-        setup,
+        context,
         reference=reference,
         prompts=prompts,
         training=training,
@@ -115,4 +92,4 @@ def generation(
         nearest_k=nearest_k,
         per_clip_fad=per_clip_fad,
     )
-    outputs.give(report, "CLAP score")
+    common.give(report, "CLAP score")

@@ -1,14 +1,15 @@
-"""Options that every `clapgen evaluate` command has, and what becomes of its report."""
+"""Options that all `clapgen evaluate` commands share, and what they do with a report."""
 
 from __future__ import annotations
 
+import inspect
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,49 +24,47 @@ if TYPE_CHECKING:
     from clapgen.embedders import Embedder
     from clapgen.embedders.cache import Advance
     from clapgen.evaluation import Report
-    from clapgen.evaluation.setup import Setup
-
-__all__ = ["CacheOption", "DeviceOption", "ForceOption", "JsonOption", "NoCacheOption"]
+    from clapgen.evaluation.context import EvaluationContext
 
 ModelOption = Annotated[
     str,
     typer.Option(
         "--model",
         "-m",
-        help="CLAP to measure by: a bundled model, a model folder, or laion:FOLDER (laion:owner/name is downloaded).",
+        help="CLAP model used for scoring: a bundled model, a model folder, or laion:FOLDER "
+        "(laion:owner/name is downloaded).",
     ),
 ]
-HtmlOption = Annotated[
-    Path | None, typer.Option("--html", help="Write the report as one page too, with charts and sounds to play.")
-]
-CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write the table of clips as CSV too.")]
+HtmlOption = Annotated[Path | None, typer.Option("--html", help="Also write an HTML report with charts and sounds.")]
+CsvOption = Annotated[Path | None, typer.Option("--csv", help="Also write the table of clips as CSV.")]
 StrictOption = Annotated[
     bool,
-    typer.Option(
-        "--strict", help="Fail on what is otherwise named and left out, or bridged: broken files, lone files, rates."
-    ),
+    typer.Option("--strict", help="Treat warnings as errors: unreadable files, unpaired files, mixed sample rates."),
 ]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of everything that is drawn: intervals, subsets.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Random seed for bootstrap intervals and subsets.")]
 SplitOption = Annotated[str | None, typer.Option("--split", help="Only the clips of this split of the manifest.")]
-TemplateOption = Annotated[
-    str | None, typer.Option("--template", help="Sentence with {label} in it, which the model reads for a label.")
-]
 LabelFieldOption = Annotated[
-    str, typer.Option("--label-field", help="Key of the manifest that holds a clip's class, such as esc50_class.")
+    str, typer.Option("--label-field", help="Key of the manifest that holds a clip's class, e.g. esc50_class.")
 ]
 
 
 @dataclass
-class Outputs:
-    """Where a report goes."""
+class CommonOptions:
+    """The options of every `clapgen evaluate` command; `with_common_options` adds them to its command line."""
 
-    as_json: bool
-    html: Path | None
-    csv: Path | None
-    force: bool
+    strict: StrictOption = False
+    model: ModelOption = "default"
+    device: DeviceOption = "auto"
+    seed: SeedOption = 0
+    cache: CacheOption = None
+    no_cache: NoCacheOption = False
+    as_json: JsonOption = False
+    html: HtmlOption = None
+    csv: CsvOption = None
+    force: ForceOption = False
 
-    def check(self) -> None:
-        """Refuse files that exist, before anything slow is done."""
+    def check_outputs(self) -> None:
+        """Refuse existing output files, before anything slow is done."""
         for path, suffix in ((self.html, ".html"), (self.csv, ".csv")):
             if path is not None:
                 if path.suffix.lower() != suffix:
@@ -74,8 +73,27 @@ class Outputs:
         if self.html is not None and self.html == self.csv:
             raise ClapgenError("--html and --csv name the same file.")
 
+    def context(self, needs_model: bool = True) -> EvaluationContext:
+        """The context of the evaluation, with the model loaded if it needs one."""
+        if not needs_model:
+            from clapgen.evaluation.context import EvaluationContext
+
+            return EvaluationContext(progress=_bar, strict=self.strict, seed=self.seed, command=command_line())
+        check_device(self.device)
+        cache = open_cache(self.cache, self.no_cache)
+        clap = load(self.model, self.device)
+        from clapgen.embedders import ClapEmbedder
+        from clapgen.evaluation.context import EvaluationContext
+
+        if not isinstance(clap, ClapEmbedder):
+            raise ClapgenError(
+                f"--model {self.model} has no text encoder; give a CLAP. {self.model} can be used as --embedder of "
+                "`clapgen evaluate generation`."
+            )
+        return EvaluationContext(clap, cache, _bar, self.strict, self.seed, command_line())
+
     def give(self, report: Report, rank_by: str | None = None) -> None:
-        """Print the report and write its files."""
+        """Print the report and write its files; the HTML report shows the worst and best clips by `rank_by`."""
         from clapgen.report.csv import write_csv
         from clapgen.report.format import count
         from clapgen.report.html import write_html
@@ -84,55 +102,43 @@ class Outputs:
         if self.csv is not None:
             write_csv(report, self.csv, force=self.force)
         if self.html is not None:
-            with spinner("Writing the page"):
+            with spinner("Writing the HTML report"):
                 ranked = rank_by if rank_by in numeric_columns(report.clips) else None
                 write_html(report, self.html, force=self.force, rank_by=ranked)
         if self.as_json:
             print_json(report.to_dict())
         else:
-            from clapgen.cli.report import say_report
+            from clapgen.cli.report import print_report
 
-            say_report(report)
+            print_report(report)
         if report.skipped:
-            print_warning(f"{count(len(report.skipped), 'file')} could not be used; the report names them.")
+            print_warning(f"{count(len(report.skipped), 'file')} could not be used (listed in the report)")
 
 
-def load_setup(
-    model: str, device: str, cache: Path | None, no_cache: bool, strict: bool = False, seed: int = 0
-) -> Setup:
-    """Model, cache and progress bars of a command."""
-    check_device(device)
-    kept = open_cache(cache, no_cache)
-    clap = load(model, device)
-    from clapgen.embedders import ClapEmbedder
-    from clapgen.evaluation.setup import Setup
+def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the fields of `CommonOptions` to a command's options; it receives them as its argument `common`."""
+    shared = inspect.signature(CommonOptions, eval_str=True).parameters
 
-    if not isinstance(clap, ClapEmbedder):
-        raise ClapgenError(f"--model {model} cannot read sentences; give a CLAP, and {model} as --embedder if you can.")
-    return Setup(clap, kept, _bar, strict=strict, seed=seed, command=command_line())
+    def run(**arguments: Any) -> None:
+        common = CommonOptions(**{name: arguments.pop(name) for name in shared})
+        common.check_outputs()
+        command(**arguments, common=common)
+
+    own = [each for each in inspect.signature(command, eval_str=True).parameters.values() if each.name != "common"]
+    run.__signature__ = inspect.Signature([*own, *shared.values()])  # type: ignore[attr-defined]
+    run.__doc__, run.__name__ = command.__doc__, command.__name__
+    run.__annotations__ = {}  # typer takes them from the signature
+    return run
 
 
 def load(name: str, device: str) -> Embedder:
-    """An embedder by name; the hub is reached only where the user names something of it."""
+    """An embedder by name; the hub is contacted only if the name refers to it."""
     check_device(device)
     allow_hub_for(name)
     with garbage_collector_off(), spinner("Loading the model"):
         from clapgen.embedders import load_embedder
 
         return load_embedder(name, choose_device(device))
-
-
-def labels_of(given: str | None) -> list[str] | None:
-    """The labels of --labels: between commas, or of a file; None where none were given."""
-    if given is None:
-        return None
-    from clapgen.data.text import read_text
-
-    pieces = read_text(given[1:]).splitlines() if given.startswith("@") else given.split(",")
-    names = [" ".join(piece.split()) for piece in pieces if piece.strip()]
-    if len(names) < 2 or len(set(names)) < len(names):
-        raise ClapgenError("--labels must name at least two labels, each once, e.g. --labels rain,wind.")
-    return names
 
 
 def command_line() -> str:

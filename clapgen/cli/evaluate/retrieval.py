@@ -1,4 +1,4 @@
-"""`clapgen evaluate retrieval`: finding sounds by captions and captions by sounds."""
+"""`clapgen evaluate retrieval`: sounds by captions and captions by sounds."""
 
 from __future__ import annotations
 
@@ -7,53 +7,31 @@ from typing import Annotated
 
 import typer
 
-from clapgen.cli.evaluate.options import (
-    CacheOption,
-    CsvOption,
-    DeviceOption,
-    ForceOption,
-    HtmlOption,
-    JsonOption,
-    ModelOption,
-    NoCacheOption,
-    Outputs,
-    SeedOption,
-    SplitOption,
-    StrictOption,
-    load_setup,
-)
+from clapgen.cli.evaluate.options import CommonOptions, SplitOption, with_common_options
 
 EPILOG = """
 [bold]Examples[/bold]
 
 clapgen evaluate retrieval manifest.jsonl --split val\n
-clapgen evaluate retrieval manifest.jsonl --paraphrases said-otherwise.csv --json\n
+clapgen evaluate retrieval manifest.jsonl --paraphrases paraphrases.csv --json\n
 
-A paraphrases file (.csv, .tsv, .jsonl) has the columns caption and paraphrase; a caption may come several times.
+A paraphrases file (.csv, .tsv, .jsonl) has the columns caption and paraphrase; a caption may have several rows.
 """
 
 
+@with_common_options
 def retrieval(
     manifest: Annotated[Path, typer.Argument(help="Manifest (.jsonl) of clips with captions.")],
+    common: CommonOptions,
     split: SplitOption = None,
     paraphrases: Annotated[
-        Path | None, typer.Option("--paraphrases", help="Table of captions in other words, to measure what they cost.")
+        Path | None,
+        typer.Option("--paraphrases", help="Table of paraphrased captions, to measure how much retrieval drops."),
     ] = None,
-    strict: StrictOption = False,
-    model: ModelOption = "default",
-    device: DeviceOption = "auto",
-    seed: SeedOption = 0,
-    cache: CacheOption = None,
-    no_cache: NoCacheOption = False,
-    as_json: JsonOption = False,
-    html: HtmlOption = None,
-    csv: CsvOption = None,
-    force: ForceOption = False,
 ) -> None:
-    """Measure retrieval: R@1/5/10, median rank and mAP@10 both ways, with several captions a clip."""
-    outputs = Outputs(as_json, html, csv, force)
-    outputs.check()
-    setup = load_setup(model, device, cache, no_cache, strict, seed)
+    """Measure retrieval: R@1/5/10, median rank and mAP@10 in both directions, with several captions per clip."""
+    context = common.context()
     from clapgen.evaluation.retrieval import evaluate_retrieval
 
-    outputs.give(evaluate_retrieval(manifest, setup, split=split, paraphrases=paraphrases), "rank of its best caption")
+    report = evaluate_retrieval(manifest, context, split=split, paraphrases=paraphrases)
+    common.give(report, "rank of its best caption")

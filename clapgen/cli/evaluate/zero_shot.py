@@ -7,24 +7,9 @@ from typing import Annotated
 
 import typer
 
-from clapgen.cli.evaluate.options import (
-    CacheOption,
-    CsvOption,
-    DeviceOption,
-    ForceOption,
-    HtmlOption,
-    JsonOption,
-    LabelFieldOption,
-    ModelOption,
-    NoCacheOption,
-    Outputs,
-    SeedOption,
-    SplitOption,
-    StrictOption,
-    labels_of,
-    load_setup,
-)
+from clapgen.cli.evaluate.options import CommonOptions, LabelFieldOption, SplitOption, with_common_options
 from clapgen.cli.options import check_new_file
+from clapgen.data.text import parse_labels
 from clapgen.errors import ClapgenError
 
 EPILOG = """
@@ -34,56 +19,46 @@ clapgen evaluate zero-shot ESC-50/ --confusion confusion.png\n
 clapgen evaluate zero-shot manifest.jsonl --split val --label-field esc50_class --html report.html\n
 clapgen evaluate zero-shot manifest.jsonl --template "{label}" --template "the sound of {label}"\n
 
-Clips that have one label each are classified; where some have several, they are tagged, and mAP is measured.
+Clips with one label each are classified; if some have several, they are tagged and scored by mAP.
 """
 
 
+@with_common_options
 def zero_shot(
     source: Annotated[
         Path, typer.Argument(help="Manifest (.jsonl) of labelled clips, or the ESC-50 folder with meta/ and audio/.")
     ],
+    common: CommonOptions,
     label_field: LabelFieldOption = "labels",
     template: Annotated[
         list[str] | None,
-        typer.Option(
-            "--template", help="Sentence with {label} in it; given several times, their embeddings are averaged."
-        ),
+        typer.Option("--template", help="Prompt with {label}; repeat the option to average several prompts."),
     ] = None,
     labels: Annotated[
         str | None,
-        typer.Option("--labels", "-l", help="All classes, if there are more than clips of: between commas, or @FILE."),
+        typer.Option("--labels", "-l", help="All classes, if some have no clips: comma-separated, or @FILE."),
     ] = None,
     confusion: Annotated[
-        Path | None, typer.Option("--confusion", help="Draw the confusion matrix too: a .png file.")
+        Path | None, typer.Option("--confusion", help="Also draw the confusion matrix to a .png file.")
     ] = None,
     split: SplitOption = None,
-    strict: StrictOption = False,
-    model: ModelOption = "default",
-    device: DeviceOption = "auto",
-    seed: SeedOption = 0,
-    cache: CacheOption = None,
-    no_cache: NoCacheOption = False,
-    as_json: JsonOption = False,
-    html: HtmlOption = None,
-    csv: CsvOption = None,
-    force: ForceOption = False,
 ) -> None:
-    """Measure zero-shot classification: accuracy, a row a class, confusion; mAP where clips have several labels."""
-    outputs = Outputs(as_json, html, csv, force)
-    outputs.check()
+    """Measure zero-shot classification: accuracy, per-class accuracy, confusion; mAP if clips have several labels."""
     if confusion is not None:
-        check_new_file(confusion, force)
-    names = labels_of(labels)
-    setup = load_setup(model, device, cache, no_cache, strict, seed)
+        check_new_file(confusion, common.force)
+    names = None if labels is None else parse_labels(labels)
+    context = common.context()
     from clapgen.evaluation.zero_shot import evaluate_zero_shot
     from clapgen.metrics.embeddings.zero_shot import DEFAULT_TEMPLATE
 
     templates = template or [DEFAULT_TEMPLATE]
-    report = evaluate_zero_shot(source, setup, label_field=label_field, templates=templates, split=split, labels=names)
-    outputs.give(report, "margin")
+    report = evaluate_zero_shot(
+        source, context, label_field=label_field, templates=templates, split=split, labels=names
+    )
+    common.give(report, "margin")
     if confusion is not None:
         if report.confusion is None:
-            raise ClapgenError("--confusion: clips of several labels have no confusion matrix; leave it out.")
+            raise ClapgenError("--confusion: clips with several labels have no confusion matrix; omit the option.")
         from clapgen.plot import confusion_png
 
-        confusion_png(report.confusion.labels, report.confusion.counts, confusion, overwrite=force)
+        confusion_png(report.confusion.labels, report.confusion.counts, confusion, overwrite=common.force)

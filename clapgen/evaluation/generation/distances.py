@@ -1,4 +1,4 @@
-"""How far generations as a set are from references and from one another, and whether they were copied."""
+"""Distances of the generated set to the references, its diversity, the nearest known sounds, and degenerate outputs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clapgen.embedders import Embedder
-from clapgen.embedders.cache import Array, embed_frames
-from clapgen.evaluation.generation.sound_sets import MOST_NAMED, Material, SoundSet
-from clapgen.evaluation.setup import measured
-from clapgen.metrics.embeddings.degenerate import embedding_floors, waveform_floors
+from clapgen.embedders.cache import Array
+from clapgen.evaluation.context import row_of_path, try_metric
+from clapgen.evaluation.generation.data import MOST_NAMED, Findings, GenerationData, SoundSet, column
+from clapgen.metrics.embeddings.degenerate import degenerate_embeddings, degenerate_waveforms
 from clapgen.metrics.embeddings.fad import (
     frechet_audio_distance,
     frechet_audio_distance_infinity,
@@ -27,160 +26,157 @@ NEAR_DUPLICATE = 0.95
 SIMILAR = 0.90
 
 
-def distance_figures(
-    material: Material,
-    made: Array,
-    real: Array,
-    sounding: npt.NDArray[np.bool_],
-    settings: dict[str, Any],
-    nearest_k: int = 5,
-) -> list[Metric]:
-    """FAD, FAD-inf, KAD, precision, recall, density and coverage of (n, dim) against (m, dim).
+def distances(data: GenerationData, nearest_k: int = 5, per_clip_fad: bool = False) -> Findings:
+    """FAD, FAD-inf, KAD, precision, recall, density, coverage (with references), FAD per clip if wanted; diversity."""
+    generated = data.distance_generated.embeddings
+    if data.distance_reference is None:
+        return Findings(_diversity(generated, None))
+    reference = data.distance_reference.embeddings
+    found = _fad_and_kad(generated, reference, data.context.seed)
+    found += Findings(_manifold(generated, reference, _audible(data), nearest_k))
+    if per_clip_fad:
+        found += _per_clip_fad(data)
+    return found + Findings(_diversity(generated, reference))
 
-    `sounding` (n,) is false of what is silent, constant or white noise.
-    """
-    n, seed = len(made), material.setup.seed
-    if 2 <= min(n, len(real)) <= made.shape[1]:
-        material.warnings.append(
-            f"FAD of {n} generated and {len(real)} reference clips in {made.shape[1]} dimensions is biased upwards; "
-            "compare it only with figures of the same counts, or by FAD-inf and KAD."
+
+def _audible(data: GenerationData) -> npt.NDArray[np.bool_]:
+    """(n,), false for generated clips that are silent, constant or white noise."""
+    defects = dict(zip(data.generated.paths, data.generated.defects, strict=True))
+    return np.array([defects[path] is None for path in data.distance_generated.paths])
+
+
+def _fad_and_kad(generated: Array, reference: Array, seed: int) -> Findings:
+    """Of (n, dim) against (m, dim)."""
+    n, m, dim = len(generated), len(reference), generated.shape[1]
+    settings, warnings = {}, []
+    if 2 <= min(n, m) <= dim:
+        warnings.append(
+            f"FAD of {n} generated and {m} reference clips in {dim} dimensions is biased upwards; "
+            "compare it only with FAD of the same counts, or use FAD-inf and KAD."
         )
 
     def infinity() -> Metric:
-        found = frechet_audio_distance_infinity(made, real, seed=seed)
+        found = frechet_audio_distance_infinity(generated, reference, seed=seed)
         note = f"R² {found.r_squared:.3f}, {len(found.sizes)} subsets of {found.sizes[0]} to {found.sizes[-1]} clips"
         return Metric("FAD-inf", found.value, n, None, "may fall below 0", False, note)
 
     def kernel() -> Metric:
-        found = kernel_audio_distance(made, real)
+        found = kernel_audio_distance(generated, reference)
+        note = f"σ = {found.bandwidth:.4g}"
         settings["KAD bandwidth"] = f"σ = {found.bandwidth:.6g}, the median distance of the references"
-        return Metric("KAD", found.value, n, None, f"MMD² × {found.scale:g}", False, f"σ = {found.bandwidth:.4g}")
+        return Metric("KAD", found.value, n, None, f"MMD² × {found.scale:g}", False, note)
 
-    versus = f"against {len(real)} references"
+    about: dict[str, Any] = {"higher_is_better": False, "note": f"against {m} references"}
     metrics = [
-        measured(
-            "FAD", n, lambda: frechet_audio_distance(made, real), scale="0 or more", higher_is_better=False, note=versus
-        ),
-        measured("FAD-inf", n, infinity, higher_is_better=False),
-        measured("KAD", n, kernel, higher_is_better=False),
+        try_metric("FAD", n, lambda: frechet_audio_distance(generated, reference), scale="0 or more", **about),
+        try_metric("FAD-inf", n, infinity, higher_is_better=False),
+        try_metric("KAD", n, kernel, higher_is_better=False),
     ]
-    return metrics + _manifold_figures(made, real, sounding, nearest_k)
+    return Findings(metrics, warnings=warnings, settings=settings)
 
 
-def _manifold_figures(made: Array, real: Array, sounding: npt.NDArray[np.bool_], nearest_k: int) -> list[Metric]:
-    """Silence lies within the ball of any reference that has no near neighbour: it is outside of all by decree."""
-    note = f"k = {nearest_k}, against {len(real)} references"
-    if not sounding.all():
-        note += f"; the {len(sounding) - sounding.sum()} silent, constant or noise count as outside"
+def _manifold(generated: Array, reference: Array, audible: npt.NDArray[np.bool_], nearest_k: int) -> list[Metric]:
+    """Silent outputs would fall inside large reference balls, so they are excluded explicitly."""
+    note = f"k = {nearest_k}, against {len(reference)} references"
+    if not audible.all():
+        note += f"; the {len(audible) - audible.sum()} silent, constant or noise clips count as outside"
     about: dict[str, Any] = {"scale": "0 to 1", "higher_is_better": True, "note": note}
     shares: dict[str, float] = {}
 
     def share(name: str) -> float:
-        if not sounding.any() and len(made) > nearest_k:
+        if not audible.any() and len(generated) > nearest_k:
             return 0.0
         if not shares:
-            shares.update(vars(precision_recall_density_coverage(made[sounding], real, nearest_k=nearest_k)))
+            scores = precision_recall_density_coverage(generated[audible], reference, nearest_k=nearest_k)
+            shares.update(vars(scores))
         of_generated = name in ("precision", "density")
-        return shares[name] * (float(sounding.mean()) if of_generated else 1.0)
+        return shares[name] * (float(audible.mean()) if of_generated else 1.0)
 
     metrics = []
     for name in ("precision", "recall", "density", "coverage"):
         scale = {"scale": "0 or more"} if name == "density" else {}
-        metrics.append(measured(name.capitalize(), len(made), partial(share, name), **{**about, **scale}))
+        metrics.append(try_metric(name.capitalize(), len(generated), partial(share, name), **{**about, **scale}))
     return metrics
 
 
-def diversity_figures(made: Array, real: Array | None) -> list[Metric]:
-    """Mean distance within the generations, and within the references to compare it with."""
+def _diversity(generated: Array, reference: Array | None) -> list[Metric]:
     about: dict[str, Any] = {"scale": "mean Euclidean distance of pairs"}
-    metrics = [measured("Diversity", len(made), lambda: diversity(made), higher_is_better=True, **about)]
-    if real is not None:
-        metrics.append(measured("Diversity of the references", len(real), lambda: diversity(real), **about))
+    metrics = [try_metric("Diversity", len(generated), lambda: diversity(generated), higher_is_better=True, **about)]
+    if reference is not None:
+        name = "Diversity of the references"
+        metrics.append(try_metric(name, len(reference), lambda: diversity(reference), **about))
     return metrics
 
 
-def per_clip_distance(material: Material, embedder: Embedder) -> list[Metric]:
-    """FAD of each generation's own frames to those of all references."""
-    assert material.reference is not None
-    tables = []
-    for what, sounds in (("generated", material.generated), ("references", material.reference)):
-        with material.setup.progress(len(sounds), f"Embedding frames of {what}") as advance:
-            tables.append(
-                embed_frames(
-                    sounds.paths,
-                    embedder,
-                    material.setup.cache,
-                    band_limit=material.rates.band_limit,
-                    advance=advance,
-                )
-            )
-    made = [tables[0][path] for path in material.generated.paths]
-    values = frechet_audio_distance_per_item(made, np.concatenate(list(tables[1].values())))
-    material.fill("FAD", range(len(made)), values.tolist())
+def _per_clip_fad(data: GenerationData) -> Findings:
+    assert data.distance_reference is not None
+    items = data.distance_generated.frames
+    values = frechet_audio_distance_per_item(items, np.concatenate(data.distance_reference.frames))
+    row = row_of_path(data.generated.embedded)
+    rows = [row[path] for path in data.distance_generated.paths]
     note = "of each clip's frames to the frames of all references"
-    return [Metric("FAD per clip, mean", float(values.mean()), len(made), None, "0 or more", False, note)]
+    metric = Metric("FAD per clip, mean", float(values.mean()), len(items), None, "0 or more", False, note)
+    return Findings([metric], {"FAD": column(rows, values.tolist())})
 
 
-def novelty_figures(material: Material, training: SoundSet | None) -> list[Metric]:
-    """Cosine of each generation with the nearest training clip and with the nearest reference; near-duplicates."""
-    made, metrics = material.generated.embeddings, []
-    others = [("training clip", training), ("reference", material.reference)]
-    for name, against in others:
-        if against is None:
-            continue
-        found = novelty(made, against.embeddings)
-        _report_nearest(material, name, against, found)
-        note = (
-            f"{found.share_above(SIMILAR):.1%} above {SIMILAR}, {found.share_above(NEAR_DUPLICATE):.1%} above "
-            f"{NEAR_DUPLICATE}; 1 is a copy"
-        )
-        metrics.append(Metric(f"Nearest {name}", found.mean, len(made), None, "cosine", None, note))
-    if training is None:
-        note = "give --training MANIFEST to look for copies of what the generator learned from"
-        metrics.insert(0, Metric("Nearest training clip", None, 0, scale="cosine", note=note))
-    elif material.reference is not None:
-        held_out = novelty(material.reference.embeddings, training.embeddings)
-        note = "what recordings that were not generated reach"
-        metrics.append(
-            Metric(
-                "Nearest training clip of the references",
-                held_out.mean,
-                len(material.reference),
-                None,
-                "cosine",
-                None,
-                note,
-            )
-        )
-    return metrics
+def nearest_sounds(data: GenerationData) -> Findings:
+    """Cosine of each generated clip with the nearest training clip and the nearest reference; near-duplicates."""
+    found = Findings()
+    for name, others in (("training clip", data.training), ("reference", data.reference)):
+        if others is not None:
+            found += _nearest(data.generated, name, others)
+    if data.training is None:
+        note = "give --training MANIFEST to look for copies of training clips"
+        return Findings([Metric("Nearest training clip", None, 0, scale="cosine", note=note)]) + found
+    if data.reference is not None:
+        held_out = novelty(data.reference.embeddings, data.training.embeddings).mean
+        note = "for comparison: recordings that were not generated"
+        name = "Nearest training clip of the references"
+        found += Findings([Metric(name, held_out, len(data.reference), None, "cosine", None, note)])
+    return found
 
 
-def floor_warnings(material: Material) -> list[str]:
-    """What is silent, constant, noise, all one or copied, as sentences."""
-    generated = material.generated
-    defects = generated.defects
-    material.fill("defect", range(len(defects)), [defect or "" for defect in defects])
-    reference = None if material.reference is None else material.reference.embeddings
-    floors = [*waveform_floors(defects), *embedding_floors(generated.embeddings, reference)]
-    return [floor.sentence + _named([generated.paths[index].name for index in floor.items]) for floor in floors]
+def _nearest(generated: SoundSet, name: str, others: SoundSet) -> Findings:
+    nearest = novelty(generated.embeddings, others.embeddings)
+    note = (
+        f"{nearest.share_above(SIMILAR):.1%} above {SIMILAR}, {nearest.share_above(NEAR_DUPLICATE):.1%} above "
+        f"{NEAR_DUPLICATE}; 1 is a copy"
+    )
+    rows = range(len(generated))
+    return Findings(
+        [Metric(f"Nearest {name}", nearest.mean, len(generated), None, "cosine", None, note)],
+        {
+            f"nearest {name}": column(rows, [str(others.paths[index]) for index in nearest.neighbours]),
+            f"cosine to it ({name})": column(rows, nearest.similarities.tolist()),
+        },
+        _duplicate_warnings(generated, name, others, nearest),
+    )
 
 
-def _report_nearest(material: Material, name: str, against: SoundSet, found: Novelty) -> None:
-    rows = range(len(found.similarities))
-    material.fill(f"nearest {name}", rows, [str(against.paths[index]) for index in found.neighbours])
-    material.fill(f"cosine to it ({name})", rows, found.similarities.tolist())
-    near = found.near_duplicates(NEAR_DUPLICATE)
-    if near:
-        pairs = [
-            f"{material.generated.paths[one.generated].name} – {against.paths[one.training].name} {one.similarity:.3f}"
-            for one in near[:MOST_NAMED]
-        ]
-        material.warnings.append(
-            f"{len(near)} of {len(found.similarities)} generations are near-duplicates of a {name} (cosine above "
-            f"{NEAR_DUPLICATE}): {', '.join(pairs)}{' and more' if len(near) > len(pairs) else ''}."
-        )
+def _duplicate_warnings(generated: SoundSet, name: str, others: SoundSet, nearest: Novelty) -> list[str]:
+    near = nearest.near_duplicates(NEAR_DUPLICATE)
+    if not near:
+        return []
+    pairs = [
+        f"{generated.paths[one.generated].name} – {others.paths[one.training].name} {one.similarity:.3f}"
+        for one in near[:MOST_NAMED]
+    ]
+    return [
+        f"{len(near)} of {len(generated)} generated sounds are near-duplicates of a {name} (cosine above "
+        f"{NEAR_DUPLICATE}): {', '.join(pairs)}{' and more' if len(near) > len(pairs) else ''}."
+    ]
 
 
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f" Namely {', '.join(names[:MOST_NAMED])}{more}."
+def degenerate_outputs(data: GenerationData) -> Findings:
+    """Warnings about silent, constant, noise, identical or copied outputs; the column `defect`."""
+    generated = data.generated
+    reference = None if data.reference is None else data.reference.embeddings
+    groups = [*degenerate_waveforms(generated.defects), *degenerate_embeddings(generated.embeddings, reference)]
+    warnings = [f"{group.sentence} ({_names(generated, group.items)})." for group in groups]
+    defects = [defect or "" for defect in generated.defects]
+    return Findings(columns={"defect": column(range(len(defects)), defects)}, warnings=warnings)
+
+
+def _names(sounds: SoundSet, rows: Sequence[int]) -> str:
+    more = f" and {len(rows) - MOST_NAMED} more" if len(rows) > MOST_NAMED else ""
+    return ", ".join(sounds.paths[row].name for row in rows[:MOST_NAMED]) + more

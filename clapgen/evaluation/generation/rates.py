@@ -1,4 +1,4 @@
-"""Sample rates: sets that were recorded at different rates are brought down to the lowest before they are compared."""
+"""Sample rates: sets with different rates are downsampled to the lowest before they are compared."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from clapgen.embedders.file_identity import SoundFile
 
 @dataclass(frozen=True)
 class RatePolicy:
-    """`band_limit`: Hz to which every file is brought down before embedding, None where that would change nothing.
+    """How to make sets of files comparable.
 
-    `summary` says the rates of each set, `warning` what was bridged, "" if nothing.
+    Attributes:
+        band_limit: sample rate (Hz) that every file is downsampled to before embedding; None if none needs it.
+        summary: the rates of each set.
+        warning: about what differs; "" if nothing does.
     """
 
     band_limit: int | None
@@ -22,23 +25,23 @@ class RatePolicy:
 
 
 def rate_policy(sets: Mapping[str, Sequence[SoundFile]], highest_rate: int) -> RatePolicy:
-    """How sets of files may be compared by models of which the best hears `highest_rate` Hz.
+    """The policy for sets of files and models whose highest sample rate is `highest_rate` Hz.
 
-    A file of 16 kHz holds nothing above 8 kHz, and a distance to one of 44.1 kHz would measure that. Above
-    `highest_rate` differences are not heard.
+    A 16 kHz file has no content above 8 kHz, and its distance to a 44.1 kHz file would measure just that. Differences
+    above `highest_rate` do not matter, because the models resample to it.
     """
     counts = {name: Counter(file.sample_rate for file in files) for name, files in sets.items()}
     summary = "; ".join(f"{name}: {_counted(rates)}" for name, rates in counts.items() if rates)
-    heard = {min(rate, highest_rate) for rates in counts.values() for rate in rates}
-    if len(heard) < 2:
+    effective = {min(rate, highest_rate) for rates in counts.values() for rate in rates}
+    if len(effective) < 2:
         return RatePolicy(None, summary, "")
-    limit = min(heard)
+    limit = min(effective)
     low = ", ".join(f"{rates[limit]} of {rates.total()} {name} files" for name, rates in counts.items() if rates[limit])
     return RatePolicy(
         limit,
         summary,
-        f"Sample rates differ ({summary}): all files were brought down to {limit} Hz, the lowest ({low}), before they "
-        "were embedded.",
+        f"Sample rates differ ({summary}): all files were downsampled to {limit} Hz, the lowest ({low}), before "
+        "embedding.",
     )
 
 

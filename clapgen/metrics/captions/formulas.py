@@ -1,4 +1,4 @@
-"""The arithmetic of BLEU, ROUGE-L and CIDEr-D on lists of words, equal to coco-caption's to the last quirk."""
+"""BLEU, ROUGE-L and CIDEr-D on lists of words, identical to coco-caption, including its quirks."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Words = list[str]
 Ngram = tuple[str, ...]
 
 MAX_N = 4  # n-grams of 1 to 4 words, in BLEU as in CIDEr-D
-ROUGE_BETA = 1.2  # recall counts more than precision
-CIDER_SIGMA = 6.0  # width, in words, of the penalty on a difference in length
-_TINY, _SMALL = 1e-15, 1e-9  # coco-caption's: they keep BLEU from dividing by zero
+ROUGE_BETA = 1.2  # weights recall above precision
+CIDER_SIGMA = 6.0  # width, in words, of the length penalty
+_TINY, _SMALL = 1e-15, 1e-9  # from coco-caption: avoid division by zero
 
 
 class BleuCounts(NamedTuple):
-    """What BLEU keeps of a clip: lengths in words, and per n the n-grams of the candidate and those found."""
+    """Counts of one clip for BLEU: lengths in words, and for each n the candidate's n-grams and the matching ones."""
 
     length: int
     reference_length: int
@@ -26,7 +26,7 @@ class BleuCounts(NamedTuple):
 
 
 def bleu_counts(candidate: Words, references: list[Words]) -> BleuCounts:
-    """Clipped n-gram matches with any reference, and the length of the closest one (of two as close the shorter)."""
+    """Clipped n-gram matches with any reference, and the closest reference length (the shorter of two as close)."""
     most: Counter[Ngram] = Counter()
     for reference in references:
         most |= _ngrams(reference)
@@ -39,7 +39,7 @@ def bleu_counts(candidate: Words, references: list[Words]) -> BleuCounts:
 
 
 def bleu_of_counts(counts: Sequence[BleuCounts]) -> list[float]:
-    """BLEU-1 to BLEU-4 of the summed counts: of one clip, or of a corpus."""
+    """BLEU-1 to BLEU-4 of summed counts, of one clip or of a corpus."""
     length = sum(clip.length for clip in counts)
     ratio = (length + _TINY) / (sum(clip.reference_length for clip in counts) + _SMALL)
     brevity = math.exp(min(0.0, 1 - 1 / ratio))
@@ -52,7 +52,7 @@ def bleu_of_counts(counts: Sequence[BleuCounts]) -> list[float]:
 
 
 def rouge_l_of_words(candidate: Words, references: list[Words]) -> float:
-    """F-score of the longest common subsequence; precision and recall are each the best over the references."""
+    """F-score of the longest common subsequence; precision and recall are maxima over the references."""
     if not candidate:
         return 0.0
     common = [_longest_common_subsequence(candidate, reference) for reference in references]
@@ -64,7 +64,7 @@ def rouge_l_of_words(candidate: Words, references: list[Words]) -> float:
 
 
 def cider_d_of_words(clips: Sequence[tuple[Words, list[Words]]]) -> list[float]:
-    """CIDEr-D of each (candidate, references); the more clips have an n-gram in a reference, the less it weighs."""
+    """CIDEr-D of each (candidate, references); n-grams in the references of many clips get less weight."""
     frequencies: Counter[Ngram] = Counter()
     for _, references in clips:
         frequencies.update(set().union(*map(_ngrams, references)))

@@ -1,20 +1,20 @@
 """Scores of captions against references, labels and one another: BLEU, ROUGE-L, CIDEr-D, keyword accuracy, diversity.
 
-Every measure is a function over all clips and, on the same core, a class that takes them batch by batch: `update` with
-clips, `merge` with what another process saw, `compute`. BLEU, ROUGE-L and CIDEr-D equal pycocoevalcap's on the same
-words. Captions and references are cut by `tokenize`; whoever has words already joins them by spaces and gives
-`str.split`.
+Each metric is a function over all clips, and an `Accumulator` over batches. BLEU, ROUGE-L and CIDEr-D equal those of
+pycocoevalcap on the same words. Captions and references are split by `tokenize`; if you have words already, join them
+with spaces and pass `str.split` as tokenizer.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Generic, Self, TypeVar
+from typing import TypeVar
 
 from clapgen.errors import ClapgenError
+from clapgen.metrics.accumulator import Accumulator
 from clapgen.metrics.captions.formulas import (
     MAX_N,
     BleuCounts,
@@ -27,45 +27,45 @@ from clapgen.metrics.captions.formulas import (
 from clapgen.metrics.captions.words import bases, tokenize
 
 Tokenizer = Callable[[str], list[str]]
-State = TypeVar("State")
+Clip = TypeVar("Clip")  # what is kept of a clip
 
 
 @dataclass(frozen=True)
 class CaptionScores:
-    """Figures by name: `corpus` over all clips, `clips` one a clip, in the order they were given."""
+    """Scores by name: `corpus` over all clips, `clips` one per clip, in the given order."""
 
     corpus: dict[str, float]
     clips: dict[str, list[float]]
 
 
 def bleu(candidates: list[str], references: list[list[str]], tokenizer: Tokenizer = tokenize) -> CaptionScores:
-    """`BLEU-1` to `BLEU-4` in 0..1, corpus level, with the closest reference length (Papineni et al. 2002).
+    """`BLEU-1` to `BLEU-4`, 0 to 1, at corpus level, with the closest reference length (Papineni et al. 2002).
 
-    As in coco-caption no precision is quite 0: it is 1e-6 for a caption of fewer than n words, next to nothing where
-    no n-gram matches. An empty candidate scores 0.
+    As in coco-caption, no precision is exactly 0: it is 1e-6 for a caption of fewer than n words, and tiny if no n-gram
+    matches. An empty candidate scores 0.
 
     Raises:
-        ClapgenError: on no captions, different counts, a clip without references or a reference without words.
+        ClapgenError: no captions, different counts, a clip without references, a reference without words.
     """
     return _bleu_scores([bleu_counts(*clip) for clip in tokenized(candidates, references, tokenizer)])
 
 
 def rouge_l(candidates: list[str], references: list[list[str]], tokenizer: Tokenizer = tokenize) -> CaptionScores:
-    """`ROUGE-L` in 0..1: F-score (beta 1.2) of the longest common subsequence, averaged over clips (Lin 2004).
+    """`ROUGE-L`, 0 to 1: F-score (beta 1.2) of the longest common subsequence, averaged over clips (Lin 2004).
 
-    As in coco-caption, precision and recall are each the best over a clip's references. Errors as in `bleu`.
+    As in coco-caption, precision and recall are maxima over a clip's references. Errors as in `bleu`.
     """
     return _mean_scores("ROUGE-L", [rouge_l_of_words(*clip) for clip in tokenized(candidates, references, tokenizer)])
 
 
 def cider_d(candidates: list[str], references: list[list[str]], tokenizer: Tokenizer = tokenize) -> CaptionScores:
-    """`CIDEr-D` in 0..10: cosine of tf-idf n-grams, clipped, with a penalty on length (Vedantam et al. 2015).
+    """`CIDEr-D`, 0 to 10: clipped cosine of tf-idf n-grams, with a length penalty (Vedantam et al. 2015).
 
-    Document frequencies are those of the references given, so figures of different sets do not compare. As in
+    Document frequencies come from the given references, so scores of different sets do not compare. As in
     coco-caption, length is the number of bigrams.
 
     Raises:
-        ClapgenError: as `bleu`, and on one clip alone: every word is then in all clips, and weighs nothing.
+        ClapgenError: as `bleu`; a single clip, where every word is in all clips and has no weight.
     """
     return _cider_d_scores(tokenized(candidates, references, tokenizer))
 
@@ -76,27 +76,25 @@ def keyword_accuracy(
     synonyms: Mapping[str, Sequence[str]] | None = None,
     tokenizer: Tokenizer = tokenize,
 ) -> CaptionScores:
-    """`keyword_accuracy` in 0..1: the share of captions that name one of their clip's labels.
+    """`keyword_accuracy`, 0 to 1: the share of captions that mention one of their clip's labels.
 
-    A label is named by its own words (underscores are spaces) or by one of its synonyms. Of a phrase every word has to
-    be there, in any order and in any regular form (`caption_words.bases`): `baby cry` is named by "A baby is crying".
+    A label is mentioned by its own words (underscores are spaces) or by one of its synonyms. All words of a phrase must
+    occur, in any order and in any regular form (`words.bases`): "A baby is crying" mentions `baby cry`.
 
     Args:
-        labels: one or more a clip.
-        synonyms: label → words or phrases; a label need not have any. Irregular forms (sang, geese) belong here.
+        labels: one or more per clip.
+        synonyms: label → words or phrases, for some or all labels. Irregular forms (sang, geese) belong here.
 
     Raises:
-        ClapgenError: on no captions, different counts, a clip without labels, a label or synonym without words.
+        ClapgenError: no captions, different counts, a clip without labels, a label or synonym without words.
     """
-    metric = KeywordAccuracyAccumulator(synonyms, tokenizer)
-    metric.update(candidates, labels)
-    return metric.compute()
+    return KeywordAccuracyAccumulator(synonyms, tokenizer).of(candidates, labels)
 
 
 def diversity(candidates: list[str], tokenizer: Tokenizer = tokenize) -> CaptionScores:
-    """`vocabulary` (different words), `distinct_captions` (share in 0..1 of different captions), `words` a caption.
+    """`vocabulary` (different words), `distinct_captions` (share of different captions, 0 to 1), `words` per caption.
 
-    Captions that differ in case or punctuation alone are the same. Raises ClapgenError on no captions.
+    Captions that only differ in case or punctuation are the same. Without captions, it raises ClapgenError.
     """
     return _diversity_scores(_words(candidates, tokenizer))
 
@@ -104,7 +102,7 @@ def diversity(candidates: list[str], tokenizer: Tokenizer = tokenize) -> Caption
 def caption_scores(
     candidates: list[str], references: list[list[str]], tokenizer: Tokenizer = tokenize
 ) -> CaptionScores:
-    """All that needs no labels: BLEU, ROUGE-L, CIDEr-D (left out for one clip alone), diversity. Errors as `bleu`."""
+    """BLEU, ROUGE-L, CIDEr-D (not for a single clip) and diversity. Errors as in `bleu`."""
     clips = tokenized(candidates, references, tokenizer)
     parts = [
         _bleu_scores([bleu_counts(*clip) for clip in clips]),
@@ -118,57 +116,62 @@ def caption_scores(
     )
 
 
-class _Accumulator(ABC, Generic[State]):
-    """One state a clip, and the scores of all."""
+class _CaptionAccumulator(Accumulator[list[Clip], CaptionScores]):
+    """Keeps one state per clip. Accumulators with the same tokenizer and synonyms can be merged."""
 
     def __init__(self, tokenizer: Tokenizer = tokenize) -> None:
+        super().__init__()
         self._tokenizer = tokenizer
-        self._clips: list[State] = []
 
-    def merge(self, other: Self) -> None:
-        """Add what another accumulator of the same settings saw, after what this one did."""
-        self._clips.extend(other._clips)
+    def _result_of(self, states: Sequence[list[Clip]]) -> CaptionScores:
+        return self._scores([clip for batch in states for clip in batch])
 
     @abstractmethod
-    def compute(self) -> CaptionScores:
-        """Scores of all clips so far. Raises ClapgenError if there are none (CIDEr-D: fewer than 2)."""
+    def _scores(self, clips: list[Clip]) -> CaptionScores: ...
 
 
-class BleuAccumulator(_Accumulator[BleuCounts]):
-    """`bleu` over batches. Holds ten counts a clip."""
+class BleuAccumulator(_CaptionAccumulator[BleuCounts]):
+    """`bleu` over batches of candidates and references. Keeps ten counts per clip."""
 
-    def update(self, candidates: list[str], references: list[list[str]]) -> None:
-        """Add clips; errors as `bleu`."""
-        self._clips += [bleu_counts(*clip) for clip in tokenized(candidates, references, self._tokenizer)]
+    def _state_of(self, candidates: list[str], references: list[list[str]]) -> list[BleuCounts]:
+        return [bleu_counts(*clip) for clip in tokenized(candidates, references, self._tokenizer)]
 
-    def compute(self) -> CaptionScores:
-        return _bleu_scores(self._clips)
-
-
-class RougeLAccumulator(_Accumulator[float]):
-    """`rouge_l` over batches. Holds one number a clip."""
-
-    def update(self, candidates: list[str], references: list[list[str]]) -> None:
-        """Add clips; errors as `rouge_l`."""
-        self._clips += [rouge_l_of_words(*clip) for clip in tokenized(candidates, references, self._tokenizer)]
-
-    def compute(self) -> CaptionScores:
-        return _mean_scores("ROUGE-L", self._clips)
+    def _scores(self, clips: list[BleuCounts]) -> CaptionScores:
+        return _bleu_scores(clips)
 
 
-class CiderDAccumulator(_Accumulator[tuple[Words, list[Words]]]):
-    """`cider_d` over batches. Holds the words: what they weigh is known only at the end."""
+class RougeLAccumulator(_CaptionAccumulator[float]):
+    """`rouge_l` over batches of candidates and references. Keeps one number per clip."""
 
-    def update(self, candidates: list[str], references: list[list[str]]) -> None:
-        """Add clips; errors as `cider_d`, but for one clip alone, which may have company later."""
-        self._clips += tokenized(candidates, references, self._tokenizer)
+    def _state_of(self, candidates: list[str], references: list[list[str]]) -> list[float]:
+        return [rouge_l_of_words(*clip) for clip in tokenized(candidates, references, self._tokenizer)]
 
-    def compute(self) -> CaptionScores:
-        return _cider_d_scores(self._clips)
+    def _scores(self, clips: list[float]) -> CaptionScores:
+        return _mean_scores("ROUGE-L", clips)
 
 
-class KeywordAccuracyAccumulator(_Accumulator[float]):
-    """`keyword_accuracy` over batches. Holds one number a clip."""
+class CiderDAccumulator(_CaptionAccumulator[tuple[Words, list[Words]]]):
+    """`cider_d` over batches of candidates and references. Keeps the words: their weights are only known at the end."""
+
+    def _state_of(self, candidates: list[str], references: list[list[str]]) -> list[tuple[Words, list[Words]]]:
+        return tokenized(candidates, references, self._tokenizer)
+
+    def _scores(self, clips: list[tuple[Words, list[Words]]]) -> CaptionScores:
+        return _cider_d_scores(clips)
+
+
+class DiversityAccumulator(_CaptionAccumulator[Words]):
+    """`diversity` over batches of captions. Keeps the words."""
+
+    def _state_of(self, candidates: list[str]) -> list[Words]:
+        return _words(candidates, self._tokenizer)
+
+    def _scores(self, clips: list[Words]) -> CaptionScores:
+        return _diversity_scores(clips)
+
+
+class KeywordAccuracyAccumulator(_CaptionAccumulator[float]):
+    """`keyword_accuracy` over batches of candidates and labels. Keeps one number per clip."""
 
     def __init__(self, synonyms: Mapping[str, Sequence[str]] | None = None, tokenizer: Tokenizer = tokenize) -> None:
         super().__init__(tokenizer)
@@ -179,14 +182,11 @@ class KeywordAccuracyAccumulator(_Accumulator[float]):
             cut = _phrases([label, *phrases], self._without_underscores, f"label {label!r} and its synonyms")
             self._synonyms.setdefault(tuple(cut[0]), []).extend(cut[1:])
 
-    def update(self, candidates: list[str], labels: list[list[str]]) -> None:
-        """Add clips; errors as `keyword_accuracy`."""
-        self._clips += [
-            self._is_named(*clip) for clip in tokenized(candidates, labels, self._without_underscores, "labels")
-        ]
+    def _state_of(self, candidates: list[str], labels: list[list[str]]) -> list[float]:
+        return [self._is_named(*clip) for clip in tokenized(candidates, labels, self._without_underscores, "labels")]
 
-    def compute(self) -> CaptionScores:
-        return _mean_scores("keyword_accuracy", self._clips)
+    def _scores(self, clips: list[float]) -> CaptionScores:
+        return _mean_scores("keyword_accuracy", clips)
 
     def _is_named(self, caption: Words, labels: list[Words]) -> float:
         present = frozenset[str]().union(*map(bases, caption))
@@ -195,17 +195,6 @@ class KeywordAccuracyAccumulator(_Accumulator[float]):
 
     def _without_underscores(self, text: str) -> Words:
         return self._tokenizer(text.replace("_", " "))
-
-
-class DiversityAccumulator(_Accumulator[Words]):
-    """`diversity` over batches. Holds the words."""
-
-    def update(self, candidates: list[str]) -> None:
-        """Add captions."""
-        self._clips += _words(candidates, self._tokenizer)
-
-    def compute(self) -> CaptionScores:
-        return _diversity_scores(self._clips)
 
 
 def _bleu_scores(clips: list[BleuCounts]) -> CaptionScores:
@@ -224,7 +213,7 @@ def _mean_scores(name: str, clips: list[float]) -> CaptionScores:
 
 def _cider_d_scores(clips: list[tuple[Words, list[Words]]]) -> CaptionScores:
     if len(_some(clips)) < 2:
-        raise ClapgenError("CIDEr-D weighs words by how many clips have them; it needs 2 clips at least, and has 1.")
+        raise ClapgenError("CIDEr-D weights words by the number of clips that have them, so it needs at least 2 clips.")
     return _mean_scores("CIDEr-D", cider_d_of_words(clips))
 
 
@@ -238,15 +227,15 @@ def _diversity_scores(captions: list[Words]) -> CaptionScores:
     return CaptionScores(corpus, {"words": lengths})
 
 
-def _some(clips: list[State]) -> list[State]:
+def _some(clips: list[Clip]) -> list[Clip]:
     if not clips:
-        raise ClapgenError("There are no captions to score; give one at least.")
+        raise ClapgenError("There are no captions to score; give at least one.")
     return clips
 
 
 def _words(candidates: list[str], tokenizer: Tokenizer) -> list[Words]:
     if isinstance(candidates, str):
-        raise ClapgenError("The candidates are one string; give a list with a caption a clip.")
+        raise ClapgenError("The candidates are one string; give a list with one caption per clip.")
     for clip, candidate in enumerate(candidates):
         if not isinstance(candidate, str):
             raise ClapgenError(f"The caption of clip {clip} is {candidate!r}; give a string.")
@@ -256,14 +245,16 @@ def _words(candidates: list[str], tokenizer: Tokenizer) -> list[Words]:
 def tokenized(
     candidates: list[str], references: list[list[str]], tokenizer: Tokenizer, kind: str = "references"
 ) -> list[tuple[Words, list[Words]]]:
-    """(candidate, references) of each clip as words.
+    """The words of (candidate, references) of each clip.
 
     Raises:
-        ClapgenError: as `bleu`; clips are named by their place, counted from 0.
+        ClapgenError: as `bleu`; clips are named by their index, from 0.
     """
     captions = _words(candidates, tokenizer)
     if len(captions) != len(references):
-        raise ClapgenError(f"{len(captions)} captions and {kind} of {len(references)} clips do not pair; give as many.")
+        raise ClapgenError(
+            f"{len(captions)} captions and {kind} of {len(references)} clips do not pair; give equal numbers."
+        )
     return [
         (caption, _phrases(of_clip, tokenizer, f"{kind} of clip {clip}"))
         for clip, (caption, of_clip) in enumerate(zip(captions, references, strict=True))
@@ -274,9 +265,9 @@ def _phrases(texts: Sequence[str], tokenizer: Tokenizer, what: str) -> list[Word
     if isinstance(texts, str) or not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
         raise ClapgenError(f"The {what} are not a list of strings; give one.")
     if not texts:
-        raise ClapgenError(f"The {what} are an empty list; give one at least.")
+        raise ClapgenError(f"The {what} are an empty list; give at least one.")
     words = [tokenizer(text) for text in texts]
     for text, of_text in zip(texts, words, strict=True):
         if not of_text:
-            raise ClapgenError(f"Among the {what}, {text!r} has no words; leave it out.")
+            raise ClapgenError(f"Among the {what}, {text!r} has no words; remove it.")
     return words

@@ -1,4 +1,4 @@
-"""Words that name a sound, as data: label → words and phrases, bundled or the user's own."""
+"""Synonyms of sound labels: label → words and phrases, bundled or from the user."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ BUNDLED = Path(__file__).with_name("synonyms.tsv")
 def load_synonyms(path: str | Path | None = None) -> dict[str, list[str]]:
     """Label → words and phrases, for `keyword_accuracy`; the bundled ones by default.
 
-    The bundled list has the 50 classes of ESC-50, by their official names, and some 240 everyday labels. It takes what
-    a listener would accept as naming the sound (puppy and bark for dog; chopper and rotor for helicopter).
+    The bundled list has the 50 classes of ESC-50, with their official names, and about 240 everyday labels. It includes
+    everything a listener would accept as a name of the sound (puppy and bark for dog, chopper and rotor for
+    helicopter).
 
     - `.json`: an object, `{"dog": ["puppy", "bark"], …}`.
-    - anything else: a line is labels, a tab, words; both separated by commas. Lines with `#` first are remarks.
+    - any other file: each line has labels, a tab, and words, both separated by commas. Lines starting with `#` are
+      comments.
 
-    Words are compared, not meanings: a rooster that crows names crow, and what flies names fly.
-
-    Of two labels that differ in case, spaces or underscores alone one is a mistake. Synonyms need not repeat the label.
+    Words are compared, not meanings: "the rooster crows" mentions crow. Labels that only differ in case, spaces or
+    underscores are duplicates. Synonyms need not repeat the label.
 
     Raises:
-        ClapgenError: named as file:line: text that is not UTF-8 or not of that form, a label that comes twice, a label
-            or synonym without words; naming the file: it cannot be read, or has no labels.
+        ClapgenError: the file cannot be read, is malformed or has no labels; a label comes twice; a label or synonym
+            has no words.
     """
     if path is None:
         return {label: list(words) for label, words in _bundled().items()}
@@ -40,13 +41,13 @@ def load_synonyms(path: str | Path | None = None) -> dict[str, list[str]]:
     for where, label, words in rows:
         for text in (label, *words):
             if not _words(text):
-                raise ClapgenError(f"{where}: {text!r} has no words; leave it out.")
+                raise ClapgenError(f"{where}: {text!r} has no words; remove it.")
         if before := seen.get(_words(label)):
-            raise ClapgenError(f"{where}: the label {label!r} comes a second time, after {before}; join the two.")
+            raise ClapgenError(f"{where}: the label {label!r} is already on {before}; merge the two.")
         seen[_words(label)] = where
         synonyms[label] = words
     if not synonyms:
-        raise ClapgenError(f"{path} has no labels; a line is labels, a tab and words, both separated by commas.")
+        raise ClapgenError(f"{path} has no labels; each line needs labels, a tab and words, both separated by commas.")
     return synonyms
 
 
@@ -66,9 +67,7 @@ def _table_rows(path: Path) -> Iterator[tuple[str, str, list[str]]]:
             continue
         labels, tab, words = line.partition("\t")
         if not tab or not words.strip():
-            raise ClapgenError(
-                f"{where}: {line.strip()[:40]!r} has no tab with words after it; write label, tab, words."
-            )
+            raise ClapgenError(f"{where}: {line.strip()[:40]!r} has no tab followed by words; write label, tab, words.")
         for label in labels.split(","):
             yield where, label.strip(), [word.strip() for word in words.split(",")]
 
@@ -76,7 +75,7 @@ def _table_rows(path: Path) -> Iterator[tuple[str, str, list[str]]]:
 def _json_rows(path: Path) -> Iterator[tuple[str, str, list[str]]]:
     text = read_text(path)
     try:
-        pairs = json.loads(text, object_pairs_hook=lambda pairs: pairs)  # a dict would swallow a label given twice
+        pairs = json.loads(text, object_pairs_hook=lambda pairs: pairs)  # a dict would hide a label given twice
     except (json.JSONDecodeError, RecursionError) as error:
         line, reason = getattr(error, "lineno", 1), getattr(error, "msg", "nested too deeply")
         raise ClapgenError(f'{path}:{line}: not JSON ({reason}); write {{"dog": ["puppy", "bark"]}}.') from error

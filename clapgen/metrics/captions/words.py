@@ -1,16 +1,16 @@
-"""The words of a caption: a Penn-Treebank-like tokenizer, and the rule by which barks, barking and barked are one word.
+"""The words of a caption: a Penn Treebank tokenizer, and a rule that treats barks, barking and barked as one word.
 
-By custom captions are scored on the tokens of Stanford's PTBTokenizer, lower-cased and without punctuation, and that is
-Java. `tokenize` is the same in Python. Of 84,550 sentences (AudioCaps, Clotho, SoundBible, the AudioSet ontology and
-our own) all but 68 come out as from CoreNLP 3.4.1 with pycocoevalcap's list of punctuation: 66 of them have brackets.
-It differs on purpose in
+Captions are usually scored on the tokens of Stanford's PTBTokenizer (Java), lower-cased and without punctuation.
+`tokenize` does the same in Python: of 84,550 sentences (AudioCaps, Clotho, SoundBible, the AudioSet ontology and our
+own), all but 68 give the tokens of CoreNLP 3.4.1 with pycocoevalcap's list of punctuation; 66 of the 68 have brackets.
+It differs on purpose:
 
-- brackets, which vanish: Java lower-cases them to `-lrb-`, which the list, written `-LRB-`, then overlooks;
-- every run of marks (`!!`, `?!`) and every pictogram, which vanish too;
-- accents typed as marks of their own, which join their letter;
+- brackets are removed; the Java version lower-cases them to `-lrb-`, which the list of punctuation (`-LRB-`) misses;
+- runs of punctuation (`!!`, `?!`) and pictograms are removed;
+- combining accents are joined with their letter.
 
-and is simpler in that it keeps a full stop only in the abbreviations below and in initials written together (`u.s.`),
-keeps no apostrophe in front (`'n'`), and takes web addresses and mark-up apart like other text.
+It is simpler: it keeps a full stop only in the abbreviations below and in joined initials (`u.s.`), drops leading
+apostrophes (`'n'`), and splits URLs and markup like other text.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CHUNK = re.compile(
     | [-+]?\d+(?:[.,:/]\d+)+               # 1,000  5:30  -1/2
     | '\d0s                                # the '90s
     | (?:[-+](?=\d))?\w+(?:[-'/&.@]\w+)*   # dog  high-pitched  and/or  r&b  it's  o'clock  -5
-    | [%$#&*+=@/|]                         # signs that stand for words
+    | [%$#&*+=@/|]                         # symbols read as words
     """,
     re.VERBOSE,
 )
@@ -42,7 +42,7 @@ _TWO_WORDS = {
 
 
 def tokenize(caption: str) -> list[str]:
-    """Lower-case words without punctuation, as a Penn Treebank tokenizer cuts them: `It's a dog.` → it 's a dog."""
+    """Lower-case words without punctuation, like a Penn Treebank tokenizer: `It's a dog.` → it 's a dog."""
     text = unicodedata.normalize("NFC", caption).lower().replace("’", "'").replace("‘", "'")
     return [word for chunk in _CHUNK.findall(text) for word in _split(chunk)]
 
@@ -53,11 +53,11 @@ def _split(chunk: str) -> tuple[str, ...]:
 
 
 def inflections(base: str) -> set[str]:
-    """The regular forms of an English noun or verb given in its base form, itself among them.
+    """The regular forms of an English noun or verb, including the base form itself.
 
     - `-s`: `-es` after s, x, z, ch, sh; y after a consonant becomes `-ies`.
-    - `-ed` and `-ing`: a silent e falls (chime, chiming); y after a consonant becomes `-ied`; the last consonant of a
-      word of one syllable is doubled if it stands alone after one vowel (clap, clapping).
+    - `-ed` and `-ing`: a silent e is dropped (chime, chiming); y after a consonant becomes `-ied`; the last consonant
+      of a one-syllable word is doubled after a single vowel (clap, clapping).
 
     Irregular forms (sang, geese) are data: they belong in the list of synonyms.
     """
@@ -75,10 +75,10 @@ _ENDINGS = {"s": ("",), "es": ("",), "ies": ("y",), "ed": ("", "e"), "ied": ("y"
 
 @lru_cache(maxsize=65536)
 def bases(word: str) -> frozenset[str]:
-    """Every base that `word` can be a regular form of, itself among them: barking → bark, barking.
+    """Every base that `word` can be a regular form of, including itself: barking → bark, barking.
 
-    Two words are forms of one another if they share a base. An ending comes off only where the rule would put it on:
-    caring is no form of car, and being none of bee.
+    Two words are forms of each other if they share a base. An ending is only removed where the rule would add it:
+    caring is not a form of car, nor being of bee.
     """
     candidates: set[str] = set()
     for ending, replacements in _ENDINGS.items():

@@ -1,4 +1,4 @@
-"""CLAP score: the mean cosine of paired embeddings, how sure it is, and between which bounds to read it."""
+"""CLAP score: the mean cosine of paired embeddings, its uncertainty, and bounds to compare it with."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.embeddings.base import BLOCK_VALUES, Array, Embeddings, unit_length
+from clapgen.metrics.accumulator import Accumulator
+from clapgen.metrics.embeddings.base import BLOCK_VALUES, Array, Embeddings, NotMeasurable, unit_length
 
 
 @dataclass(frozen=True)
 class ClapScore:
     """Mean cosine of n pairs, −1 to 1 (not times 100), higher is better.
 
-    `std` (of one pair, n − 1 in the denominator) and the bootstrap `interval` of the mean are None for a single pair.
-    `cosines` (n,) are those of the pairs, in the order given.
+    Attributes:
+        std: standard deviation over pairs (n − 1 in the denominator); None for a single pair.
+        interval: bootstrap interval of the mean; None for a single pair.
+        cosines: (n,), in the given order.
     """
 
     mean: float
@@ -27,35 +30,28 @@ class ClapScore:
 
 @dataclass(frozen=True)
 class ClapScoreBounds:
-    """What real pairs score, and the same pairs shuffled so that no item keeps its partner."""
+    """The score of real pairs, and of the same pairs shuffled so that no item keeps its partner."""
 
     ceiling: ClapScore
     floor: ClapScore
 
 
-class ClapScoreAccumulator:
-    """CLAP score over batches; processes merge theirs. Holds one number a pair."""
+class ClapScoreAccumulator(Accumulator[Array, ClapScore]):
+    """`clap_score` over batches of pairs (first, second). Keeps one number per pair."""
 
-    def __init__(self) -> None:
-        self._cosines: list[Array] = []
+    def _state_of(self, first: Embeddings, second: Embeddings) -> Array:
+        return paired_cosines(first, second)
 
-    def update(self, first: Embeddings, second: Embeddings) -> None:
-        """Add a batch of pairs, both (n, dim), row by row."""
-        self._cosines.append(paired_cosines(first, second))
-
-    def merge(self, other: ClapScoreAccumulator) -> None:
-        """Add what another accumulator saw."""
-        self._cosines.extend(other._cosines)
-
-    def compute(self, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> ClapScore:
-        """The score of all pairs so far; see `clap_score`."""
-        if not self._cosines:
-            raise ClapgenError("A CLAP score needs at least 1 pair of embeddings.")
-        return _summary(np.concatenate(self._cosines), confidence, resamples, seed)
+    def _result_of(
+        self, states: Sequence[Array], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+    ) -> ClapScore:
+        if not states:
+            raise NotMeasurable("A CLAP score needs at least 1 pair of embeddings.")
+        return _summary(np.concatenate(states), confidence, resamples, seed)
 
 
 def paired_cosines(first: Embeddings, second: Embeddings) -> Array:
-    """Cosine (n,) of each row of (n, dim) with the same row of the other; lengths do not matter.
+    """Cosine (n,) of each row of (n, dim) with the same row of the other table.
 
     Raises:
         ClapgenError: different counts or widths, NaN, or an embedding of zeros.
@@ -89,7 +85,7 @@ def clap_score_bounds(
 
     Args:
         audio, text: embeddings (n, dim) of real pairs, n ≥ 2.
-        groups: a name an item; items of one group (the same prompt, say) are never paired in the floor.
+        groups: one name per item; items of the same group (e.g. the same prompt) are never paired in the floor.
         seed: of the derangement and of both intervals.
 
     Raises:
@@ -97,7 +93,7 @@ def clap_score_bounds(
     """
     cosines = paired_cosines(audio, text)
     sounds, sentences = unit_length(audio, "audio embeddings"), unit_length(text, "text embeddings")
-    first = np.lexsort(np.hstack([sounds, sentences]).T)  # the floor must not hang on the order of the clips
+    first = np.lexsort(np.hstack([sounds, sentences]).T)  # the floor must not depend on the order of the clips
     names = None if groups is None else [groups[index] for index in first]
     order = first[derangement(len(cosines), groups=names, seed=seed)]
     shuffled = paired_cosines(sounds[first], sentences[order])
@@ -109,19 +105,19 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean (Efron 1979), the same for the same values in any order.
 
-    A little narrow for few values: with 10 of them 95% are nearer 90%.
+    Slightly too narrow for few values: with 10 values, 95% means about 90%.
 
     Args:
         values: (n,), n ≥ 2.
         confidence: share of the resampled means inside, 0 to 1.
-        resamples: how many means are drawn.
-        seed: of the draws.
+        resamples: number of resampled means.
+        seed: of the resampling.
 
     Raises:
         ClapgenError: fewer than 2 values, or a confidence outside (0, 1).
     """
     if len(values) < 2:
-        raise ClapgenError(f"A bootstrap interval needs at least 2 values; there are {len(values)}.")
+        raise NotMeasurable(f"A bootstrap interval needs at least 2 values; there are {len(values)}.")
     if not 0 < confidence < 1:
         raise ClapgenError(f"The confidence must lie between 0 and 1, not be {confidence}.")
     ordered = np.sort(np.asarray(values, dtype=np.float64))
@@ -134,16 +130,16 @@ def bootstrap_interval(
 
 
 def derangement(count: int, *, groups: Sequence[Hashable] | None = None, seed: int = 0) -> np.ndarray:
-    """A random order (count,) in which no item stands where an item of its own group stood.
+    """A random order (count,) in which no item takes the place of an item of its own group.
 
-    Shuffled, sorted by group and turned by the size of the largest group: every item then leaves its group. Without
-    groups every item is its own, and the order is one random cycle through all of them.
+    Items are shuffled, sorted by group and rotated by the size of the largest group, so that all leave their group.
+    Without groups, the order is one random cycle through all items.
 
     Raises:
         ClapgenError: fewer than 2 items, or a group of more than half of them.
     """
     if count < 2:
-        raise ClapgenError(f"Shuffling pairs needs at least 2 of them; there are {count}.")
+        raise NotMeasurable(f"Shuffling pairs needs at least 2 of them; there are {count}.")
     names = list(range(count)) if groups is None else list(groups)
     if len(names) != count:
         raise ClapgenError(f"There are {len(names)} group names for {count} items.")
@@ -151,7 +147,9 @@ def derangement(count: int, *, groups: Sequence[Hashable] | None = None, seed: i
     group = np.array([number[name] for name in names])
     largest = int(np.bincount(group).max())
     if 2 * largest > count:
-        raise ClapgenError(f"{largest} of {count} items share a group: no shuffle parts all of them; half at most may.")
+        raise NotMeasurable(
+            f"{largest} of {count} items share a group; at most half may, to shuffle all of them apart."
+        )
     shuffled = np.random.default_rng(seed).permutation(count)
     by_group = shuffled[np.argsort(group[shuffled], kind="stable")]
     order = np.empty(count, dtype=np.int64)
@@ -160,7 +158,7 @@ def derangement(count: int, *, groups: Sequence[Hashable] | None = None, seed: i
 
 
 def _summary(cosines: Array, confidence: float, resamples: int, seed: int) -> ClapScore:
-    ordered = np.sort(cosines)  # the order of the clips must not show in the last digit
+    ordered = np.sort(cosines)  # the result must not depend on the order of the clips, not even in the last digit
     if len(ordered) == 1:
         return ClapScore(float(ordered[0]), None, None, cosines)
     interval = bootstrap_interval(ordered, confidence=confidence, resamples=resamples, seed=seed)

@@ -1,7 +1,8 @@
-"""Scores of compositional reasoning: two sounds of the same events, two captions of the same words, which is whose."""
+"""Scores of compositional reasoning: match two sounds of the same events with two captions of the same words."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,24 +10,25 @@ import numpy.typing as npt
 from torch import Tensor
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.embeddings.base import Array, Embeddings, unit_length
+from clapgen.metrics.accumulator import Accumulator
+from clapgen.metrics.embeddings.base import ROUNDING, Array, Embeddings, NotMeasurable, unit_length
 from clapgen.metrics.embeddings.clap_score import bootstrap_interval
 
 CHANCE = {"text": 1 / 4, "audio": 1 / 4, "group": 1 / 6, "accuracy": 1 / 2}  # of random similarities
-_ROUNDING = 1e-6  # of cosines between float32 embeddings: nearer than this two are equal
 
 
 @dataclass(frozen=True)
 class CompositionScores:
-    """Shares in 0..1 of n items, higher is better; `CHANCE` holds what random similarities reach.
+    """Shares of n items, 0 to 1, higher is better; `CHANCE` has the scores of random similarities.
 
-    text: both sounds are nearer to their own caption than to the other's. Chance is 25%.
-    audio: both captions are nearer to their own sound than to the other. Chance is 25%.
-    group: both of these. Chance is 16.67%, not 6.25%, since one similarity takes part in both.
-    accuracy: share of the 2n sounds that are nearer to their own caption, as in zero-shot temporal evaluation (ZSTE,
-    Sinha et al. 2024). Chance is 50%.
-    intervals: 95% bootstrap intervals over items, by the same names; None for one item.
-    correct (n, 3): whether each item counts for text, audio, group.
+    Attributes:
+        text: both sounds are nearer to their own caption than to the other caption. Chance is 25%.
+        audio: both captions are nearer to their own sound than to the other sound. Chance is 25%.
+        group: both of these. Chance is 16.67%, not 6.25%, because the two share similarities.
+        accuracy: share of the 2n sounds that are nearer to their own caption, as in zero-shot temporal evaluation
+            (ZSTE, Sinha et al. 2024). Chance is 50%.
+        intervals: 95% bootstrap intervals over items, with the same names; None for one item.
+        correct: (n, 3), whether each item counts for text, audio, group.
     """
 
     text: float
@@ -38,14 +40,10 @@ class CompositionScores:
     correct: npt.NDArray[np.bool_] = field(repr=False)
 
 
-class CompositionAccumulator:
-    """`composition_scores` over batches; processes merge theirs. Holds four booleans an item."""
+class CompositionAccumulator(Accumulator[npt.NDArray[np.bool_], CompositionScores]):
+    """`composition_scores` over batches of similarities (n, 2, 2). Keeps four booleans per item."""
 
-    def __init__(self) -> None:
-        self._right: list[npt.NDArray[np.bool_]] = []
-
-    def update(self, similarity: npt.ArrayLike | Tensor) -> None:
-        """Add items (n, 2, 2): similarity[i, a, t] of sound a with caption t."""
+    def _state_of(self, similarity: npt.ArrayLike | Tensor) -> npt.NDArray[np.bool_]:
         table = np.asarray(
             similarity.detach().cpu().double() if isinstance(similarity, Tensor) else similarity, dtype=np.float64
         )
@@ -53,20 +51,17 @@ class CompositionAccumulator:
             raise ClapgenError(f"The similarities must be a table (items, 2, 2), not of shape {table.shape}.")
         broken = np.flatnonzero(~np.isfinite(table).all((1, 2)))
         if len(broken):
-            raise ClapgenError(f"{len(broken)} of {len(table)} items hold NaN or infinity, first item {broken[0]}.")
+            raise ClapgenError(
+                f"{len(broken)} of {len(table)} items contain NaN or infinity; the first is item {broken[0]}."
+            )
         own = np.stack([table[:, 0, 0], table[:, 1, 1]], axis=1)
         other_caption = np.stack([table[:, 0, 1], table[:, 1, 0]], axis=1)
-        self._right.append(np.hstack([own > other_caption + _ROUNDING, own > other_caption[:, ::-1] + _ROUNDING]))
+        return np.hstack([own > other_caption + ROUNDING, own > other_caption[:, ::-1] + ROUNDING])
 
-    def merge(self, other: CompositionAccumulator) -> None:
-        """Add the items another accumulator saw, after those seen here."""
-        self._right.extend(other._right)
-
-    def compute(self, *, seed: int = 0) -> CompositionScores:
-        """The scores of all items so far; `seed` is that of the intervals."""
-        right = np.concatenate(self._right) if self._right else np.zeros((0, 4), dtype=bool)
+    def _result_of(self, states: Sequence[npt.NDArray[np.bool_]], *, seed: int = 0) -> CompositionScores:
+        right = np.concatenate(states) if states else np.zeros((0, 4), dtype=bool)
         if not len(right):
-            raise ClapgenError("Composition scores need at least 1 item of two sounds and two captions.")
+            raise NotMeasurable("Composition scores need at least 1 item of two sounds and two captions.")
         text, audio = right[:, :2].all(1), right[:, 2:].all(1)
         shares = {"text": text, "audio": audio, "group": text & audio, "accuracy": right[:, :2].mean(1)}
         of_items: dict[str, Array] = {name: values.astype(np.float64) for name, values in shares.items()}
@@ -82,7 +77,7 @@ class CompositionAccumulator:
 def composition_scores(similarity: npt.ArrayLike | Tensor, *, seed: int = 0) -> CompositionScores:
     """Text, audio and group score of CompA (Ghosh et al. 2023), which are Winoground's (Thrush et al. 2022).
 
-    Two similarities within 1e-6 are equal, and a draw counts as wrong: a model that hears no difference scores 0.
+    Similarities within 1e-6 are ties, which count as wrong: a model that cannot tell the sounds apart scores 0.
 
     Args:
         similarity: (n, 2, 2), sound a with caption t at [i, a, t]; sound 0 belongs to caption 0, 1 to 1.
@@ -91,9 +86,7 @@ def composition_scores(similarity: npt.ArrayLike | Tensor, *, seed: int = 0) -> 
     Raises:
         ClapgenError: no items, another shape, NaN.
     """
-    accumulator = CompositionAccumulator()
-    accumulator.update(similarity)
-    return accumulator.compute(seed=seed)
+    return CompositionAccumulator().of(similarity, seed=seed)
 
 
 def composition_similarity(audio: Embeddings, text: Embeddings) -> Array:
@@ -109,7 +102,7 @@ def composition_similarity(audio: Embeddings, text: Embeddings) -> Array:
     captions = unit_length(text, "text embeddings", width=sounds.shape[1])
     if len(sounds) != len(captions) or len(sounds) % 2:
         raise ClapgenError(
-            f"{len(sounds)} sounds and {len(captions)} captions are no items of two sounds and two captions each."
+            f"{len(sounds)} sounds and {len(captions)} captions do not form items of two sounds and two captions each."
         )
     width = sounds.shape[1]
     return np.einsum("iad,itd->iat", sounds.reshape(-1, 2, width), captions.reshape(-1, 2, width))

@@ -1,4 +1,4 @@
-"""Order and overlap tests made from any labelled clips, by joining and mixing them (after CompA and ZSTE)."""
+"""Order and overlap tests composed from labelled clips, by joining and mixing them (after CompA and ZSTE)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Kind = Literal["order", "added", "exchanged"]
 ORDER_TEMPLATE = "This is a sound of {first}, then {second}."
 OVERLAP_TEMPLATE = "This is a sound of {first} and {second} at once."
 SINGLE_TEMPLATE = "This is a sound of {first}."
-_FADE = 0.01  # seconds at every cut, so that it does not click
+_FADE = 0.01  # seconds at every cut, to avoid clicks
 _FRAME = 0.02  # seconds over which power is measured
-_ACTIVE = 1e-3  # frames above this share of the loudest one's power (−30 dB) are the sound, the rest its silence
+_ACTIVE = 1e-3  # frames above this share of the loudest frame's power (−30 dB) count as sound
 
 
 @dataclass(frozen=True)
 class CompositionItem:
-    """Two sounds and their captions, to be made from the clips of different classes at the indices `clips`.
+    """Two sounds and their captions, to be composed from the clips of different classes at the indices `clips`.
 
     order: (A, B) gives "A, then B" and "B, then A". added: (A, B) gives "A and B at once" and "A".
     exchanged: (A, B, C) gives "A and B at once" and "C and B at once".
@@ -44,14 +44,14 @@ class CompositionItem:
 
         Args:
             sample_rate: Hz of all of them.
-            seconds: how long each sound is at most. A model that averages windows can hear the order of what lies in
-                one window only, so that this should be its window. None keeps the clips whole.
+            seconds: maximum length of each sound. Should be the window of a model that averages windows, since such a
+                model cannot tell the order of events in different windows. None keeps whole clips.
 
         Raises:
-            ClapgenError: a clip is silent, or not as many clips as the item has.
+            ClapgenError: a clip is silent, or the number of clips is not that of the item.
         """
         if len(clips) != len(self.clips):
-            raise ClapgenError(f"This item is made of {len(self.clips)} clips, not of {len(clips)}.")
+            raise ClapgenError(f"This item needs {len(self.clips)} clips, not {len(clips)}.")
         parts = [at_equal_loudness(clip, sample_rate, f"clip {i}") for clip, i in zip(clips, self.clips, strict=True)]
         if self.kind == "order":
             first, second = (_loudest(part, _samples(seconds, sample_rate, 2)) for part in parts)
@@ -67,14 +67,14 @@ def order_items(
 ) -> list[CompositionItem]:
     """`count` items "A, then B" against "B, then A" from clips of two different classes each.
 
-    Classes are drawn evenly, then a clip of each; the same labels, count and seed give the same items.
+    Classes are drawn uniformly, then a clip of each; the same labels, count and seed give the same items.
 
     Args:
         labels: the class of each clip; underscores become spaces in captions.
         template: with {first} and {second}.
 
     Raises:
-        ClapgenError: fewer than 2 classes, fewer than 1 item, a template without its places.
+        ClapgenError: fewer than 2 classes, fewer than 1 item, a template without its placeholders.
     """
     items = []
     for clips in _draw(labels, count, 2, seed):
@@ -95,11 +95,11 @@ def overlap_items(
 ) -> list[CompositionItem]:
     """`count` items "A and B at once" against "C and B at once" (`exchanged`) or against "A" alone (`added`).
 
-    Both clips are mixed at equal loudness, and both sounds of an item have one peak level. Draws as `order_items`.
+    Clips are mixed at equal loudness, and both sounds of an item have the same peak. Drawn as in `order_items`.
 
     Raises:
         ClapgenError: too few classes (2 for `added`, 3 for `exchanged`), fewer than 1 item, a template without its
-            places.
+            placeholders.
     """
     items = []
     for clips in _draw(labels, count, 2 if kind == "added" else 3, seed):
@@ -110,30 +110,30 @@ def overlap_items(
 
 
 def at_equal_loudness(waveform: Waveform, sample_rate: int, name: str = "clip") -> Waveform:
-    """The waveform (samples,) scaled so that its sound, without the silence around it, has an RMS of 0.1.
+    """The waveform (samples,) scaled to an RMS of 0.1, not counting silence.
 
     Raises:
-        ClapgenError: it is silent; `name` is how the error calls it.
+        ClapgenError: it is silent; the error mentions `name`.
     """
     frame = max(1, round(_FRAME * sample_rate))
     padded = np.pad(waveform.astype(np.float64), (0, -len(waveform) % frame))
     power = np.square(padded).reshape(-1, frame).mean(1)
     loudest = power.max(initial=0.0)
     if loudest < 1e-12:
-        raise ClapgenError(f"The waveform of {name} is silent; a test of composition needs sounds.")
+        raise ClapgenError(f"The waveform of {name} is silent; composition tests need audible sounds.")
     rms = float(np.sqrt(power[power >= _ACTIVE * loudest].mean()))
     return (waveform * (0.1 / rms)).astype(np.float32)
 
 
 def joined(first: Waveform, second: Waveform, sample_rate: int) -> Waveform:
-    """`first`, then `second`, each faded over 10 ms at its ends, with a peak of −1 dB."""
+    """`first`, then `second`, each with 10 ms fades at both ends, with a peak of −1 dB."""
     return peak_normalise(np.concatenate([_faded(first, sample_rate), _faded(second, sample_rate)]))
 
 
 def _draw(labels: Sequence[str], count: int, classes: int, seed: int) -> list[tuple[int, ...]]:
     names = sorted(set(labels))
     if len(names) < classes:
-        raise ClapgenError(f"Such an item needs clips of {classes} classes; there are {len(names)}.")
+        raise ClapgenError(f"These items need clips of {classes} classes; there are {len(names)}.")
     if count < 1:
         raise ClapgenError(f"There must be at least 1 item, not {count}.")
     clips = {name: [i for i, label in enumerate(labels) if label == name] for name in names}
@@ -143,7 +143,7 @@ def _draw(labels: Sequence[str], count: int, classes: int, seed: int) -> list[tu
 
 
 def _loudest(waveform: Waveform, samples: int | None) -> Waveform:
-    """The stretch of that many samples which has most power."""
+    """The excerpt of that many samples with the most power."""
     if samples is None or samples >= len(waveform):
         return waveform
     power = np.concatenate([[0.0], np.square(waveform.astype(np.float64)).cumsum()])
@@ -165,5 +165,5 @@ def _faded(waveform: Waveform, sample_rate: int) -> Waveform:
 def _fill(template: str, **labels: str) -> str:
     missing = [place for place in labels if f"{{{place}}}" not in template]
     if missing:
-        raise ClapgenError(f"The template {template!r} has no {{{missing[0]}}}; write it where the label goes.")
+        raise ClapgenError(f"The template {template!r} has no {{{missing[0]}}}; put it where the label goes.")
     return re.sub(r"\{(first|second)\}", lambda match: labels.get(match[1], match[0]).replace("_", " "), template)

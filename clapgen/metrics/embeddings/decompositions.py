@@ -1,7 +1,7 @@
-"""Eigenvalues and singular values on one thread: what is so small gains nothing by two, and may lose a hundredfold.
+"""Eigenvalues and singular values on one thread, since small matrices gain nothing from several.
 
-The threads of numpy's library wait for one another at every step; where another process wants a core, decomposing 256
-dimensions takes a second instead of 8 ms. torch lets us say how many there are.
+numpy's linear algebra threads wait for each other at every step: on a busy machine, decomposing 256 dimensions takes a
+second instead of 8 ms. torch lets us set the number of threads.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Floors: generations that no score means anything for, because they are silent, constant, noise, all one or copied."""
+"""Degenerate outputs, which no score is meaningful for: silent, constant, noise, identical or copied sounds."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from clapgen.metrics.embeddings.prdc import novelty
 Defect = Literal["silent", "constant", "noise"]
 
 SILENCE_DBFS = -60.0
-NOISE_FLATNESS = 0.95  # of the mean spectrum; wind and rain are coloured and stay below
+NOISE_FLATNESS = 0.95  # of the mean spectrum; wind and rain are coloured noise and stay below
 COPY_COSINE = 0.98
-_STEADY_DB = 2.0  # a click is as flat as noise, but is over at once
+_STEADY_DB = 2.0  # a click has a flat spectrum too, but is not steady
 _FRAME = 512
-_FEWEST_FRAMES = 16  # of fewer the mean spectrum is rough, even of noise
+_FEWEST_FRAMES = 16  # with fewer, the mean spectrum of noise is not flat
 
 _SENTENCES: dict[Defect, str] = {
-    "silent": f"silent (peak below {SILENCE_DBFS:g} dBFS): no score of them means anything",
-    "constant": f"constant, an offset without sound (below {SILENCE_DBFS:g} dBFS around it): no score means anything",
-    "noise": f"steady white noise (spectral flatness above {NOISE_FLATNESS:g}): not sounds of anything",
+    "silent": f"silent (peak below {SILENCE_DBFS:g} dBFS); their scores are not meaningful",
+    "constant": f"constant (an offset, below {SILENCE_DBFS:g} dBFS without it); their scores are not meaningful",
+    "noise": f"steady white noise (spectral flatness above {NOISE_FLATNESS:g}); their scores are not meaningful",
 }
 
 
 @dataclass(frozen=True)
-class Floor:
-    """What is wrong with the generations at `items`, of `count`, and the sentence that says so."""
+class DegenerateOutputs:
+    """The generated sounds, of `count`, that share a defect: their indices `items`, and a sentence about them."""
 
     name: str
     items: tuple[int, ...]
@@ -39,11 +39,11 @@ class Floor:
 
 
 def waveform_defect(waveform: npt.ArrayLike) -> Defect | None:
-    """Whether a waveform (samples,) in [-1, 1] is silent, constant or steady white noise; None if it is neither.
+    """Whether a waveform (samples,) in [-1, 1] is silent, constant or steady white noise; None if none of these.
 
-    silent: no sample reaches −60 dBFS. constant: none does once the mean is taken off. noise: the mean power spectrum
-    is flat (geometric over arithmetic mean above 0.95) and the level steady; shorter than about 8,200 samples it is
-    never called noise.
+    silent: no sample reaches −60 dBFS. constant: no sample does after the mean is subtracted. noise: the mean power
+    spectrum is flat (geometric over arithmetic mean above 0.95) and the level is steady. Waveforms shorter than about
+    8,200 samples are never classified as noise.
     """
     samples = np.asarray(waveform, dtype=np.float64)
     limit = 10 ** (SILENCE_DBFS / 20)
@@ -58,7 +58,7 @@ def waveform_defect(waveform: npt.ArrayLike) -> Defect | None:
 def spectral_flatness(waveform: npt.ArrayLike) -> float:
     """Geometric over arithmetic mean of the mean power spectrum of (samples,), 0 (a tone) to 1 (white noise).
 
-    Of the lower two thirds of the spectrum: what lies above is missing from many files.
+    Only of the lower two thirds of the spectrum, since many files lack the rest.
     """
     samples = np.asarray(waveform, dtype=np.float64)
     frames = len(samples) // _FRAME
@@ -66,48 +66,50 @@ def spectral_flatness(waveform: npt.ArrayLike) -> float:
         return 0.0
     table = samples[: frames * _FRAME].reshape(frames, _FRAME) * np.hanning(_FRAME)
     spectrum = np.square(np.abs(np.fft.rfft(table))).mean(0)
-    power = spectrum[2 : 2 * len(spectrum) // 3]  # without the offset, and without what codecs and resamplers cut off
+    power = spectrum[
+        2 : 2 * len(spectrum) // 3
+    ]  # without the offset, and without the band that codecs and resamplers remove
     floor = np.finfo(np.float64).tiny
     return float(np.exp(np.log(np.maximum(power, floor)).mean()) / max(power.mean(), floor))
 
 
-def waveform_floors(defects: Sequence[Defect | None]) -> list[Floor]:
-    """A floor for each defect that some generation has; `defects` are those of `waveform_defect`, in order."""
-    floors = []
+def degenerate_waveforms(defects: Sequence[Defect | None]) -> list[DegenerateOutputs]:
+    """A group for each defect that occurs; `defects` are the results of `waveform_defect`, in order."""
+    groups = []
     for defect, reason in _SENTENCES.items():
         items = tuple(index for index, found in enumerate(defects) if found == defect)
         if items:
-            floors.append(_floor(defect, items, len(defects), reason))
-    return floors
+            groups.append(_group(defect, items, len(defects), reason))
+    return groups
 
 
-def embedding_floors(
+def degenerate_embeddings(
     generated: Embeddings, reference: Embeddings | None = None, *, threshold: float = COPY_COSINE
-) -> list[Floor]:
-    """Generations that are (nearly) what half of the others are, or (nearly) a reference, by cosine.
+) -> list[DegenerateOutputs]:
+    """Generated sounds that are nearly identical to at least half of the others, or to a reference, by cosine.
 
-    Half of them, since a few twins are no fault: of real recordings many have one, cut from the same recording.
+    At least half, because a few near-duplicates are normal: real clips are often cut from the same recording.
 
     Args:
         generated: embeddings (n, dim).
-        reference: embeddings (m, dim); without them nothing is looked up.
-        threshold: cosine from which two sounds are the same, −1 to 1.
+        reference: embeddings (m, dim); without them, copies are not looked for.
+        threshold: cosine from which two sounds count as the same, −1 to 1.
 
     Raises:
         ClapgenError: no items, different widths, NaN, an embedding of zeros.
     """
-    made = unit_length(generated, "generated embeddings")
-    floors = []
-    alike = np.flatnonzero(_share_alike(made, threshold) >= 0.5)
+    points = unit_length(generated, "generated embeddings")
+    groups = []
+    alike = np.flatnonzero(_share_alike(points, threshold) >= 0.5)
     if len(alike):
-        reason = f"nearly the same as half of the others or more (cosine of at least {threshold:g}): no variety"
-        floors.append(_floor("identical", tuple(alike.tolist()), len(made), reason))
+        reason = f"nearly identical to at least half of the others (cosine {threshold:g} or more): no variety"
+        groups.append(_group("identical", tuple(alike.tolist()), len(points), reason))
     if reference is not None:
-        copies = np.flatnonzero(novelty(made, reference).similarities >= threshold)
+        copies = np.flatnonzero(novelty(points, reference).similarities >= threshold)
         if len(copies):
-            reason = f"the same as a reference (cosine of at least {threshold:g}), copied, not made"
-            floors.append(_floor("copied", tuple(copies.tolist()), len(made), reason))
-    return floors
+            reason = f"nearly identical to a reference (cosine {threshold:g} or more): copies"
+            groups.append(_group("copied", tuple(copies.tolist()), len(points), reason))
+    return groups
 
 
 def _is_white_noise(samples: npt.NDArray[np.float64]) -> bool:
@@ -121,7 +123,7 @@ def _is_white_noise(samples: npt.NDArray[np.float64]) -> bool:
 
 
 def _share_alike(points: npt.NDArray[np.float64], threshold: float) -> npt.NDArray[np.float64]:
-    """Share of the other points that are at least that near to each point (n,)."""
+    """(n,): the share of other points whose cosine with each point is at least the threshold."""
     if len(points) < 2:
         return np.zeros(len(points))
     near = np.concatenate(
@@ -130,6 +132,6 @@ def _share_alike(points: npt.NDArray[np.float64], threshold: float) -> npt.NDArr
     return (near - 1) / (len(points) - 1)  # without itself
 
 
-def _floor(name: str, items: tuple[int, ...], count: int, reason: str) -> Floor:
-    subject = f"{len(items)} of {count} generations " + ("is" if len(items) == 1 else "are")
-    return Floor(name, items, count, f"{subject} {reason}.")
+def _group(name: str, items: tuple[int, ...], count: int, reason: str) -> DegenerateOutputs:
+    subject = f"{len(items)} of {count} generated sounds {'is' if len(items) == 1 else 'are'}"
+    return DegenerateOutputs(name, items, count, f"{subject} {reason}")

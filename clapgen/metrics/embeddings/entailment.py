@@ -1,4 +1,4 @@
-"""Audio entailment: does a sentence follow from a sound, contradict it, or neither (Deshmukh et al. 2024)."""
+"""Audio entailment: does a sentence follow from a sound, contradict it, or neither? (Deshmukh et al. 2024)"""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clapgen.errors import ClapgenError, nearest
+from clapgen.metrics.accumulator import Accumulator
 from clapgen.metrics.embeddings.base import Array, row_blocks
 from clapgen.metrics.embeddings.clap_score import bootstrap_interval
 
@@ -23,7 +24,8 @@ LABELS = ("contradiction", "neutral", "entailment")  # by rising cosine
 class EntailmentThresholds:
     """Contradiction below `low`, entailment from `high` on, neutral between.
 
-    `score` is what `objective` reached on the n pairs they were fitted to: too good to report, fitted as it is.
+    `score` is the value of `objective` on the n pairs that the thresholds were fitted to; it is optimistic, so do not
+    report it as a result.
     """
 
     low: float
@@ -44,9 +46,12 @@ class EntailmentThresholds:
 class Entailment:
     """How well thresholds label n pairs of a sound and a sentence.
 
-    accuracy, macro_f1: 0..1, higher is better. interval: 95% bootstrap interval of the accuracy.
-    majority: accuracy of always saying the most frequent label. f1: label → its own.
-    confusion (3, 3): pairs of a row's label taken for a column's, in the order of `LABELS`.
+    Attributes:
+        accuracy, macro_f1: 0 to 1, higher is better.
+        interval: 95% bootstrap interval of the accuracy.
+        majority: accuracy of always predicting the most frequent label.
+        f1: by label.
+        confusion: (3, 3), number of pairs of a row's label predicted as a column's, in the order of `LABELS`.
     """
 
     accuracy: float
@@ -59,28 +64,22 @@ class Entailment:
     predicted: list[str] = field(repr=False)
 
 
-class EntailmentAccumulator:
-    """`audio_entailment` over batches; processes with the same thresholds merge theirs. Holds two numbers a pair."""
+class EntailmentAccumulator(Accumulator[tuple[Indices, Indices], Entailment]):
+    """`audio_entailment` over batches of cosines (n,) and n labels. Keeps two numbers per pair."""
+
+    settings_name = "thresholds"
 
     def __init__(self, thresholds: EntailmentThresholds) -> None:
+        super().__init__(thresholds)
         self._thresholds = thresholds
-        self._truth: Indices = np.zeros(0, dtype=np.int64)
-        self._predicted: Indices = np.zeros(0, dtype=np.int64)
 
-    def update(self, cosines: npt.ArrayLike, labels: Sequence[str]) -> None:
-        """Add pairs: cosines (n,) and the n true labels."""
+    def _state_of(self, cosines: npt.ArrayLike, labels: Sequence[str]) -> tuple[Indices, Indices]:
         values = _cosines(cosines)
-        self._add(_truth(labels, len(values)), self._thresholds._indices(values))
+        return _truth(labels, len(values)), self._thresholds._indices(values)
 
-    def merge(self, other: EntailmentAccumulator) -> None:
-        """Add the pairs another accumulator saw, after those seen here."""
-        if self._thresholds != other._thresholds:
-            raise ClapgenError("Entailment can only be merged for the same thresholds.")
-        self._add(other._truth, other._predicted)
-
-    def compute(self, *, seed: int = 0) -> Entailment:
-        """Figures of all pairs so far; `seed` is that of the interval."""
-        truth, predicted = self._truth, self._predicted
+    def _result_of(self, states: Sequence[tuple[Indices, Indices]], *, seed: int = 0) -> Entailment:
+        none = np.zeros(0, dtype=np.int64)
+        truth, predicted = (np.concatenate([none, *(state[side] for state in states)]) for side in (0, 1))
         _every_label(truth, "test")
         confusion = np.zeros((3, 3), dtype=np.int64)
         np.add.at(confusion, (truth, predicted), 1)
@@ -97,19 +96,15 @@ class EntailmentAccumulator:
             predicted=[LABELS[index] for index in predicted],
         )
 
-    def _add(self, truth: Indices, predicted: Indices) -> None:
-        self._truth = np.concatenate([self._truth, truth])
-        self._predicted = np.concatenate([self._predicted, predicted])
-
 
 def fit_thresholds(
     cosines: npt.ArrayLike, labels: Sequence[str], objective: Objective = "macro_f1"
 ) -> EntailmentThresholds:
-    """The two thresholds that are best on a development set: of all there are, not of a grid.
+    """The two thresholds that are best on a development set; an exact search, not a grid.
 
-    Only cuts between neighbouring cosines differ. Accuracy parts into a term of each cut, and takes one pass over the
-    sorted cosines; macro F1 does not, for the neutral class's hangs on both, and takes all pairs of cuts: n² time,
-    bounded memory. A threshold lies in the middle between its neighbours. Of equally good ones the lowest win.
+    Only cuts between neighbouring cosines matter, so all of them are tried. Accuracy is a sum of one term per cut and
+    takes one pass over the sorted cosines. Macro F1 takes all pairs of cuts, since the F1 of the neutral class depends
+    on both: n² time, bounded memory. Thresholds are midpoints between cosines; ties are resolved to the lowest.
 
     Args:
         cosines: (n,) of sound and sentence.
@@ -117,18 +112,18 @@ def fit_thresholds(
         objective: "macro_f1" or "accuracy".
 
     Raises:
-        ClapgenError: different counts, NaN, an unknown label, a label that no pair has, another objective.
+        ClapgenError: different counts, NaN, an unknown label, a label without pairs, an unknown objective.
     """
     values = _cosines(cosines)
     truth = _truth(labels, len(values))
     _every_label(truth, "development")
     if objective not in ("macro_f1", "accuracy"):
-        raise ClapgenError(f'Thresholds are fitted for "macro_f1" or "accuracy", not for {objective!r}.')
+        raise ClapgenError(f'The objective must be "macro_f1" or "accuracy", not {objective!r}.')
     order = np.argsort(values, kind="stable")
     ordered = values[order]
-    below = np.zeros((3, len(values) + 1), dtype=np.int64)  # pairs of each label among the k least cosines
+    below = np.zeros((3, len(values) + 1), dtype=np.int64)  # pairs of each label among the k lowest cosines
     below[:, 1:] = (truth[order] == np.arange(3)[:, None]).cumsum(1)
-    cuts = np.flatnonzero(np.concatenate([[True], np.diff(ordered) > 0, [True]]))  # k that part no equal cosines
+    cuts = np.flatnonzero(np.concatenate([[True], np.diff(ordered) > 0, [True]]))  # only between different cosines
     best = _best_for_f1 if objective == "macro_f1" else _best_for_accuracy
     score, low, high = best(below[:, cuts], cuts)
     return EntailmentThresholds(
@@ -139,19 +134,17 @@ def fit_thresholds(
 def audio_entailment(
     cosines: npt.ArrayLike, labels: Sequence[str], thresholds: EntailmentThresholds, *, seed: int = 0
 ) -> Entailment:
-    """Accuracy, macro F1 and confusion on test pairs, by thresholds that `fit_thresholds` found on others.
+    """Accuracy, macro F1 and confusion on test pairs, with thresholds that `fit_thresholds` found on other pairs.
 
     Args:
         cosines: (n,) of sound and sentence.
-        labels: n of `LABELS`, each at least once, or macro F1 has no meaning.
+        labels: n of `LABELS`, each at least once, because macro F1 needs all of them.
         seed: of the interval.
 
     Raises:
-        ClapgenError: different counts, NaN, an unknown label, a label that no pair has.
+        ClapgenError: different counts, NaN, an unknown label, a label without pairs.
     """
-    accumulator = EntailmentAccumulator(thresholds)
-    accumulator.update(cosines, labels)
-    return accumulator.compute(seed=seed)
+    return EntailmentAccumulator(thresholds).of(cosines, labels, seed=seed)
 
 
 def _best_for_accuracy(below: Indices, cuts: Indices) -> tuple[float, int, int]:
@@ -181,7 +174,7 @@ def _best_for_f1(below: Indices, cuts: Indices) -> tuple[float, int, int]:
 
 
 def _threshold(ordered: Array, cut: int) -> float:
-    """What parts the `cut` least values from the others."""
+    """A threshold between the `cut` lowest values and the others."""
     if cut == 0:
         return float(ordered[0])
     if cut == len(ordered):
@@ -193,20 +186,20 @@ def _threshold(ordered: Array, cut: int) -> float:
 def _cosines(values: npt.ArrayLike) -> Array:
     cosines = np.asarray(values, dtype=np.float64)
     if cosines.ndim != 1 or not np.isfinite(cosines).all():
-        raise ClapgenError(f"The cosines must be finite numbers, one a pair, not of shape {cosines.shape} or with NaN.")
+        raise ClapgenError(f"The cosines must be finite numbers, one per pair; their shape is {cosines.shape}.")
     return cosines
 
 
 def _truth(labels: Sequence[str], count: int) -> Indices:
     if len(labels) != count:
-        raise ClapgenError(f"{count} cosines and {len(labels)} labels do not pair; give as many.")
+        raise ClapgenError(f"{count} cosines and {len(labels)} labels do not pair; give equal numbers.")
     for label in labels:
         if label not in LABELS:
-            raise ClapgenError(f"{label!r} is none of {', '.join(LABELS)}.{nearest(str(label), LABELS)}")
+            raise ClapgenError(f"unknown label {label!r}; use {', '.join(LABELS)}.{nearest(str(label), LABELS)}")
     return np.array([LABELS.index(label) for label in labels], dtype=np.int64)
 
 
-def _every_label(truth: Indices, which: str) -> None:
+def _every_label(truth: Indices, subset: str) -> None:
     absent = [label for index, label in enumerate(LABELS) if not (truth == index).any()]
     if absent:
-        raise ClapgenError(f"No {which} pair is labelled {absent[0]}; all of {', '.join(LABELS)} are needed.")
+        raise ClapgenError(f"No {subset} pair is labelled {absent[0]}; all of {', '.join(LABELS)} are needed.")

@@ -1,14 +1,16 @@
-"""Fréchet audio distance between sets of embeddings, extrapolated to endless sets, and item by item."""
+"""Fréchet audio distance (FAD) between sets of embeddings, extrapolated to infinite sets, and per item."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.embeddings.base import Array, Embeddings, as_embeddings
+from clapgen.metrics.accumulator import Accumulator
+from clapgen.metrics.embeddings.base import Array, Embeddings, NotMeasurable, as_embeddings
 from clapgen.metrics.embeddings.decompositions import eigen_decomposition, singular_values
 
 
@@ -21,61 +23,45 @@ class Gaussian:
     count: int
 
 
-class GaussianAccumulator:
-    """Mean and covariance over batches, after Chan, Golub and LeVeque 1979; processes merge theirs.
+Moments = tuple[int, Array, Array]  # count, mean (dim,), scatter (dim, dim)
 
-    A clip of one frame is a batch of one row: it adds its row, and can spoil nothing.
-    """
 
-    def __init__(self) -> None:
-        self._count = 0
-        self._mean: Array = np.zeros(0)
-        self._scatter: Array = np.zeros((0, 0))
+class GaussianAccumulator(Accumulator[Moments, Gaussian]):
+    """`gaussian` over batches of embeddings (n, dim), n ≥ 1, after Chan, Golub and LeVeque 1979. Keeps dim² numbers."""
 
-    def update(self, batch: Embeddings) -> None:
-        """Add embeddings (n, dim), n ≥ 1."""
-        points = as_embeddings(batch, "embeddings", width=len(self._mean) or None)
+    def _state_of(self, batch: Embeddings) -> Moments:
+        points = as_embeddings(batch, "embeddings")
         mean = points.mean(0)
         centred = points - mean
-        self._add(len(points), mean, centred.T @ centred)
+        return len(points), mean, centred.T @ centred
 
-    def merge(self, other: GaussianAccumulator) -> None:
-        """Add what another accumulator saw."""
-        if not other._count:
-            return
-        if self._count and len(self._mean) != len(other._mean):
-            raise ClapgenError(
-                f"Embeddings of {len(self._mean)} and of {len(other._mean)} dimensions cannot be joined: "
-                "were they made by different models?"
-            )
-        self._add(other._count, other._mean, other._scatter)
+    def _reduced(self, states: list[Moments]) -> list[Moments]:
+        return [reduce(_joined, states)]
 
-    def compute(self) -> Gaussian:
-        """Mean and covariance of all embeddings so far.
+    def _result_of(self, states: Sequence[Moments]) -> Gaussian:
+        count, mean, scatter = states[0] if states else (0, np.zeros(0), np.zeros((0, 0)))
+        if count < 2:
+            raise NotMeasurable(f"A covariance needs at least 2 embeddings; there are {count}.")
+        return Gaussian(mean, scatter / (count - 1), count)
 
-        Raises:
-            ClapgenError: fewer than 2 of them.
-        """
-        if self._count < 2:
-            raise ClapgenError(f"A covariance needs at least 2 embeddings; there are {self._count}.")
-        return Gaussian(self._mean.copy(), self._scatter / (self._count - 1), self._count)
 
-    def _add(self, count: int, mean: Array, scatter: Array) -> None:
-        if not self._count:
-            self._count, self._mean, self._scatter = count, mean.copy(), scatter.copy()
-            return
-        total = self._count + count
-        step = mean - self._mean
-        self._scatter = self._scatter + scatter + np.outer(step, step) * (self._count * count / total)
-        self._mean = self._mean + step * (count / total)
-        self._count = total
+def _joined(first: Moments, second: Moments) -> Moments:
+    (n, mean, scatter), (m, other_mean, other_scatter) = first, second
+    if len(mean) != len(other_mean):
+        raise ClapgenError(
+            f"Embeddings of {len(mean)} and of {len(other_mean)} dimensions cannot be joined: "
+            "are they from different models?"
+        )
+    step = other_mean - mean
+    scatter = scatter + other_scatter + np.outer(step, step) * (n * m / (n + m))
+    return n + m, mean + step * (m / (n + m)), scatter
 
 
 @dataclass(frozen=True)
 class FrechetInfinity:
-    """FAD at endlessly many generated items: where the line through FAD over 1/size meets 0.
+    """FAD for infinitely many generated items: the intercept of a line fitted to FAD over 1/size.
 
-    `value` is not clamped: it may fall a little below 0. `r_squared` says how much of a line it was (1 is one).
+    `value` is not clamped and may be slightly below 0. `r_squared` measures how well the line fits (1 is perfect).
     """
 
     value: float
@@ -86,16 +72,14 @@ class FrechetInfinity:
 
 def gaussian(embeddings: Embeddings, name: str = "embeddings") -> Gaussian:
     """Mean and covariance of embeddings (n, dim), n ≥ 2."""
-    accumulator = GaussianAccumulator()
-    accumulator.update(as_embeddings(embeddings, name, at_least=2))
-    return accumulator.compute()
+    return GaussianAccumulator().of(as_embeddings(embeddings, name, at_least=2))
 
 
 def frechet_distance(first: Gaussian, second: Gaussian) -> float:
     """Squared Fréchet distance of two Gaussians (Dowson and Landau 1982), 0 or more: |μ₁−μ₂|² + Tr(C₁ + C₂ − 2√(C₁C₂)).
 
-    Tr √(C₁C₂) is that of √(√C₁ C₂ √C₁), which is symmetric: real, whatever the ranks. Its eigenvalues are read as
-    singular values of √C₁ √C₂, since roots of eigenvalues near 0 would turn a rounding of 1e-16 into one of 1e-8.
+    Tr √(C₁C₂) is that of √(√C₁ C₂ √C₁), which is symmetric and thus real for any ranks. It is computed from
+    the singular values of √C₁ √C₂: roots of eigenvalues near 0 would turn rounding errors of 1e-16 into 1e-8.
 
     Raises:
         ClapgenError: different widths.
@@ -125,14 +109,14 @@ def frechet_audio_distance_infinity(
     """FAD∞ (Gui et al. 2024, after Chong and Forsyth 2020): FAD without the bias of few generated items.
 
     FAD is measured on subsets without replacement of evenly spaced sizes up to all, and a line is fitted over 1/size.
-    The bias of a small reference remains, the same for every system measured against it. The items' order is nothing to
-    it: subsets are drawn from them sorted.
+    The bias of a small reference remains, but is the same for all systems. The order of the items does not matter:
+    subsets are drawn from sorted items.
 
     Args:
         generated: embeddings (n, dim).
         reference: embeddings (m, dim), m ≥ 2; all of them, always.
-        smallest: size of the smallest subset, 2 or more and below n; a fifth of n when not given.
-        num_sizes: how many subsets, 3 or more.
+        smallest: size of the smallest subset, at least 2 and below n; by default a fifth of n.
+        num_sizes: number of subsets, at least 3.
         seed: of the subsets.
 
     Raises:
@@ -143,7 +127,7 @@ def frechet_audio_distance_infinity(
     _same_width(points.shape[1], len(target.mean))
     lowest = max(2, len(points) // 5) if smallest is None else smallest
     if num_sizes < 3 or not 2 <= lowest <= len(points) - 2:
-        raise ClapgenError(
+        raise NotMeasurable(
             f"FAD-inf needs 3 or more subsets of different sizes: not {num_sizes} of {lowest} to {len(points)} items."
         )
     sizes = np.unique(np.linspace(lowest, len(points), num_sizes).round().astype(int))
@@ -157,9 +141,9 @@ def frechet_audio_distance_infinity(
 
 
 def frechet_audio_distance_per_item(items: Sequence[Embeddings], reference: Embeddings) -> Array:
-    """FAD (n,) of each item's own frames to the reference: which sounds lie far out (Gui et al. 2024).
+    """FAD (n,) of each item's own frames to the reference, to find outliers (Gui et al. 2024).
 
-    An item of one frame has no spread: its distance is that of a point, |μ₁−μ₂|² + Tr C₂.
+    An item of one frame has no covariance; its distance is that of a point, |μ₁−μ₂|² + Tr C₂.
 
     Args:
         items: n items, each embeddings (frames, dim), frames ≥ 1.
@@ -185,9 +169,9 @@ def _distance_of_points(points: Array, target: Gaussian, target_root: Array) -> 
 def _root(covariance: Array) -> Array:
     """R (dim, rank) with R Rᵀ = C."""
     values, vectors = eigen_decomposition(covariance)
-    rounding = len(values) * np.finfo(np.float64).eps * values[-1]  # below it the sign itself is chance
-    kept = values > rounding
-    return vectors[:, kept] * np.sqrt(values[kept])
+    rounding = len(values) * np.finfo(np.float64).eps * values[-1]  # smaller values have a random sign
+    positive = values > rounding
+    return vectors[:, positive] * np.sqrt(values[positive])
 
 
 def _nuclear_norm(matrix: Array) -> float:
@@ -204,6 +188,5 @@ def _line_at_zero(x: Array, y: Array) -> tuple[float, float]:
 def _same_width(first: int, second: int) -> None:
     if first != second:
         raise ClapgenError(
-            f"The generated embeddings have {first} dimensions, the reference {second}: "
-            "were they made by different models?"
+            f"The generated embeddings have {first} dimensions, the reference {second}: are they from different models?"
         )

@@ -1,4 +1,4 @@
-"""Kernel audio distance: an unbiased distance of distributions that assumes no Gaussian and few items."""
+"""Kernel audio distance (KAD): an unbiased distance of distributions, without a Gaussian assumption, for few items."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from clapgen.metrics.embeddings.base import (
     BLOCK_VALUES,
     Array,
     Embeddings,
+    NotMeasurable,
     as_embeddings,
     pair_squared_distances,
     row_blocks,
@@ -20,7 +21,7 @@ from clapgen.metrics.embeddings.base import (
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """`value` is MMD² times `scale`; `bandwidth` is the σ of its kernel, without which it means nothing."""
+    """`value` is MMD² times `scale`; `bandwidth` is the σ of the kernel. Values of different σ do not compare."""
 
     value: float
     bandwidth: float
@@ -32,14 +33,14 @@ def kernel_audio_distance(
 ) -> KernelDistance:
     """KAD (Chung et al. 2025): unbiased MMD² (Gretton et al. 2012) with the kernel exp(−d² / 2σ²).
 
-    Lower is better; 0 is expected of two sets from one distribution, so that it may fall below 0 by chance. MMD² itself
-    is 2 at most, and `scale` only makes it readable (kadtk multiplies by 100). Memory is bounded; time is (n + m)².
+    Lower is better; its expectation is 0 for two sets from one distribution, so it may be below 0 by chance. MMD² is
+    at most 2; `scale` only makes it readable (kadtk multiplies by 100). Memory is bounded; time is (n + m)².
 
     Args:
         generated: embeddings (n, dim), n ≥ 2.
         reference: embeddings (m, dim), m ≥ 2.
-        bandwidth: σ; `median_distance` of the reference when not given, so that it is the same for every system.
-        scale: what MMD² is multiplied by.
+        bandwidth: σ; by default the `median_distance` of the reference, so that it is the same for every system.
+        scale: factor of MMD².
 
     Raises:
         ClapgenError: too few items, different widths, NaN, a bandwidth of 0 or less.
@@ -48,9 +49,10 @@ def kernel_audio_distance(
     first = as_embeddings(generated, "generated embeddings", at_least=2, width=second.shape[1])
     sigma = median_distance(second) if bandwidth is None else float(bandwidth)
     if not 0 < sigma < np.inf:
-        reason = "half of the reference pairs are copies" if bandwidth is None else "it must be positive"
-        raise ClapgenError(f"The kernel's bandwidth is {sigma:g}: {reason}.")
-    centre = second.mean(0)  # distances stay the same and lose fewer digits
+        if bandwidth is None:
+            raise NotMeasurable(f"The kernel's bandwidth is {sigma:g}: half of the reference pairs are copies.")
+        raise ClapgenError(f"The kernel's bandwidth is {sigma:g}: it must be positive.")
+    centre = second.mean(0)  # distances stay the same, with less rounding
     first, second = (first - centre) / sigma, (second - centre) / sigma
     across = sum(
         float(np.exp(-squared_distances(first[rows], second) / 2).sum()) for rows in row_blocks(len(first), len(second))
@@ -62,7 +64,7 @@ def kernel_audio_distance(
 def median_distance(points: Embeddings) -> float:
     """Exact median Euclidean distance of all n(n − 1)/2 pairs of embeddings (n, dim), n ≥ 2, in bounded memory.
 
-    Many pairs are counted in ever narrower bins around the middle until those left fit.
+    Large sets are counted in ever narrower bins around the median, until the remaining pairs fit into memory.
     """
     table = as_embeddings(points, "embeddings", at_least=2)
     table = table - table.mean(0)
@@ -73,7 +75,7 @@ def median_distance(points: Embeddings) -> float:
     while inside > BLOCK_VALUES:
         edges = np.linspace(low, high, 4097)
         if not (np.diff(edges) > 0).all():
-            return float(np.sqrt(low))  # so many pairs at one distance that no bin parts them
+            return float(np.sqrt(low))  # too many pairs at the same distance for any bin to separate
         counts = np.zeros(4096, dtype=np.int64)
         for block in pair_squared_distances(table):
             counts += np.histogram(block, 4096, (low, high))[0]

@@ -1,4 +1,4 @@
-"""Modality gap: how far apart the sounds and the captions of one embedding space lie (Liang et al. 2022)."""
+"""Modality gap: the distance between audio and text in a joint embedding space (Liang et al. 2022)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from clapgen.errors import ClapgenError
 from clapgen.metrics.embeddings.base import Array, Embeddings, row_blocks, unit_length
 
-_ROUNDING = 1e-12  # cosines nearer than this are the same one, computed in another order
+_ROUNDING = 1e-12  # cosines closer than this are equal, computed in another order
 
 
 @dataclass(frozen=True)

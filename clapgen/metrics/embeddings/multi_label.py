@@ -1,4 +1,4 @@
-"""Zero-shot tagging: how well prompts order the clips that may have several labels each."""
+"""Zero-shot tagging: how well prompts rank clips that may have several labels."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import numpy.typing as npt
 from torch import Tensor
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.embeddings.base import Array, Embeddings, unit_length
+from clapgen.metrics.accumulator import Accumulator
+from clapgen.metrics.embeddings.base import ROUNDING, Array, Embeddings, NotMeasurable, unit_length
 
 
 @dataclass(frozen=True)
 class MultiLabelPrecision:
     """mAP of tagging n clips, 0 to 1, higher is better.
 
-    mean: macro average of the labels' average precisions. average_precisions: label → its own. chance: the mean that
-    random scores reach, the mean share of clips that have a label. left_out: labels that no clip has, and that
-    therefore have no average precision and no part in the mean.
+    Attributes:
+        mean: macro average of the labels' average precisions.
+        chance: the mean for random scores: the mean share of clips that have a label.
+        average_precisions: by label.
+        left_out: labels without clips, which have no average precision and are not part of the mean.
     """
 
     mean: float
@@ -29,46 +32,38 @@ class MultiLabelPrecision:
     left_out: list[str]
 
 
-class MultiLabelAccumulator:
-    """`multi_label_average_precision` over batches; processes with the same labels merge theirs."""
+class MultiLabelAccumulator(Accumulator[tuple[Array, npt.NDArray[np.bool_]], MultiLabelPrecision]):
+    """`multi_label_average_precision` over batches of audio (n, dim) and truth (n, labels)."""
+
+    settings_name = "labels and prompts"
 
     def __init__(self, prompts: Embeddings, labels: Sequence[str]) -> None:
         self._prompts = unit_length(prompts, "prompt embeddings")
         self._labels = list(labels)
+        super().__init__(self._labels, self._prompts)
         if len(self._labels) != len(self._prompts):
             raise ClapgenError(
-                f"{len(self._labels)} labels and {len(self._prompts)} prompts do not pair; give as many."
+                f"{len(self._labels)} labels and {len(self._prompts)} prompts do not pair; give equal numbers."
             )
         if len(set(self._labels)) != len(self._labels):
-            raise ClapgenError("Two labels are the same; join their clips under one.")
-        self._cosines: list[Array] = []
-        self._truth: list[npt.NDArray[np.bool_]] = []
+            raise ClapgenError("Two labels are the same; merge them.")
 
-    def update(self, audio: Embeddings, truth: npt.ArrayLike | Tensor) -> None:
-        """Add clips: embeddings (n, dim), and whether (n, labels) each one has each label."""
+    def _state_of(self, audio: Embeddings, truth: npt.ArrayLike | Tensor) -> tuple[Array, npt.NDArray[np.bool_]]:
         points = unit_length(audio, "audio embeddings", width=self._prompts.shape[1])
         table = np.asarray(truth.cpu() if isinstance(truth, Tensor) else truth)
         shape = (len(points), len(self._labels))
         if table.shape != shape or not np.isin(table, (0, 1)).all():
             raise ClapgenError(f"The truth must be 0 or 1 for each of {shape[0]} clips and {shape[1]} labels.")
-        self._cosines.append((points @ self._prompts.T).round(6))  # what float32 cannot tell apart is equal
-        self._truth.append(table.astype(bool))
+        decimals = round(-np.log10(ROUNDING))  # equal in float32 is equal
+        return (points @ self._prompts.T).round(decimals), table.astype(bool)
 
-    def merge(self, other: MultiLabelAccumulator) -> None:
-        """Add the clips another accumulator saw."""
-        if self._labels != other._labels or not np.array_equal(self._prompts, other._prompts):
-            raise ClapgenError("Tagging figures can only be merged for the same labels and prompts.")
-        self._cosines.extend(other._cosines)
-        self._truth.extend(other._truth)
-
-    def compute(self) -> MultiLabelPrecision:
-        """Figures of all clips so far."""
-        if not self._cosines:
-            raise ClapgenError("Tagging needs at least 1 clip.")
-        cosines, truth = np.concatenate(self._cosines), np.concatenate(self._truth)
+    def _result_of(self, states: Sequence[tuple[Array, npt.NDArray[np.bool_]]]) -> MultiLabelPrecision:
+        if not states:
+            raise NotMeasurable("Tagging needs at least 1 clip.")
+        cosines, truth = np.concatenate([state[0] for state in states]), np.concatenate([state[1] for state in states])
         present = truth.sum(0) > 0
         if not present.any():
-            raise ClapgenError("No clip has any of the labels; are their names spelt as in the manifest?")
+            raise ClapgenError("No clip has any of the labels; check their spelling.")
         precisions = {
             label: average_precision(cosines[:, index], truth[:, index])
             for index, label in enumerate(self._labels)
@@ -86,7 +81,7 @@ class MultiLabelAccumulator:
 def multi_label_average_precision(
     audio: Embeddings, prompts: Embeddings, truth: npt.ArrayLike | Tensor, labels: Sequence[str]
 ) -> MultiLabelPrecision:
-    """Macro mAP of the cosines to the labels' prompts, as FSD50K and AudioSet are scored.
+    """Macro mAP of the cosines to the labels' prompts, the metric of FSD50K and AudioSet.
 
     Args:
         audio: embeddings (n, dim).
@@ -97,19 +92,17 @@ def multi_label_average_precision(
     Raises:
         ClapgenError: no clips, different counts or widths, no clip with a label, NaN, an embedding of zeros.
     """
-    accumulator = MultiLabelAccumulator(prompts, labels)
-    accumulator.update(audio, truth)
-    return accumulator.compute()
+    return MultiLabelAccumulator(prompts, labels).of(audio, truth)
 
 
 def average_precision(scores: Array, relevant: npt.NDArray[np.bool_]) -> float:
-    """Σ (recall gained) · precision over falling scores, without interpolation, as scikit-learn's.
+    """Σ (recall gained) · precision over falling scores, without interpolation, like scikit-learn's.
 
-    Equal scores are one step, so that their order does not matter: constant scores give the share of relevant items.
+    Equal scores are one step, so their order does not matter: constant scores give the share of relevant items.
 
     Args:
         scores: (n,), n ≥ 1.
-        relevant: (n,), one at least.
+        relevant: (n,), at least one true.
     """
     order = np.argsort(-scores, kind="stable")
     hits = relevant[order].cumsum()

@@ -1,17 +1,20 @@
-"""Fidelity, variety and novelty from nearest neighbours among embeddings."""
+"""Precision, recall, density, coverage, diversity and novelty, from nearest neighbours among embeddings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
 
 from clapgen.errors import ClapgenError
+from clapgen.metrics.accumulator import Accumulator
 from clapgen.metrics.embeddings.base import (
     Array,
     Embeddings,
+    NotMeasurable,
     as_embeddings,
     pair_squared_distances,
     row_blocks,
@@ -22,11 +25,15 @@ from clapgen.metrics.embeddings.base import (
 
 @dataclass(frozen=True)
 class ManifoldScores:
-    """All 0 to 1 but density (0 to m / nearest_k), higher is better.
+    """All 0 to 1 except density (0 to m / nearest_k), higher is better.
 
-    precision: share of generated items inside the ball of a reference item. recall: share of reference items inside
-    the ball of a generated one. density: how many reference balls a generated item lies in, over nearest_k.
-    coverage: share of reference balls that hold a generated item. A ball reaches to its item's nearest_k-th neighbour.
+    The ball of an item reaches to its nearest_k-th neighbour in its own set.
+
+    Attributes:
+        precision: share of generated items inside the ball of a reference item.
+        recall: share of reference items inside the ball of a generated item.
+        density: mean number of reference balls that contain a generated item, divided by nearest_k.
+        coverage: share of reference balls that contain a generated item.
     """
 
     precision: float
@@ -38,7 +45,7 @@ class ManifoldScores:
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """A generated item, the training item nearest to it, and their cosine."""
+    """A generated item, its nearest training item, and their cosine."""
 
     generated: int
     training: int
@@ -47,10 +54,13 @@ class NearDuplicate:
 
 @dataclass(frozen=True)
 class Novelty:
-    """For each of n generated items the training item nearest to it.
+    """The nearest training item of each of n generated items.
 
-    `similarities` (n,) are cosines, −1 to 1, `neighbours` (n,) indices in the order the training items came. High
-    means copied, not good: beside it a reader wants the same figures of held-out recordings.
+    High means copied, not good; compare with the similarities of held-out recordings.
+
+    Attributes:
+        similarities: (n,), cosines, −1 to 1.
+        neighbours: (n,), indices of the training items.
     """
 
     similarities: Array = field(repr=False)
@@ -62,11 +72,11 @@ class Novelty:
         return float(self.similarities.mean())
 
     def share_above(self, threshold: float) -> float:
-        """Share of generated items nearer than the threshold, as MusicLDM's SIM_AA@90 and @95 (Chen et al. 2024)."""
+        """Share of generated items with a similarity above the threshold: MusicLDM's SIM_AA (Chen et al. 2024)."""
         return float((self.similarities > threshold).mean())
 
     def near_duplicates(self, threshold: float = 0.95) -> list[NearDuplicate]:
-        """Generated items nearer than the threshold to their neighbour, the nearest first."""
+        """Generated items with a similarity above the threshold, the most similar first."""
         order = np.argsort(-self.similarities, kind="stable")
         return [
             NearDuplicate(int(i), int(self.neighbours[i]), float(self.similarities[i]))
@@ -75,74 +85,67 @@ class Novelty:
         ]
 
 
-class NoveltyAccumulator:
-    """Novelty against training items that come in batches; processes with the same generated items merge theirs."""
+Nearest = tuple[int, Array, npt.NDArray[np.int64]]  # count of training items; similarity and index of the nearest
+
+
+class NoveltyAccumulator(Accumulator[Nearest, Novelty]):
+    """`novelty` over batches of training embeddings (m, dim), m ≥ 1. Keeps two numbers per generated item."""
+
+    settings_name = "generated embeddings"
 
     def __init__(self, generated: Embeddings) -> None:
         self._generated = unit_length(generated, "generated embeddings")
-        self._similarities = np.full(len(self._generated), -np.inf)
-        self._neighbours = np.zeros(len(self._generated), dtype=np.int64)
-        self._count = 0
+        super().__init__(self._generated)
 
-    def update(self, training: Embeddings) -> None:
-        """Add training embeddings (m, dim), m ≥ 1."""
+    def _state_of(self, training: Embeddings) -> Nearest:
         batch = unit_length(training, "training embeddings", width=self._generated.shape[1])
+        state: Nearest | None = None
         for rows in row_blocks(len(batch), len(self._generated)):
             cosines = self._generated @ batch[rows].T  # (n, rows)
             nearest = cosines.argmax(1)
-            self._keep(np.take_along_axis(cosines, nearest[:, None], 1)[:, 0], self._count + rows.start + nearest)
-        self._count += len(batch)
+            block = len(cosines[0]), np.take_along_axis(cosines, nearest[:, None], 1)[:, 0], nearest
+            state = block if state is None else _nearer(state, block)
+        assert state is not None
+        return state
 
-    def merge(self, other: NoveltyAccumulator) -> None:
-        """Add the training items another accumulator saw, numbered after those seen here.
+    def _reduced(self, states: list[Nearest]) -> list[Nearest]:
+        return [reduce(_nearer, states)]
 
-        Raises:
-            ClapgenError: the other was made for other generated items.
-        """
-        if not np.array_equal(self._generated, other._generated):
-            raise ClapgenError("Novelty can only be merged for the same generated embeddings.")
-        self._keep(other._similarities, self._count + other._neighbours)
-        self._count += other._count
+    def _result_of(self, states: Sequence[Nearest]) -> Novelty:
+        if not states:
+            raise NotMeasurable("Novelty needs at least 1 training embedding.")
+        _, similarities, neighbours = states[0]
+        return Novelty(np.clip(similarities, -1, 1), neighbours)
 
-    def compute(self) -> Novelty:
-        """The nearest neighbours so far.
 
-        Raises:
-            ClapgenError: no training items yet.
-        """
-        if not self._count:
-            raise ClapgenError("Novelty needs at least 1 training embedding.")
-        return Novelty(np.clip(self._similarities, -1, 1), self._neighbours.copy())
-
-    def _keep(self, similarities: Array, neighbours: npt.NDArray[np.int64]) -> None:
-        nearer = similarities > self._similarities
-        self._similarities = np.where(nearer, similarities, self._similarities)
-        self._neighbours = np.where(nearer, neighbours, self._neighbours)
+def _nearer(first: Nearest, second: Nearest) -> Nearest:
+    """The nearest of both; those of `second` are numbered after those of `first`."""
+    nearer = second[1] > first[1]
+    similarities = np.where(nearer, second[1], first[1])
+    return first[0] + second[0], similarities, np.where(nearer, first[0] + second[2], first[2])
 
 
 def novelty(generated: Embeddings, training: Embeddings) -> Novelty:
     """Cosine of each generated item with its nearest training item (MusicLDM's plagiarism check, Chen et al. 2024).
 
     Args:
-        generated: embeddings (n, dim), any length but 0.
+        generated: embeddings (n, dim), not of length 0.
         training: embeddings (m, dim).
 
     Raises:
         ClapgenError: no items, different widths, NaN, an embedding of zeros.
     """
-    accumulator = NoveltyAccumulator(generated)
-    accumulator.update(training)
-    return accumulator.compute()
+    return NoveltyAccumulator(generated).of(training)
 
 
 def diversity(embeddings: Embeddings) -> float:
-    """Mean Euclidean distance over all pairs of (n, dim), n ≥ 2; 0 for copies, 2 at most for embeddings of length 1.
+    """Mean Euclidean distance over all pairs of (n, dim), n ≥ 2; 0 for copies, at most 2 for embeddings of length 1.
 
     Raises:
         ClapgenError: fewer than 2 items, NaN.
     """
     points = as_embeddings(embeddings, "embeddings", at_least=2)
-    points = points - points.mean(0)  # distances stay the same and lose fewer digits
+    points = points - points.mean(0)  # distances stay the same, with less rounding
     total = sum(float(np.sqrt(block).sum()) for block in pair_squared_distances(points))
     return 2 * total / (len(points) * (len(points) - 1))
 
@@ -152,37 +155,37 @@ def precision_recall_density_coverage(
 ) -> ManifoldScores:
     """Improved precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020).
 
-    The edge of a ball belongs to it, so that copies of copies count as found.
+    A ball includes its boundary, so that exact copies are inside.
 
     Args:
         generated: embeddings (n, dim), n > nearest_k.
         reference: embeddings (m, dim), m > nearest_k.
-        nearest_k: which neighbour gives the ball its radius, 1 or more; the papers use 3 and 5.
+        nearest_k: the neighbour that defines the radius of a ball, at least 1; the papers use 3 and 5.
 
     Raises:
         ClapgenError: too few items, different widths, NaN, nearest_k below 1.
     """
     if nearest_k < 1:
         raise ClapgenError(f"nearest_k must be at least 1, not {nearest_k}.")
-    real = as_embeddings(reference, "reference embeddings", at_least=nearest_k + 1)
-    made = as_embeddings(generated, "generated embeddings", at_least=nearest_k + 1, width=real.shape[1])
-    centre = real.mean(0)  # distances stay the same and lose fewer digits
-    real, made = real - centre, made - centre
-    real_radii, made_radii = _squared_radii(real, nearest_k), _squared_radii(made, nearest_k)
+    references = as_embeddings(reference, "reference embeddings", at_least=nearest_k + 1)
+    points = as_embeddings(generated, "generated embeddings", at_least=nearest_k + 1, width=references.shape[1])
+    centre = references.mean(0)  # distances stay the same, with less rounding
+    references, points = references - centre, points - centre
+    reference_radii, generated_radii = _squared_radii(references, nearest_k), _squared_radii(points, nearest_k)
 
-    balls = np.zeros(len(made), dtype=np.int64)  # of reference items, around each generated one
+    balls = np.zeros(len(points), dtype=np.int64)  # of reference items, around each generated one
     recalled, covered = 0, 0
-    for rows in row_blocks(len(real), len(made)):
-        distances = squared_distances(real[rows], made)
-        in_real = distances <= real_radii[rows, None]
-        balls += in_real.sum(0)
-        covered += int(in_real.any(1).sum())
-        recalled += int((distances <= made_radii).any(1).sum())
+    for rows in row_blocks(len(references), len(points)):
+        distances = squared_distances(references[rows], points)
+        inside = distances <= reference_radii[rows, None]
+        balls += inside.sum(0)
+        covered += int(inside.any(1).sum())
+        recalled += int((distances <= generated_radii).any(1).sum())
     return ManifoldScores(
         precision=float((balls > 0).mean()),
-        recall=recalled / len(real),
+        recall=recalled / len(references),
         density=float(balls.mean() / nearest_k),
-        coverage=covered / len(real),
+        coverage=covered / len(references),
         nearest_k=nearest_k,
     )
 

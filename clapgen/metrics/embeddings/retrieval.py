@@ -1,8 +1,8 @@
-"""Text-to-audio and audio-to-text retrieval with several captions a clip, after LAION-CLAP's Clotho protocol.
+"""Text-to-audio and audio-to-text retrieval with several captions per clip, after LAION-CLAP's Clotho protocol.
 
-Two protocols differ in which answers are right. The strict one is the field's: a caption's own clip, a clip's own
-captions. Where many clips share the words of a caption ("A dog barks") nobody can tell whose they are; given the
-`captions`, equal ones (but for case and spaces) are one, and every clip that has it is right.
+Two protocols differ in which answers are correct. In the usual, strict one, only a caption's own clip and a clip's own
+captions are. If many clips share a caption ("A dog barks"), they cannot be told apart; given the `captions`, identical
+ones (ignoring case and spaces) count as one, and every clip that has it is correct.
 """
 
 from __future__ import annotations
@@ -15,24 +15,26 @@ import numpy.typing as npt
 from torch import Tensor
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.embeddings.base import Array, Embeddings, row_blocks, unit_length
+from clapgen.metrics.accumulator import Accumulator
+from clapgen.metrics.embeddings.base import ROUNDING, Array, Embeddings, NotMeasurable, row_blocks, unit_length
 
 Indices = npt.NDArray[np.int64]
 
 RECALLS = (1, 5, 10)
 _DEPTH = 10  # of the average precision
-_ROUNDING = 1e-6  # of cosines between float32 embeddings: nearer than this two are equal
 
 
 @dataclass(frozen=True)
-class RankFigures:
-    """How well queries found what belongs to them among `gallery` items.
+class DirectionScores:
+    """Retrieval in one direction, among `gallery` items.
 
-    recalls: R@k, share in 0..1 of queries with a right answer among the first k, for k = 1, 5, 10.
-    median_rank, mean_rank: of the first right answer, 1 is best.
-    mean_average_precision: mAP@10, 0..1; a query's precisions at its right answers among the first ten, summed, over
-    how many there could be.
-    ranks (queries,): of the first right answer; average_precisions (queries,).
+    Attributes:
+        recalls: R@k for k = 1, 5, 10: share of queries (0 to 1) with a correct answer among the first k.
+        median_rank, mean_rank: of the first correct answer, 1 is best.
+        mean_average_precision: mAP@10, 0 to 1. The AP@10 of a query is the sum of the precisions at its correct answers
+            among the first ten, divided by the largest possible number of them.
+        ranks: (queries,), of the first correct answer.
+        average_precisions: (queries,), AP@10.
     """
 
     recalls: dict[int, float]
@@ -47,14 +49,16 @@ class RankFigures:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Figures both ways. `asking` (clips,) are the indices of the clips that have captions: the audio queries.
+    """Retrieval in both directions.
 
-    `protocol` is "own captions" (strict) or "identical captions".
+    Attributes:
+        query_clips: (clips,), indices of the clips that have captions: the audio queries.
+        protocol: "own captions" (strict) or "identical captions".
     """
 
-    text_to_audio: RankFigures
-    audio_to_text: RankFigures
-    asking: Indices = field(repr=False)
+    text_to_audio: DirectionScores
+    audio_to_text: DirectionScores
+    query_clips: Indices = field(repr=False)
     protocol: str
 
     def as_dict(self) -> dict[str, float]:
@@ -67,60 +71,49 @@ class Retrieval:
         return metrics
 
 
-class RetrievalAccumulator:
-    """Retrieval over batches; processes merge theirs. Holds the embeddings: ranks are known only at the end."""
+Batch = tuple[Array, Array, Indices, Sequence[str] | None]  # audio, text, owners within the batch, captions
 
-    def __init__(self) -> None:
-        self._audio: list[Array] = []
-        self._text: list[Array] = []
-        self._owners: list[Indices] = []
-        self._captions: list[str | None] = []
-        self._clips = 0
 
-    def update(
+class RetrievalAccumulator(Accumulator[Batch, Retrieval]):
+    """`retrieval` over batches of clips, their captions, `audio_of_text` (counted within the batch), and sentences.
+
+    Keeps the embeddings: ranks are only known at the end.
+    """
+
+    def _state_of(
         self,
         audio: Embeddings,
         text: Embeddings,
         audio_of_text: npt.ArrayLike | Tensor,
         captions: Sequence[str] | None = None,
-    ) -> None:
-        """Add clips (n, dim) with captions (m, dim); `audio_of_text` (m,) counts within this batch. See `retrieval`."""
-        width = self._audio[0].shape[1] if self._audio else None
+    ) -> Batch:
+        width = self._states[0][0].shape[1] if self._states else None
         sounds = unit_length(audio, "audio embeddings", width=width)
         sentences = unit_length(text, "text embeddings", at_least=0, width=sounds.shape[1])
         owners = _owners(audio_of_text, len(sentences), len(sounds))
         if captions is not None and len(captions) != len(sentences):
             raise ClapgenError(f"{len(captions)} captions and {len(sentences)} text embeddings do not pair.")
-        self._audio.append(sounds)
-        self._text.append(sentences)
-        self._owners.append(owners + self._clips)
-        self._captions += [None] * len(sentences) if captions is None else list(captions)
-        self._clips += len(sounds)
+        return sounds, sentences, owners, captions
 
-    def merge(self, other: RetrievalAccumulator) -> None:
-        """Add the clips another accumulator saw, numbered after those seen here."""
-        if self._audio and other._audio and self._audio[0].shape[1] != other._audio[0].shape[1]:
-            raise ClapgenError(
-                f"Embeddings of {self._audio[0].shape[1]} and of {other._audio[0].shape[1]} dimensions cannot be "
-                "joined: were they made by different models?"
-            )
-        self._audio.extend(other._audio)
-        self._text.extend(other._text)
-        self._owners.extend(owners + self._clips for owners in other._owners)
-        self._captions.extend(other._captions)
-        self._clips += other._clips
+    def _reduced(self, states: list[Batch]) -> list[Batch]:
+        widths = {state[0].shape[1] for state in states}
+        if len(widths) > 1:
+            dims = " and of ".join(map(str, sorted(widths)))
+            raise ClapgenError(f"Embeddings of {dims} dimensions cannot be joined: are they from different models?")
+        return states
 
-    def compute(self) -> Retrieval:
-        """Ranks among all clips and captions so far; see `retrieval`."""
-        if not self._captions:
-            raise ClapgenError("Retrieval needs at least 1 clip with a caption.")
-        owners = np.concatenate(self._owners)
-        known = [caption for caption in self._captions if caption is not None]
+    def _result_of(self, states: Sequence[Batch]) -> Retrieval:
+        if not any(len(text) for _, text, _, _ in states):
+            raise NotMeasurable("Retrieval needs at least 1 clip with a caption.")
+        starts = np.cumsum([0, *(len(audio) for audio, _, _, _ in states)])
+        owners = np.concatenate([batch[2] + start for batch, start in zip(states, starts[:-1], strict=True)])
+        known = [caption for *_, captions in states for caption in captions or ()]
         if known and len(known) != len(owners):
-            raise ClapgenError("Some batches came with their captions, some without; give them with all or with none.")
+            raise ClapgenError("Some batches came with their captions, some without; give captions to all or none.")
         names = _numbered(known) if known else np.arange(len(owners))
         protocol = "identical captions" if known else "own captions"
-        return _both_ways(np.concatenate(self._audio), np.concatenate(self._text), owners, names, protocol)
+        audio, text = (np.concatenate([batch[side] for batch in states]) for side in (0, 1))
+        return _both_ways(audio, text, owners, names, protocol)
 
 
 def retrieval(
@@ -130,49 +123,42 @@ def retrieval(
     *,
     captions: Sequence[str] | None = None,
 ) -> Retrieval:
-    """R@1/5/10, median and mean rank and mAP@10 both ways, by cosine.
+    """R@1/5/10, median and mean rank and mAP@10 in both directions, by cosine.
 
-    Text to audio: every caption is a query over all n clips. Audio to text: every clip that has captions is a query
-    over all m of them, and its rank is that of its best one. Wrong answers as near as a right one (within 1e-6) stand
-    before it: constant embeddings find nothing. Memory is bounded beside the embeddings; time is n · m.
+    Text to audio: each caption is a query over all n clips. Audio to text: each clip that has captions is a query over
+    all m captions, and its rank is that of its best one. Ties (within 1e-6) count against the model, so constant
+    embeddings score 0. Memory is bounded, apart from the embeddings; time is n · m.
 
     Args:
         audio: embeddings (n, dim).
         text: embeddings (m, dim).
         audio_of_text: index (m,) of the clip each caption describes.
-        captions: the m sentences, for the protocol in which equal ones are one; strict when not given.
+        captions: the m sentences, for the protocol in which identical captions count as one; strict without them.
 
     Raises:
-        ClapgenError: no clips or captions, different counts or widths, an index of no clip, NaN, an embedding of zeros.
+        ClapgenError: no clips or captions, different counts or widths, an invalid index, NaN, an embedding of zeros.
     """
-    accumulator = RetrievalAccumulator()
-    accumulator.update(audio, text, audio_of_text, captions)
-    return accumulator.compute()
-
-
-def retrieval_metrics(audio: Tensor, text: Tensor, audio_of_text: Tensor) -> dict[str, float]:
-    """`retrieval` by the strict protocol, as a flat dict of figures."""
-    return retrieval(audio, text, audio_of_text).as_dict()
+    return RetrievalAccumulator().of(audio, text, audio_of_text, captions)
 
 
 def _both_ways(audio: Array, text: Array, owners: Indices, names: Indices, protocol: str) -> Retrieval:
-    """`names` (m,) numbers the captions: those with one number are the same."""
-    pairs = np.unique(np.stack([owners, names]), axis=1)  # (2, pairs): which clip has which caption, by clip
-    asking = np.unique(owners)
+    """`names` (m,) are numbers of captions; identical captions have the same number."""
+    pairs = np.unique(np.stack([owners, names]), axis=1)  # (2, pairs): clip and caption, sorted by clip
+    query_clips = np.unique(owners)
     by_name = pairs[:, np.argsort(pairs[1], kind="stable")]
 
     def clips_of_texts(rows: slice) -> npt.NDArray[np.bool_]:
         return _table(by_name[1], by_name[0], names[rows], len(audio))
 
     def texts_of_clips(rows: slice) -> npt.NDArray[np.bool_]:
-        return _table(pairs[0], pairs[1], asking[rows], int(names.max()) + 1)[:, names]
+        return _table(pairs[0], pairs[1], query_clips[rows], int(names.max()) + 1)[:, names]
 
     to_audio = _figures(text, audio, clips_of_texts)
-    return Retrieval(to_audio, _figures(audio[asking], text, texts_of_clips), asking, protocol)
+    return Retrieval(to_audio, _figures(audio[query_clips], text, texts_of_clips), query_clips, protocol)
 
 
 def _table(keys: Indices, values: Indices, wanted: Indices, width: int) -> npt.NDArray[np.bool_]:
-    """(wanted, width): row i is true at the values that stand beside key wanted[i]; `keys` are sorted."""
+    """(wanted, width): row i is true at the values paired with key wanted[i]; `keys` are sorted."""
     table = np.zeros((len(wanted), width), dtype=bool)
     first, last = np.searchsorted(keys, wanted, side="left"), np.searchsorted(keys, wanted, side="right")
     for row, start, end in zip(table, first, last, strict=True):
@@ -180,16 +166,16 @@ def _table(keys: Indices, values: Indices, wanted: Indices, width: int) -> npt.N
     return table
 
 
-def _figures(queries: Array, gallery: Array, right: Callable[[slice], npt.NDArray[np.bool_]]) -> RankFigures:
+def _figures(queries: Array, gallery: Array, right: Callable[[slice], npt.NDArray[np.bool_]]) -> DirectionScores:
     blocks = [
         _ranks(queries[rows] @ gallery.T, right(rows)) for rows in row_blocks(len(queries), 2 * len(gallery))
-    ]  # twice: right and wrong answers apart
+    ]  # twice: correct and wrong answers separately
     ranks, precisions = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-    return RankFigures(
+    return DirectionScores(
         recalls={k: float((ranks <= k).mean()) for k in RECALLS},
         median_rank=float(np.median(ranks)),
         mean_rank=float(ranks.mean()),
-        mean_average_precision=float(np.sort(precisions).mean()),  # whatever the order of the queries
+        mean_average_precision=float(np.sort(precisions).mean()),  # independent of the order of the queries
         queries=len(queries),
         gallery=len(gallery),
         ranks=ranks,
@@ -198,13 +184,13 @@ def _figures(queries: Array, gallery: Array, right: Callable[[slice], npt.NDArra
 
 
 def _ranks(similarity: Array, right: npt.NDArray[np.bool_]) -> tuple[Indices, Array]:
-    """Rank of the first right answer and AP@10 of each row of (queries, gallery)."""
+    """Rank of the first correct answer and AP@10 of each row of (queries, gallery)."""
     count = right.sum(1)
     depth = min(_DEPTH, int(count.max()))
     answers = np.where(right, similarity, -np.inf)
-    best = -np.sort(-np.partition(answers, -depth, axis=1)[:, -depth:], axis=1)  # the nearest right answers first
+    best = -np.sort(-np.partition(answers, -depth, axis=1)[:, -depth:], axis=1)  # the nearest correct answers first
     wrong = np.where(right, -np.inf, similarity)
-    ranks = np.stack([i + 1 + (wrong >= best[:, [i]] - _ROUNDING).sum(1) for i in range(depth)], axis=1)
+    ranks = np.stack([i + 1 + (wrong >= best[:, [i]] - ROUNDING).sum(1) for i in range(depth)], axis=1)
     found = (ranks <= _DEPTH) & np.isfinite(best)
     precision = np.where(found, np.arange(1, depth + 1) / ranks, 0.0).sum(1)
     return ranks[:, 0], precision / np.minimum(count, _DEPTH)
@@ -213,7 +199,9 @@ def _ranks(similarity: Array, right: npt.NDArray[np.bool_]) -> tuple[Indices, Ar
 def _owners(audio_of_text: npt.ArrayLike | Tensor, texts: int, clips: int) -> Indices:
     owners = np.asarray(audio_of_text.cpu() if isinstance(audio_of_text, Tensor) else audio_of_text)
     if owners.shape != (texts,) or not np.issubdtype(owners.dtype, np.integer):
-        raise ClapgenError(f"audio_of_text must be {texts} whole numbers, one a caption, not of shape {owners.shape}.")
+        raise ClapgenError(
+            f"audio_of_text must be {texts} whole numbers, one per caption, not of shape {owners.shape}."
+        )
     outside = np.flatnonzero((owners < 0) | (owners >= clips))
     if len(outside):
         raise ClapgenError(f"Caption {outside[0]} belongs to clip {owners[outside[0]]}, but there are {clips} clips.")

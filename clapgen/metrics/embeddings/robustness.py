@@ -1,4 +1,4 @@
-"""Robustness: what retrieval loses when captions are said in other words."""
+"""Robustness of retrieval to paraphrased captions."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from clapgen.metrics.embeddings.retrieval import Retrieval, retrieval
 
 @dataclass(frozen=True)
 class Robustness:
-    """Retrieval by the captions, by their paraphrases, and the `drops` from one to the other.
+    """Retrieval with captions and with their paraphrases.
 
-    drops: by the names of `Retrieval.as_dict`; above 0 is a loss. Of ranks, which grow as they get worse, it is the
-    rise. cosine: mean between a caption and its paraphrase, 1 where the text side sees through the words.
+    Attributes:
+        drops: loss per metric of `Retrieval.as_dict`, above 0 if paraphrases are worse; for ranks, the increase.
+        cosine: mean cosine of a caption and its paraphrase, −1 to 1; 1 is invariance to the wording.
     """
 
     original: Retrieval
@@ -30,13 +31,12 @@ class Robustness:
 def paraphrase_robustness(
     audio: Embeddings, text: Embeddings, paraphrases: Embeddings, audio_of_text: npt.ArrayLike | Tensor
 ) -> Robustness:
-    """Retrieval figures of captions beside those of their paraphrases, over the same clips by the strict protocol.
+    """Retrieval with captions and with their paraphrases, over the same clips, by the strict protocol.
 
     Args:
         audio: embeddings (n, dim).
         text: embeddings (m, dim).
-        paraphrases: embeddings (m, dim), row i in other words what row i of `text` says. For several paraphrases of a
-            caption repeat the caption.
+        paraphrases: embeddings (m, dim); row i paraphrases row i of `text`. Repeat a caption that has several.
         audio_of_text: index (m,) of the clip each caption describes.
 
     Raises:
@@ -44,7 +44,7 @@ def paraphrase_robustness(
     """
     captions, others = as_embeddings(text, "text embeddings"), as_embeddings(paraphrases, "paraphrase embeddings")
     if len(captions) != len(others):
-        raise ClapgenError(f"{len(captions)} captions and {len(others)} paraphrases do not pair; give as many.")
+        raise ClapgenError(f"{len(captions)} captions and {len(others)} paraphrases do not pair; give equal numbers.")
     original, paraphrased = (retrieval(audio, sentences, audio_of_text) for sentences in (captions, others))
     before, after = original.as_dict(), paraphrased.as_dict()
     drops = {name: (after[name] - before[name]) * (1 if name.endswith("rank") else -1) for name in before}

@@ -1,4 +1,4 @@
-"""Zero-shot classification: the class whose prompt lies nearest to the sound (Radford et al. 2021)."""
+"""Zero-shot classification: the class whose prompt is nearest to the sound (Radford et al. 2021)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from clapgen.errors import ClapgenError
-from clapgen.metrics.embeddings.base import Array, Embeddings, unit_length
+from clapgen.metrics.accumulator import Accumulator
+from clapgen.metrics.embeddings.base import ROUNDING, Array, Embeddings, NotMeasurable, unit_length
 from clapgen.metrics.embeddings.clap_score import bootstrap_interval
 
 Indices = npt.NDArray[np.int64]
@@ -24,12 +25,11 @@ TEMPLATES = (
     "a recording of {label}",
     "{label} can be heard",
 )
-_ROUNDING = 1e-6  # of cosines between float32 embeddings: nearer than this two are equal
 
 
 @dataclass(frozen=True)
-class ClassFigures:
-    """Of one class: its n clips, and the shares in 0..1 that were found; None without clips."""
+class ClassAccuracy:
+    """Number of clips of one class, and its top-1 and top-5 accuracy, 0 to 1; None without clips."""
 
     label: str
     n: int
@@ -41,12 +41,16 @@ class ClassFigures:
 class ZeroShot:
     """Zero-shot classification of n clips among c classes.
 
-    top1, top5: share in 0..1 of clips whose class is the nearest, or among the nearest 5; None where there are no more
-    than 5 classes, of which that says nothing.
-    interval: 95% bootstrap interval of top1; None for one clip.
-    balanced: mean over the classes that have clips of the share found first.
-    chance: 1 / c. classes: figures a class. confusion (c, c): clips of a row's class taken for a column's.
-    ranks (n,): of each clip's class, 1 is best. predicted (n,): index of the class each clip was taken for.
+    Attributes:
+        top1, top5: share of clips (0 to 1) whose class is the nearest, or among the nearest 5; top5 is None for 5 or
+            fewer classes.
+        interval: 95% bootstrap interval of top1; None for one clip.
+        balanced: mean top-1 accuracy over the classes that have clips.
+        chance: 1 / c.
+        classes: accuracy per class.
+        confusion: (c, c), number of clips of a row's class predicted as a column's.
+        ranks: (n,), rank of each clip's class, 1 is best.
+        predicted: (n,), index of the predicted class.
     """
 
     top1: float
@@ -55,20 +59,20 @@ class ZeroShot:
     balanced: float
     chance: float
     n: int
-    classes: list[ClassFigures] = field(repr=False)
+    classes: list[ClassAccuracy] = field(repr=False)
     confusion: Indices = field(repr=False)
     ranks: Indices = field(repr=False)
     predicted: Indices = field(repr=False)
 
 
 def class_prompts(labels: Sequence[str], template: str = DEFAULT_TEMPLATE) -> list[str]:
-    """A prompt a label; underscores become spaces.
+    """One prompt per label; underscores become spaces.
 
     Raises:
         ClapgenError: the template has no {label} in it.
     """
     if "{label}" not in template:
-        raise ClapgenError(f"The template {template!r} has no place for a label; write {{label}} where it goes.")
+        raise ClapgenError(f"The template {template!r} lacks {{label}}; put it where the label goes.")
     return [template.replace("{label}", label.replace("_", " ")) for label in labels]
 
 
@@ -78,53 +82,47 @@ def prompt_embeddings(
     """Embeddings (classes, dim) of length 1: the mean direction of each label's prompts (Radford et al. 2021).
 
     Args:
-        embed_text: gives (prompts, dim) for a list of prompts, such as `Clap.embed_text`.
-        templates: with {label} where the label goes; `TEMPLATES` are some.
+        embed_text: returns (prompts, dim) for a list of prompts, such as `Clap.embed_text`.
+        templates: with {label} where the label goes; see `TEMPLATES`.
 
     Raises:
         ClapgenError: no labels or templates, a template without {label}.
     """
     if not labels or not templates:
-        raise ClapgenError("Zero-shot prompts need a label and a template at least.")
+        raise ClapgenError("Zero-shot prompts need at least one label and one template.")
     each = [unit_length(embed_text(class_prompts(labels, template)), "prompt embeddings") for template in templates]
     return unit_length(np.mean(each, axis=0), "mean prompt embeddings")
 
 
-class ZeroShotAccumulator:
-    """`zero_shot` over batches; processes with the same classes merge theirs. Holds three numbers a clip."""
+class ZeroShotAccumulator(Accumulator[tuple[Indices, Indices, Indices], ZeroShot]):
+    """`zero_shot` over batches of audio (n, dim) and truth (n,). Keeps three numbers per clip."""
+
+    settings_name = "labels and prompts"
 
     def __init__(self, prompts: Embeddings, labels: Sequence[str]) -> None:
         self._prompts = unit_length(prompts, "prompt embeddings", at_least=2)
         self._labels = list(labels)
+        super().__init__(self._labels, self._prompts)
         if len(self._labels) != len(self._prompts):
             raise ClapgenError(
-                f"{len(self._labels)} labels and {len(self._prompts)} prompts do not pair; give as many."
+                f"{len(self._labels)} labels and {len(self._prompts)} prompts do not pair; give equal numbers."
             )
-        self._seen: list[tuple[Indices, Indices, Indices]] = []
 
-    def update(self, audio: Embeddings, truth: npt.ArrayLike | Tensor) -> None:
-        """Add clips: embeddings (n, dim), and the index (n,) of each one's class."""
+    def _state_of(self, audio: Embeddings, truth: npt.ArrayLike | Tensor) -> tuple[Indices, Indices, Indices]:
         points = unit_length(audio, "audio embeddings", width=self._prompts.shape[1])
         classes = _class_indices(truth, len(points), len(self._prompts))
-        self._seen.append((classes, *_ranks(points @ self._prompts.T, classes)))
+        return classes, *_ranks(points @ self._prompts.T, classes)
 
-    def merge(self, other: ZeroShotAccumulator) -> None:
-        """Add the clips another accumulator saw, after those seen here."""
-        if self._labels != other._labels or not np.array_equal(self._prompts, other._prompts):
-            raise ClapgenError("Zero-shot figures can only be merged for the same labels and prompts.")
-        self._seen.extend(other._seen)
-
-    def compute(self, *, seed: int = 0) -> ZeroShot:
-        """Figures of all clips so far; `seed` is that of the interval."""
-        if not self._seen:
-            raise ClapgenError("Zero-shot classification needs at least 1 clip.")
-        truth, ranks, predicted = (np.concatenate(parts) for parts in zip(*self._seen, strict=True))
+    def _result_of(self, states: Sequence[tuple[Indices, Indices, Indices]], *, seed: int = 0) -> ZeroShot:
+        if not states:
+            raise NotMeasurable("Zero-shot classification needs at least 1 clip.")
+        truth, ranks, predicted = (np.concatenate(parts) for parts in zip(*states, strict=True))
         many = len(self._labels) > 5
         confusion = np.zeros((len(self._labels), len(self._labels)), dtype=np.int64)
         np.add.at(confusion, (truth, predicted), 1)
         of_class = [ranks[truth == index] for index in range(len(self._labels))]
         classes = [
-            ClassFigures(label, len(own), _share(own, 1), _share(own, 5) if many else None)
+            ClassAccuracy(label, len(own), _share(own, 1), _share(own, 5) if many else None)
             for label, own in zip(self._labels, of_class, strict=True)
         ]
         first = (ranks == 1).astype(np.float64)
@@ -145,23 +143,21 @@ class ZeroShotAccumulator:
 def zero_shot(
     audio: Embeddings, prompts: Embeddings, truth: npt.ArrayLike | Tensor, labels: Sequence[str], *, seed: int = 0
 ) -> ZeroShot:
-    """Accuracy, figures a class and confusion of clips that each have one class.
+    """Accuracy, overall and per class, and confusion of clips that each have one class.
 
-    A wrong class as near as the right one (within 1e-6) stands before it: constant embeddings find nothing.
+    Ties (cosines within 1e-6) count against the model, so constant embeddings score 0.
 
     Args:
         audio: embeddings (n, dim).
-        prompts: embeddings (classes, dim), 2 classes at least, such as from `prompt_embeddings`.
+        prompts: embeddings (classes, dim), at least 2 classes, such as from `prompt_embeddings`.
         truth: class index (n,) of each clip.
         labels: the classes' names.
         seed: of the bootstrap interval.
 
     Raises:
-        ClapgenError: no clips, different counts or widths, an index of no class, NaN, an embedding of zeros.
+        ClapgenError: no clips, different counts or widths, an invalid class index, NaN, an embedding of zeros.
     """
-    accumulator = ZeroShotAccumulator(prompts, labels)
-    accumulator.update(audio, truth)
-    return accumulator.compute(seed=seed)
+    return ZeroShotAccumulator(prompts, labels).of(audio, truth, seed=seed)
 
 
 def zero_shot_accuracy(audio: Tensor, prompts: Tensor, truth: Tensor, top_k: int = 1) -> float:
@@ -184,11 +180,11 @@ def zero_shot_probabilities(audio: Tensor, prompts: Tensor, logit_scale: float) 
 
 
 def _ranks(cosines: Array, truth: Indices) -> tuple[Indices, Indices]:
-    """Rank of the true class of each row, 1 is best, and the class that was taken for it."""
+    """Rank of the true class of each row, 1 is best, and the predicted class."""
     rows = np.arange(len(cosines))
     wrong = cosines.copy()
     wrong[rows, truth] = -np.inf
-    ranks = 1 + (wrong >= cosines[rows, truth][:, None] - _ROUNDING).sum(1)
+    ranks = 1 + (wrong >= cosines[rows, truth][:, None] - ROUNDING).sum(1)
     return ranks, np.where(ranks == 1, truth, wrong.argmax(1))
 
 
@@ -199,7 +195,7 @@ def _share(ranks: Indices, top_k: int) -> float | None:
 def _class_indices(truth: npt.ArrayLike | Tensor, clips: int, classes: int) -> Indices:
     indices = np.asarray(truth.cpu() if isinstance(truth, Tensor) else truth)
     if indices.shape != (clips,) or not np.issubdtype(indices.dtype, np.integer):
-        raise ClapgenError(f"The truth must be {clips} whole numbers, one a clip, not of shape {indices.shape}.")
+        raise ClapgenError(f"The truth must be {clips} whole numbers, one per clip, not of shape {indices.shape}.")
     outside = np.flatnonzero((indices < 0) | (indices >= classes))
     if len(outside):
         raise ClapgenError(f"Clip {outside[0]} is of class {indices[outside[0]]}, but there are {classes} classes.")

@@ -1,1 +1,1 @@
-"""Metrics computed by other packages in environments of their own."""
+"""Metrics computed by other packages, in their own environments."""

@@ -1,7 +1,7 @@
-"""Run by the Python of aac-metrics' own environment: a request as JSON on stdin, scores as JSON on stdout.
+"""Runs in the Python environment of aac-metrics: reads a request as JSON from stdin, writes scores as JSON to stdout.
 
-It imports nothing of clapgen, which is not there, and runs on any Python that aac-metrics runs on. `aac_metrics.py`
-starts it and says what the request is.
+It imports nothing of clapgen, which is not installed there, and runs on any Python that aac-metrics supports.
+`aac_metrics.py` starts it and defines the request.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any
 
 
 def scores(request: dict[str, Any]) -> dict[str, Any]:
-    """`corpus` and `clips` of `aac_metrics.evaluate`; or `missing`/`failed`: why there are none."""
+    """`corpus` and `clips` of `aac_metrics.evaluate`; or `missing`/`failed` with the reason."""
     try:
         from aac_metrics import evaluate
-    except Exception as error:  # of whatever it imports: an ImportError, torchaudio's OSError …
+    except Exception as error:  # of any import: ImportError, OSError of torchaudio, …
         return {"missing": f"{type(error).__name__}: {error}"}
     try:
         corpus, clips = evaluate(
             request["candidates"],
             request["references"],
-            preprocess=False,  # the words are cut already
+            preprocess=False,  # the captions are tokenized already
             metrics=request["metrics"],
             cache_path=request["cache"],
             java_path=request["java"],
@@ -38,6 +38,6 @@ def scores(request: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print is no part of the answer
+    os.dup2(2, 1)  # keep what libraries print out of the answer
     json.dump(scores(json.load(sys.stdin.buffer)), answer)
     answer.close()
