@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from clapgen.data.manifest import Clip, held_out_clips, training_clips
+from clapgen.data.manifest import Clip, choose_training_clips, read_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -14,15 +14,22 @@ NAMES_SHOWN = 5
 
 
 def split_clips(
-    manifest: str | Path, train_split: str = "train", validation_split: str = "val", free_only: bool = False
+    manifest: str | Path,
+    train_split: str = "train",
+    validation_split: str = "val",
+    free_only: bool = False,
+    exclude_copyleft: Sequence[str] = (),
 ) -> tuple[list[Clip], list[Clip]]:
-    """Clips to train on, and clips to measure on (there may be none). Recordings in both are reported.
+    """Clips to train on (see `training_clips`), and clips to measure on (there may be none).
+
+    Recordings in both are reported.
 
     Raises:
         ClapgenError: the manifest cannot be read, or has no clips to train on.
     """
-    training = training_clips(manifest, train_split, free_only)
-    held_out = held_out_clips(manifest, validation_split)
+    clips = read_manifest(manifest)
+    training = choose_training_clips(clips, manifest, train_split, free_only, exclude_copyleft)
+    held_out = [clip for clip in clips if clip.split == validation_split]
     shared = {clip.recording for clip in training} & {clip.recording for clip in held_out} - {None}
     if shared:
         logger.warning(

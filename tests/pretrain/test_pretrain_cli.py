@@ -53,7 +53,7 @@ def test_corpus_to_manifest_to_shards_to_cache(tmp_path: Path, esc50: Path) -> N
 
 def test_json_counts(tmp_path: Path, esc50: Path) -> None:
     result = runner.invoke(app, ["manifest", "esc50", str(esc50), "-o", str(tmp_path / "m.jsonl"), "--json"])
-    counts = {"clips": 4, "splits": {"train": 3, "val": 1}, "free": 0, "missing": 1}
+    counts = {"clips": 4, "splits": {"train": 3, "val": 1}, "free": 4, "missing": 1}
     assert json.loads(result.stdout) == {"manifest": str(tmp_path / "m.jsonl"), **counts}
 
 
