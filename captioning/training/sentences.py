@@ -130,13 +130,13 @@ def _captions(path: Path, splits: Sequence[str], free_only: bool, skipped: Count
         columns = [name for name in reader.fieldnames or [] if name.strip().lower() in CAPTION_COLUMNS]
         if not columns:
             raise ClapgenError(f"{path}:1 has no column caption or caption_1 … (columns: {reader.fieldnames}).")
-        line = reader.line_num + 1  # where a row starts: an open quote swallows all lines to the end
+        start = reader.line_num + 1  # of a row: an open quote swallows all lines to the end
         try:
             for row in reader:
-                line = reader.line_num + 1
+                start = reader.line_num + 1
                 yield from (row[name] for name in columns if row[name])
         except csv.Error as error:
-            raise ClapgenError(f"{path}:{line} is not a valid row ({error}); is a quote left open?") from error
+            raise ClapgenError(f"{path}:{start} is not a valid row ({error}); is a quote left open?") from error
     else:
         yield from (line for _, line in _lines(path) if line.strip())
 

@@ -37,14 +37,20 @@ INT16_SCALE = 32767.0
 class AudioCache:
     """Clips decoded to mono at one sample rate, on disk, read by memory map.
 
-    `clips[i]` describes `waveform(i)`, which has `lengths[i]` samples. Clips that could not be decoded are left
-    out; `skipped` maps their paths to the reasons. Create it with `AudioCache.build`.
+    `clips[i]` describes `waveform(i)`, which has `lengths[i]` samples; `identities[i]` changes with its file. Clips
+    that could not be decoded are left out; `skipped` maps their paths to the reasons. Create it with `build`.
     """
 
     def __init__(
-        self, clips: list[Clip], spans: list[tuple[np.ndarray, int, int]], sample_rate: int, skipped: dict[Path, str]
+        self,
+        clips: list[Clip],
+        identities: list[str],
+        spans: list[tuple[np.ndarray, int, int]],
+        sample_rate: int,
+        skipped: dict[Path, str],
     ):
         self.clips = clips
+        self.identities = identities
         self.sample_rate = sample_rate
         self.skipped = skipped
         self.lengths = np.array([length for _, _, length in spans], dtype=np.int64)
@@ -88,13 +94,14 @@ class AudioCache:
     def _open(
         cls, clips: Sequence[Clip], identities: list[str], packs: "_Packs", sample_rate: int, strict: bool
     ) -> "AudioCache":
-        good, spans, skipped = [], [], {}
+        good, kept, spans, skipped = [], [], [], {}
         for clip, identity in zip(clips, identities, strict=True):
             span = packs.entries[identity]
             if isinstance(span, str):
                 skipped[clip.path] = span
             else:
                 good.append(clip)
+                kept.append(identity)
                 spans.append(span)
         if skipped and (strict or not good):
             raise ClapgenError(next(iter(skipped.values())))
@@ -102,7 +109,7 @@ class AudioCache:
             logger.warning("skipped: %s", reason)
         if skipped:
             logger.warning("%d of %d clips could not be decoded and were skipped", len(skipped), len(clips))
-        return cls(good, spans, sample_rate, skipped)
+        return cls(good, kept, spans, sample_rate, skipped)
 
     def __len__(self) -> int:
         return len(self.clips)

@@ -15,12 +15,17 @@ from clapgen.training.checkpoints import newest_checkpoint, read_meta
 LONGEST_SHOWN = 60  # characters of a value in a message
 
 
-def describe_clips(clips: Sequence[Clip], lengths: Iterable[int] = (), keys: Sequence[str] = ()) -> str:
-    """Number and digest of clips: names, captions, labels, recordings, `lengths` in samples, `keys` of the manifest.
+def describe_clips(
+    clips: Sequence[Clip], lengths: Iterable[int] = (), keys: Sequence[str] = (), texts: bool = True
+) -> str:
+    """Number and digest of clips: names, `lengths` in samples, and (unless `texts` is false) captions, labels,
+    recordings and `keys` of the manifest.
 
     The folder that holds them does not count: data may move.
     """
-    rows: list[Any] = [[c.path.name, c.captions, c.labels, c.recording, *map(c.extra.get, keys)] for c in clips]
+    rows: list[Any] = [[c.path.name] for c in clips]
+    if texts:
+        rows = [[c.path.name, c.captions, c.labels, c.recording, *map(c.extra.get, keys)] for c in clips]
     return f"{len(clips)} clips ({_digest([*rows, *map(int, lengths)])})"
 
 
@@ -29,13 +34,13 @@ def describe_texts(texts: Sequence[str]) -> str:
     return f"{len(texts)} sentences ({_digest(texts)})"
 
 
-def hold_out(texts: Sequence[str], share: float) -> tuple[list[int], list[int]]:
-    """Indices of the texts to measure on, a `share` of them but at least one, and of those to train on.
+def hold_out(texts: Sequence[str], share: float, most: int | None = None) -> tuple[list[int], list[int]]:
+    """Indices of the texts to measure on, a `share` of them (at least one, at `most` so many), and of all others.
 
     The choice depends on each text alone, so that few change sides when texts are added or removed.
     """
     order = sorted(range(len(texts)), key=lambda i: hashlib.sha256(texts[i].encode(errors="surrogatepass")).digest())
-    count = max(1, int(len(texts) * share))
+    count = max(1, min(int(len(texts) * share), len(texts) if most is None else most))
     return order[:count], order[count:]
 
 
