@@ -21,6 +21,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from clapgen.data.text import read_text
 from clapgen.errors import ClapgenError, nearest
 from clapgen.files import atomic_path
 
@@ -104,14 +105,12 @@ def _read(source: Source) -> DictConfig:
         return OmegaConf.create({})
     if isinstance(source, Mapping):
         return OmegaConf.create(dict(source))
+    text = read_text(Path(source))
     try:
-        values = OmegaConf.load(io.StringIO(_words_quoted(Path(source).read_text(encoding="utf-8-sig"))))
-    except OSError as error:
-        raise ClapgenError(f"cannot read the configuration {source}: {error.strerror}; check the path.") from error
-    except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
-        raise ClapgenError(
-            f"{source}{_line_of(error)} is not valid YAML: {getattr(error, 'problem', None) or _first_line(error)}."
-        ) from error
+        values = OmegaConf.load(io.StringIO(_words_quoted(text)))
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or _first_line(error)
+        raise ClapgenError(f"{source}{_line_of(error, text)} is not valid YAML: {problem}.") from error
     if not isinstance(values, DictConfig):
         raise ClapgenError(f"{source} has no key: value pairs; see configs/ for examples.")
     return values
@@ -202,9 +201,13 @@ def _suggestion(key: str, cls: type, prefix: str) -> str:
     return nearest(key, _names(cls)) or f" Known here: {', '.join(_names(cls))}."
 
 
-def _line_of(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    return f":{mark.line + 1}" if mark else ""
+def _line_of(error: Exception, text: str) -> str:
+    if mark := getattr(error, "problem_mark", None):
+        return f":{mark.line + 1}"
+    if isinstance(error, yaml.reader.ReaderError):  # a character that YAML does not allow
+        line = text.count("\n", 0, int(error.position)) + 1
+        return f":{line}"
+    return ""
 
 
 def _no_value(origin: str, key: str) -> ClapgenError:

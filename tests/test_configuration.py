@@ -93,6 +93,22 @@ def test_yaml_errors_name_file_and_line(tmp_path):
         load_config(Recipe, path)
 
 
+@pytest.mark.parametrize(
+    ("content", "line", "reason"),
+    [
+        (b"name: rain\nname: hail\n", 2, "duplicate key"),
+        (b"name: rain\noptimizer:\n\tbetas: 1\n", 3, "cannot start any token"),
+        (b"name: rain\nsteps: \x00\n", 2, "special characters are not allowed"),
+        (b"name: rain\nsteps: \xff\n", 2, "not UTF-8"),
+    ],
+)
+def test_every_kind_of_damage_is_named_with_its_line(tmp_path, content, line, reason):
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ClapgenError, match=rf"recipe\.yaml:{line}.*{reason}"):
+        load_config(Recipe, path)
+
+
 def test_from_a_dict_and_from_nothing():
     assert load_config(Optimizer) == Optimizer()
     assert load_config(Optimizer, {"learning_rate": 5}) == Optimizer(5.0)

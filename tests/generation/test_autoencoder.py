@@ -333,7 +333,7 @@ class NoFloat64OnTheDevice(TorchFunctionMode):
             result = result.clone()
         is_on_cpu = name == "cpu" or any(any(a is t for t in self.on_cpu) for a in arguments)
         for tensor in result if isinstance(result, tuple) else [result]:
-            if isinstance(tensor, torch.Tensor) and not name.endswith("_"):
+            if isinstance(tensor, torch.Tensor) and (name.startswith("__") or not name.endswith("_")):  # not in place
                 assert is_on_cpu or tensor.dtype != torch.float64, f"{name} computes float64 on the device"
                 self.on_cpu += [tensor] if is_on_cpu else []
         return result

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import MagicMock
 
+import accelerate
 import pytest
 import torch
 from regression import Regression, config, losses
@@ -17,7 +19,7 @@ from clapgen.configuration import load_config
 from clapgen.errors import ClapgenError
 from clapgen.training.checkpoints import newest_checkpoint
 from clapgen.training.loop import learning_rate_at, train
-from clapgen.training.processes import LONGEST_WAIT
+from clapgen.training.processes import Processes
 from clapgen.training.task import TrainingConfig
 
 
@@ -169,8 +171,12 @@ def test_accumulated_losses_are_averaged(tmp_path):
     assert rows[0]["loss"] == pytest.approx(rows[1]["loss"])
 
 
-def test_the_other_processes_wait_longer_for_an_evaluation_than_nccl_would():
-    assert LONGEST_WAIT.total_seconds() >= 12 * 3600
+def test_the_other_processes_wait_longer_for_an_evaluation_than_nccl_would(monkeypatch):
+    given = {}
+    monkeypatch.setattr(accelerate, "Accelerator", lambda **options: given.update(options) or MagicMock())
+    Processes()
+    [handler] = given["kwargs_handlers"]
+    assert handler.to_kwargs()["timeout"].total_seconds() >= 12 * 3600
 
 
 @pytest.mark.slow
