@@ -256,8 +256,7 @@ class _Loop:
             for name, network in self.networks.items():
                 network.load_state_dict(tensors.get(f"network.{name}", {}))  # a network without state has no entry
             for name, average in self.averages.states.items():
-                for key, value in average.items():
-                    value.copy_(tensors[f"ema.{name}"][key])
+                average |= {key: tensors[f"ema.{name}"][key].to(value) for key, value in average.items()}
             self.optimizers.load_state_dict(optimizers)
         except (KeyError, RuntimeError, ValueError) as error:
             raise ClapgenError(

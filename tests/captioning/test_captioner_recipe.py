@@ -281,16 +281,14 @@ def test_the_held_out_sentences_stay_the_same_when_others_are_added(overrides: O
 def test_a_captioner_is_not_resumed_on_edited_text_and_never_with_another_vocabulary(
     overrides: Overrides, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(None, overrides(2))
-    vocabulary = tmp_path / "run/model/captioner/tokenizer.json"
-    before = vocabulary.read_text()
-    (tmp_path / "edited.txt").write_text("\n".join([*SENTENCES, "Zithers hum while xylophones clatter"] * 3))
-    message = r"text 1 \(captions.txt\): \d+ sentences .*-> \d+ sentences"
-    (tmp_path / "captions.txt").write_text((tmp_path / "edited.txt").read_text())
-    edited = [f"text={tmp_path / 'captions.txt'}", *overrides(3)[1:]]
-    (tmp_path / "captions.txt").write_text((tmp_path / "edited.txt").read_text())  # the fixture wrote its own again
-    with pytest.raises(ClapgenError, match=message):
+    memory = ["bridges.names=[noise]", "bridges.extra=[memory]"]
+    run(None, overrides(2, *memory))
+    vocabulary, stored = tmp_path / "run/model/captioner/tokenizer.json", "bridges.memory.memory"
+    tokens, sentences = vocabulary.read_text(), weights(tmp_path / "run")[stored]
+    edited = [f"text={tmp_path / 'captions.txt'}", *overrides(3, *memory)[1:]]  # the fixture writes its own sentences
+    (tmp_path / "captions.txt").write_text("\n".join([*SENTENCES, "Zithers hum while xylophones clatter"] * 3))
+    with pytest.raises(ClapgenError, match=r"text 1 \(captions.txt\): \d+ sentences .*-> \d+ sentences"):
         run(None, edited)
     run(None, [*edited, "training.allow_changes=true"])
     assert "resuming with changed data: text 1 (captions.txt)" in capsys.readouterr().err
-    assert vocabulary.read_text() == before
+    assert vocabulary.read_text() == tokens and torch.equal(weights(tmp_path / "run")[stored], sentences)
