@@ -15,6 +15,6 @@ def recipe_for(manifest: Path, output: Path, seed: int = 0, **changes) -> ClapRe
     recipe.augment.mix_probability, recipe.augment.time_width, recipe.augment.frequency_width = 0.0, 4, 2
     training = recipe.training
     training.output, training.batch_size, training.precision = str(output), 12, "no"
-    training.steps, training.evaluate_every, training.warmup_steps, training.ema_decay = 120, 120, 5, 0.9
+    training.steps, training.evaluate_every, training.warmup_steps, training.ema_decay = 200, 200, 5, 0.9
     training.learning_rate, training.seed = 3e-3, seed
     return recipe
