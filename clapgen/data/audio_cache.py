@@ -26,7 +26,7 @@ from clapgen import __version__
 from clapgen.audio import read_audio
 from clapgen.data.manifest import Clip
 from clapgen.errors import ClapgenError
-from clapgen.locks import exclusive
+from clapgen.files import exclusive_lock
 
 logger = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ class _Packs:
             logger.warning("waiting for %s, which decodes into %s", holder, self.folder)
 
         try:
-            with exclusive(self.folder / ".lock", busy) as locked:
+            with exclusive_lock(self.folder / ".lock", busy) as locked:
                 for debris in self.folder.glob(".building-*") if locked else ():
                     shutil.rmtree(debris, ignore_errors=True)
                 yield

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from clapgen.errors import ClapgenError
-from clapgen.locks import exclusive
+from clapgen.files import exclusive_lock
 from clapgen.training.averages import MovingAverages
 from clapgen.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from clapgen.training.joined_batch import synchronise_batch_norms
@@ -78,7 +78,7 @@ def _only_run(output: Path, wanted: bool) -> Iterator[None]:
         raise ClapgenError(f"{output} is in use by another run ({holder}); stop it, or set another training.output")
 
     output.mkdir(parents=True, exist_ok=True)
-    with exclusive(output / ".lock", busy) if wanted else nullcontext():
+    with exclusive_lock(output / ".lock", busy) if wanted else nullcontext():
         yield
 
 

@@ -20,8 +20,7 @@ from clapgen.configuration import to_dict
 from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import Clip
 from clapgen.data.splits import class_of
-from clapgen.files import atomic_path
-from clapgen.locks import exclusive
+from clapgen.files import atomic_path, exclusive_lock
 from generation.autoencoder.model import Autoencoder
 
 logger = logging.getLogger(__name__)
@@ -72,7 +71,7 @@ class LatentCache:
         path = Path(folder) / f"latents-{_digest([encoded_by, seconds, cache.identities, texts])}.safetensors"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            with exclusive(path.parent / ".lock", _say_that_it_waits) as locked:
+            with exclusive_lock(path.parent / ".lock", _say_that_it_waits) as locked:
                 if not path.exists():
                     _encode_all(cache, autoencoder, clap, encoded_by, seconds, texts, path, tidy=locked)
         return cls(**load_file(path))
