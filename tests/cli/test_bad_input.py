@@ -119,7 +119,7 @@ def bad_sounds(folder: Path) -> dict[str, str]:
     return {
         "text.wav": "",
         "zero-bytes.wav": "",
-        "no-samples.wav": "no samples",
+        "no-samples.wav": "zero samples",
         "nan.wav": "NaN",
         "cut.wav": "truncated",
     }
