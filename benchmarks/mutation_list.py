@@ -19,8 +19,8 @@ DIFFUSION_TESTS = ("tests/captioning/test_diffusion_bridge.py",)
 BRIDGE_TESTS = ("tests/captioning/test_bridges.py",)
 CACHE_TESTS = ("tests/embedders/test_embedding_cache.py",)
 KEY_TESTS = ("tests/embedders/test_cache_keys.py",)
-GENERATION_TESTS = ("tests/cli/test_evaluate_generation.py",)
-COMMAND_TESTS = ("tests/cli/test_evaluate_commands.py",)
+EVALUATION_TESTS = ("tests/evaluation/test_known_answers.py",)
+CHANCE_TESTS = ("tests/cli/test_evaluate_commands.py::test_retrieval_is_the_metric",)
 
 MUTATIONS = [
     # generation
@@ -29,7 +29,7 @@ MUTATIONS = [
         "generation/diffusion/guidance.py",
         "return away + self.scale * (towards - away)",
         "return self.scale * (towards - away)",
-        ("tests/generation/test_diffusion.py", "tests/generation/test_pipeline.py"),
+        ("tests/generation/test_guidance.py",),
     ),
     Mutation(
         "multistep solver with equal steps",
@@ -43,7 +43,7 @@ MUTATIONS = [
         "generation/diffusion/guidance.py",
         "fade = 1 - torch.linspace(-1, 1, window + 2, device=x.device)[1:-1].abs()",
         "fade = torch.ones(window, device=x.device)",
-        ("tests/generation/test_diffusion.py", "tests/generation/test_pipeline.py"),
+        ("tests/generation/test_guidance.py",),
     ),
     # training
     Mutation(
@@ -51,21 +51,21 @@ MUTATIONS = [
         "clapgen/training/loop.py",
         "loss / config.accumulate",
         "loss",
-        ("tests/training",),
+        ("tests/training/test_training.py::test_accumulated_micro_batches_give_the_gradient_of_their_mean",),
     ),
     Mutation(
         "batches that begin again on resume",
         "clapgen/training/loop.py",
         "            for index in itertools.count(self.step * config.accumulate + 1):",
         "            for index in itertools.count(1):",
-        ("tests/training",),
+        ("tests/training/test_resume.py", "tests/training/test_training.py"),
     ),
     Mutation(
         "held-out rows trained on",
         "captioning/training/recipe.py",
         "weights[held_out] = 0",
         "weights[held_out] *= 1",
-        ("tests/captioning/test_captioner_recipe.py",),
+        ("tests/captioning/test_captioner_recipe.py::test_held_out_sentences_are_never_drawn",),
     ),
     # metrics and evaluation
     Mutation(
@@ -73,28 +73,28 @@ MUTATIONS = [
         "clapgen/evaluation/generation/posteriors.py",
         "posterior_divergence(reference[references], generated[rows])",
         "posterior_divergence(generated[rows], reference[references])",
-        GENERATION_TESTS,
+        EVALUATION_TESTS,
     ),
     Mutation(
         "KL(gen‖ref) of mean posteriors",
         "clapgen/evaluation/generation/posteriors.py",
         "mean_posterior_divergence(reference, generated).mean",
         "mean_posterior_divergence(generated, reference).mean",
-        GENERATION_TESTS,
+        EVALUATION_TESTS,
     ),
     Mutation(
         "posterior temperature 1",
         "clapgen/evaluation/generation/posteriors.py",
         "scale = context.logit_scale",
         "scale = 1.0",
-        GENERATION_TESTS,
+        EVALUATION_TESTS,
     ),
     Mutation(
         "retrieval chance doubled",
         "clapgen/evaluation/retrieval.py",
         'note = f"{ask}; chance {way.chance[k]:.4f}"',
         'note = f"{ask}; chance {2 * way.chance[k]:.4f}"',
-        COMMAND_TESTS,
+        CHANCE_TESTS,
     ),
     Mutation(
         "chance of one right answer",
@@ -108,7 +108,7 @@ MUTATIONS = [
         "clapgen/evaluation/entailment.py",
         "fit_thresholds(development.cosines, development.labels)",
         "fit_thresholds(judged.cosines, judged.labels)",
-        COMMAND_TESTS,
+        EVALUATION_TESTS,
     ),
     Mutation(
         "entailment edge belongs to neutral",
@@ -136,21 +136,21 @@ MUTATIONS = [
         "clapgen/evaluation/generation/alignment.py",
         "groups=prompts, seed=seed",
         "seed=seed",
-        GENERATION_TESTS,
+        EVALUATION_TESTS,
     ),
     Mutation(
         "floor of real pairs without groups",
         "clapgen/evaluation/generation/alignment.py",
         "groups=text, seed=seed",
         "seed=seed",
-        GENERATION_TESTS,
+        EVALUATION_TESTS,
     ),
     Mutation(
         "floor of captions without groups",
         "clapgen/evaluation/captions.py",
         "groups=captions, seed=seed",
         "seed=seed",
-        COMMAND_TESTS,
+        EVALUATION_TESTS,
     ),
     Mutation(
         "copy threshold 0.9",

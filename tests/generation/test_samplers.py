@@ -45,3 +45,13 @@ def test_times_fall_from_one_to_zero_and_a_shift_puts_more_of_them_near_the_nois
 def test_an_unknown_sampler_names_the_nearest():
     with pytest.raises(ClapgenError, match="heun"):
         SAMPLERS.get("huen")
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_multistep_is_exact_for_a_slope_that_is_linear_in_time_after_its_first_step(shift):
+    """Also where steps are unequal: with dx/dt = t, only the first step, which is Euler's, has an error."""
+    times = timesteps(7, shift)
+    x = torch.ones(1, 1, 1, dtype=torch.float64)
+    result = float(SAMPLERS.get("multistep")(lambda x, t: torch.full_like(x, t), x, times))
+    error_of_first = (times[1] - 1.0) - (times[1] ** 2 - 1.0) / 2
+    assert result == pytest.approx(1 - 1 / 2 + error_of_first, abs=1e-12)
