@@ -51,7 +51,7 @@ MUTATIONS = [
         "clapgen/training/loop.py",
         "loss / config.accumulate",
         "loss",
-        ("tests/training/test_training.py::test_accumulated_micro_batches_give_the_gradient_of_their_mean",),
+        ("tests/training/test_running.py::test_accumulated_losses_are_averaged",),
     ),
     Mutation(
         "batches that begin again on resume",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clapgen.audio import rate_and_duration_of
+from clapgen.audio.reading import LONGEST_SECONDS
 from clapgen.embedders.store import Store
 from clapgen.errors import ClapgenError
 
@@ -82,6 +83,8 @@ def identify_files(
 def _identify(path: Path, state: bytes | None) -> SoundFile | str:
     try:
         sample_rate, seconds = rate_and_duration_of(path)
+        if seconds > LONGEST_SECONDS:  # before anything is decided by its sample rate
+            return f"{path} is {seconds / 3600:.3g} h long; at most {LONGEST_SECONDS / 3600:g} h are evaluated: cut it."
         digest = hashlib.sha256()
         with open(path, "rb") as stream:
             while block := stream.read(_HASH_BLOCK):

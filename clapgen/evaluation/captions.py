@@ -95,7 +95,7 @@ def evaluate_captions(
     files = [Path(row.cells["file_name"]) for row in rows]
     clips: list[Clip] = []
     if audio is not None:
-        clips = read_sounds(audio)
+        clips = read_sounds(audio, notes=context.notes)
         files = _find_files(rows, Path(audio), clips)
         embedded = context.embed(files, "Embedding")
         _add_clap_scores(scored, rows, files, embedded, context)

@@ -124,7 +124,7 @@ def _given_pairs(path: Path, context: EvaluationContext) -> _Part:
 def _composed_items(
     manifest: str | Path, context: EvaluationContext, label_field: str, split: str | None, count: int
 ) -> _Part:
-    clips = use_label_field(read_sounds(manifest, split), label_field)
+    clips = use_label_field(read_sounds(manifest, split, context.notes), label_field)
     single = [clip for clip in clips if len(clip.labels) == 1]
     names = {label_key(name): name for name in distinct_labels(clip.labels[0] for clip in single)}
     label_of = {clip.path: names[label_key(clip.labels[0])] for clip in single}

@@ -46,6 +46,7 @@ class EvaluationContext:
         strict: raise an error instead of skipping a file or reporting a warning.
         seed: of the bootstrap intervals and subsets.
         command: the command line that the report shows.
+        notes: what the reader of the report should know about the inputs; they become the last of its warnings.
     """
 
     model: ClapEmbedder | None = None
@@ -54,6 +55,7 @@ class EvaluationContext:
     strict: bool = False
     seed: int = 0
     command: str = ""
+    notes: list[str] = field(default_factory=list)
     _started: float = field(default_factory=time.perf_counter, init=False)
     _texts: dict[str, None] = field(default_factory=dict, init=False, repr=False)
     _identified: dict[Path, SoundFile] = field(default_factory=dict, init=False, repr=False)
@@ -120,9 +122,9 @@ class EvaluationContext:
         return warning
 
     def report(self, kind: str, title: str, metrics: list[Metric], **rest: Any) -> Report:
-        """A report with the time it took, versions, date and command, and a warning about texts that were cut."""
-        if self._texts and (cut := cut_warning(list(self._texts), self.clap)):
-            rest["warnings"] = [*rest.get("warnings", []), f"{cut[0].upper()}{cut[1:]}"]
+        """A report with time, versions, date, command, `notes`, and a warning about texts that were cut."""
+        cut = cut_warning(list(self._texts), self.clap) if self._texts else ""
+        rest["warnings"] = [*rest.get("warnings", []), *self.notes, *([f"{cut[0].upper()}{cut[1:]}"] if cut else [])]
         return Report(
             kind,
             title,

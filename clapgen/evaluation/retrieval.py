@@ -36,7 +36,7 @@ def evaluate_retrieval(
     Raises:
         ClapgenError: no captions, nothing that can be read; strict, and a file cannot be read.
     """
-    sounds = read_sounds(manifest, split)
+    sounds = read_sounds(manifest, split, context.notes)
     if not any(sound.captions for sound in sounds):
         raise ClapgenError(f'{manifest} has no captions; add "captions": ["…"] to its clips.')
     embedded = context.embed([sound.path for sound in sounds], "Embedding")

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clapgen.audio import AUDIO_SUFFIXES, find_audio
+from clapgen.audio import AUDIO_SUFFIXES
+from clapgen.audio.finding import search_audio
 from clapgen.data.manifest import Clip, read_manifest
 from clapgen.data.tables import SUFFIXES, TableRow, read_table
 from clapgen.data.text import read_text
@@ -22,8 +23,10 @@ PROMPTS = ("prompt", "caption", "text")
 MOST_NAMED = 5
 
 
-def read_sounds(source: str | Path, split: str | None = None) -> list[Clip]:
+def read_sounds(source: str | Path, split: str | None = None, notes: list[str] | None = None) -> list[Clip]:
     """The clips of a folder, of a manifest (.jsonl; those of `split` if given), or one file, each with its `name`.
+
+    What a folder holds that is not audio is counted in a sentence that is added to `notes`.
 
     Raises:
         ClapgenError: nothing there, nothing of that split (only a manifest has splits), or a file listed twice.
@@ -41,7 +44,10 @@ def read_sounds(source: str | Path, split: str | None = None) -> list[Clip]:
     if split is not None:
         raise ClapgenError(f"--split {split}: {source} is not a manifest (.jsonl), so it has no splits.")
     folder = source if source.is_dir() else source.parent
-    return [Clip(path, name=_name(path, folder)) for path in find_audio([source])]
+    found = search_audio([source])
+    if notes is not None and found.left_out:
+        notes.append(f"{source}: {found.summary()}.")
+    return [Clip(path, name=_name(path, folder)) for path in found.files]
 
 
 def use_label_field(clips: Sequence[Clip], field: str | None) -> list[Clip]:

@@ -144,7 +144,7 @@ def test_sounds_enter_without_the_audio_mean_and_follow_the_ddim_path() -> None:
 def test_both_sides_of_a_pair_are_denoised_into_the_caption() -> None:
     data = make_data()
     assert data.audio is not None
-    data.audio, data.paired_text = data.audio[:1], data.text[:1]
+    data.audio, data.paired_text = data.audio[:2], data.text[:1].expand(2, -1)  # two sounds of one caption
     caption = F.normalize(data.text[0] - data.text.mean(0), dim=-1)
     bridge, _ = with_oracle(caption, data, paired=True)
     loss = bridge.loss(data.text[:8], torch.arange(8), torch.Generator().manual_seed(0))

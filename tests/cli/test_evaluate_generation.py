@@ -1,6 +1,7 @@
 """`clapgen evaluate generation`: its metrics are those of `clapgen.metrics`, and every problem is reported."""
 
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from command_line import Result, assert_one_line, names
+from command_line import Result, assert_one_line, finish, names, start
 
 from clapgen.audio import read_audio, resample
 from clapgen.clap import Clap
@@ -475,3 +476,36 @@ def test_labels_that_are_not_among_the_classes_are_counted(evaluate: Command, so
     assert metrics(result)["Zero-shot accuracy"]["n"] == 4
     assert "4 of 8 labelled generated clips have a label that is not among the classes ('dog')" in warnings(result)
     assert_one_line(evaluate(*arguments, "--strict"), "'dog'", "--labels")
+
+
+def test_files_that_a_folder_leaves_out_are_counted_and_linked_folders_entered_once(
+    evaluate: Command, sounds: Path
+) -> None:
+    Path("made/notes.txt").write_text("take two")
+    Path("made/video.xyz").write_text("no sound")
+    Path("made/.hidden").mkdir()
+    write_sound(Path("made/.hidden/9.wav"), 9)
+    write_sound(Path("elsewhere/8.wav"), 8)
+    Path("made/linked").symlink_to(Path("elsewhere").absolute())
+    Path("made/loop").symlink_to(Path("made").absolute())
+    result = evaluate("made", "--json")
+    assert sorted(Path(clip["path"]).name for clip in result.json[0]["clips"]) == [f"{index}.wav" for index in range(9)]
+    assert "made: left out 2 files that are not audio by suffix (1 .txt, 1 .xyz)." in warnings(result)
+
+
+@pytest.mark.slow
+def test_a_name_that_is_not_text_and_a_sound_that_claims_hours_end_no_run(sounds: Path, model: Path) -> None:
+    odd = Path("made") / os.fsdecode(b"\xff\x1b[31m.wav")
+    Path("made/0.wav").rename(odd)
+    soundfile.write("made/hours.wav", np.zeros(800_000, dtype=np.int16), 1, subtype="PCM_U8")  # 222 hours in 0.8 MB
+    options = ("--html", "page.html", "--csv", "clips.csv", "--json", "--no-cache")
+    done = finish(start("evaluate", "generation", "made", "--model", model, *options))
+    assert done.code == 0, done
+    [report] = done.json
+    assert {Path(item["path"]).name for item in report["skipped"]} == {"hours.wav"}
+    assert report["settings"]["band limit"] == "none"
+    assert str(odd) in {clip["path"] for clip in report["clips"]}
+    assert len(report["clips"]) == 8
+    for file in ("page.html", "clips.csv"):
+        Path(file).read_text(encoding="utf-8")
+    assert "\x1b" not in Path("page.html").read_text(encoding="utf-8")
