@@ -18,7 +18,7 @@ from clapgen.cli.options import (
     load_clap_option,
 )
 from clapgen.cli.sound_files import SoundFiles, sound_files
-from clapgen.data.text import clean_prompt
+from clapgen.data.text import as_utf8, clean_prompt
 from clapgen.devices import check_device
 from clapgen.errors import ClapgenError
 from clapgen.terminal import progress
@@ -135,7 +135,7 @@ def _write(
         from pyarrow import parquet
 
         columns = {
-            "path": pyarrow.array([*paths, *[None] * len(texts)], pyarrow.string()),
+            "path": pyarrow.array([*map(as_utf8, paths), *[None] * len(texts)], pyarrow.string()),
             "text": pyarrow.array([*[None] * len(paths), *texts], pyarrow.string()),
             "embedding": pyarrow.array([*embeddings, *text_embeddings], pyarrow.list_(pyarrow.float32(), clap.dim)),
         }

@@ -116,6 +116,11 @@ def parse_labels(given: str, option: str = "--labels") -> list[str]:
     return labels
 
 
+def as_utf8(name: str) -> str:
+    """A file name that any file can hold: bytes that are not UTF-8 become readable escapes such as `\\udcff`."""
+    return name.encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
 def readable_label(label: str) -> str:
     """A label as words: `church_bells`, as ESC-50 writes it, is "church bells"."""
     return " ".join(label.replace("_", " ").split())

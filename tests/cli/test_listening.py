@@ -1,5 +1,6 @@
 """`embed`, `classify` and `score` agree with the Python interface, on one file and on many."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -80,6 +81,16 @@ def test_parquet(clapgen: Command, tones: list[Path], model: Path, clap: Clap, m
     assert table["text"].to_pylist() == [None, None, None, "rain"]
     np.testing.assert_allclose(table["embedding"][0].as_py(), embedding(clap, tones[0]), atol=1e-5)
     assert table.schema.metadata[b"model_hash"].decode() == clap.hash
+
+
+def test_a_file_name_that_is_not_text_is_written_readably(clapgen: Command, tones: list[Path], model: Path) -> None:
+    tones[0].rename(Path("tones") / os.fsdecode(b"\xff.wav"))
+    for suffix in ("parquet", "npz"):
+        assert clapgen("embed", "tones", "-o", f"e.{suffix}", "--model", model).code == 0
+    from pyarrow import parquet
+
+    assert "tones/\\udcff.wav" in parquet.read_table("e.parquet")["path"].to_pylist()
+    assert os.fsdecode(b"tones/\xff.wav") in np.load("e.npz")["paths"].tolist()
 
 
 def test_parquet_without_its_extra(clapgen: Command, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
