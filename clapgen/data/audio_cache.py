@@ -9,6 +9,7 @@ remembered too, but only if the content is to blame: a file that cannot be read 
 """
 
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -16,7 +17,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from clapgen.audio import read_audio
 from clapgen.data.manifest import Clip
 from clapgen.errors import ClapgenError
 from clapgen.files import exclusive_lock
+from clapgen.terminal import progress as progress_bar
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +87,7 @@ class AudioCache:
             with packs.lock():
                 packs.load()  # what another process has decoded in the meantime
                 missing = {identity: path for identity, path in paths.items() if identity not in packs.entries}
-                with _progress(len(missing), progress and bool(missing)) as advance:
+                with _counted(len(missing), progress) as advance:
                     for part in _batches(missing.items(), CLIPS_PER_PACK):
                         packs.add(dict(part), sample_rate, workers or cpu_count(), strict, advance)
         return cls._open(clips, identities, packs, sample_rate, strict)
@@ -268,11 +270,8 @@ def _batches(items: Iterable[tuple[str, Path]], size: int) -> Iterator[list[tupl
 
 
 @contextmanager
-def _progress(total: int, shown: bool) -> Iterator[Callable[[], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("decoding"), BarColumn(), MofNCompleteColumn(), TextColumn("clips"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
-        task = bar.add_task("decoding", total=total)
-        yield lambda: bar.advance(task)
+def _counted(total: int, shown: bool) -> Iterator[Callable[[], None]]:
+    """A function that counts one more clip on a progress bar."""
+    done = itertools.count(1)
+    with progress_bar(total, "clips") if shown and total else nullcontext(lambda count, what: None) as update:
+        yield lambda: update(next(done), "Decoding")

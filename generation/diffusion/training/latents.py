@@ -21,6 +21,7 @@ from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import Clip
 from clapgen.data.splits import class_of
 from clapgen.files import atomic_path, exclusive_lock
+from clapgen.terminal import progress
 from generation.autoencoder.model import Autoencoder
 
 logger = logging.getLogger(__name__)
@@ -137,21 +138,19 @@ def _encode_all(
     tidy: bool,
 ) -> None:
     """Write the latents of all clips to `path`, part by part. `tidy` removes what killed builds left."""
-    from rich.console import Console
-    from rich.progress import track
-
     if tidy:
         for debris in path.parent.glob(".*.part.safetensors"):
             debris.unlink()
     parts: list[Path] = []
-    starts = range(0, len(cache), CLIPS_PER_PART)
-    for start in track(starts, "encoding", console=Console(stderr=True)):
-        rows = range(start, min(start + CLIPS_PER_PART, len(cache)))
-        key = _digest([encoded_by, seconds, start, [cache.identities[row] for row in rows]])
-        parts.append(path.parent / f"part-{key}.safetensors")
-        if not parts[-1].exists():
-            with atomic_path(parts[-1], overwrite=True) as temporary:
-                save_file(_encode_clips(cache, rows, autoencoder, clap, seconds), temporary)
+    with progress(len(cache), "clips") as update:
+        for start in range(0, len(cache), CLIPS_PER_PART):
+            update(start, "Encoding")
+            rows = range(start, min(start + CLIPS_PER_PART, len(cache)))
+            key = _digest([encoded_by, seconds, start, [cache.identities[row] for row in rows]])
+            parts.append(path.parent / f"part-{key}.safetensors")
+            if not parts[-1].exists():
+                with atomic_path(parts[-1], overwrite=True) as temporary:
+                    save_file(_encode_clips(cache, rows, autoencoder, clap, seconds), temporary)
     loaded = [load_file(part) for part in parts]
     latents, lengths, clip_of, audio = (torch.cat([part[name] for part in loaded]) for name in _OF_SOUNDS)
     counts = torch.tensor([0, *(len(of_clip) for of_clip in texts)])
