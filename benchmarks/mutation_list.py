@@ -281,13 +281,6 @@ MUTATIONS = [
         KEY_TESTS,
     ),
     Mutation(
-        "cache key of facts without version",
-        "clapgen/embedders/cache.py",
-        "[inspect, EMBEDDING_VERSION]",
-        "[inspect]",
-        KEY_TESTS,
-    ),
-    Mutation(
         "cache key of texts without version",
         "clapgen/embedders/text_cache.py",
         "vocabulary, EMBEDDING_VERSION]",

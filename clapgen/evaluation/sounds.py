@@ -17,14 +17,14 @@ from clapgen.errors import ClapgenError, nearest
 from clapgen.evaluation.names import SoundNames
 from clapgen.files import slug
 
-MANIFEST_SUFFIXES = (".jsonl",)
+MANIFEST_SUFFIXES = (".jsonl", ".csv", ".tsv")
 NAMES = ("file_name", "path", "file", "name")
 PROMPTS = ("prompt", "caption", "text")
 MOST_NAMED = 5
 
 
 def read_sounds(source: str | Path, split: str | None = None, notes: list[str] | None = None) -> list[Clip]:
-    """The clips of a folder, of a manifest (.jsonl; those of `split` if given), or one file, each with its `name`.
+    """The clips of a folder, of a manifest (those of `split` if given), or one file, each with its `name`.
 
     What a folder holds that is not audio is counted in a sentence that is added to `notes`.
 
@@ -42,7 +42,7 @@ def read_sounds(source: str | Path, split: str | None = None, notes: list[str] |
             raise ClapgenError(f"{source} lists '{twice[0]}' {twice[1]} times; list each file once.")
         return [replace(clip, name=_name(clip.path, source.parent)) for clip in chosen]
     if split is not None:
-        raise ClapgenError(f"--split {split}: {source} is not a manifest (.jsonl), so it has no splits.")
+        raise ClapgenError(f"--split {split}: {source} is not a manifest (.jsonl, .csv), so it has no splits.")
     folder = source if source.is_dir() else source.parent
     found = search_audio([source])
     if notes is not None and found.left_out:

@@ -357,3 +357,12 @@ def test_captions_that_are_cut_are_counted(evaluate: Command, manifest: Path, cl
     texts = len({caption for line in lines for caption in line["captions"]})
     assert warning.startswith(f"3 of {texts} texts are longer than the {clap.max_tokens} tokens")
     assert evaluate("retrieval", manifest, "--split", "train", "--json").json[0]["warnings"] == []
+
+
+def test_a_manifest_may_be_a_table(evaluate: Command, manifest: Path) -> None:
+    clips = [json.loads(line) for line in manifest.read_text().splitlines()]
+    rows = [[clip["path"], caption, clip["split"]] for clip in clips for caption in clip["captions"]]
+    written = table("manifest.csv", ["path", "caption", "split"], rows)
+    result = evaluate("retrieval", written, "--split", "val", "--json")
+    expected = evaluate("retrieval", manifest, "--split", "val", "--json")
+    assert metrics(result) == metrics(expected)

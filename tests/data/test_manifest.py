@@ -103,7 +103,7 @@ def test_a_plain_table_needs_a_path_and_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(ClapgenError, match=r'a\.csv:2: "free" must be true or false'):
         read_manifest(tmp_path / "a.csv")
     (tmp_path / "a.csv").write_text('path,caption\nrain.wav,Rain\nwind.wav,"Wind says\ndog.wav,A dog\n')
-    with pytest.raises(ClapgenError, match=r"a\.csv:3: .*unclosed double quote"):
+    with pytest.raises(ClapgenError, match=r"a\.csv:3: .*double quote left open"):
         read_manifest(tmp_path / "a.csv")
 
 
