@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 def warn_of_cut_prompts(generator: Generator, requests: Sequence[GenerationRequest]) -> None:
     """Print a warning for each prompt that is longer than the model reads."""
-    texts = [text for request in requests for text in (request.prompt, request.negative_prompt) if text]
-    for prompt, (tokens, limit) in generator.cut_prompts(texts).items():
+    for prompt, (tokens, limit) in generator.cut_prompts([request.prompt for request in requests]).items():
         print_warning(f"'{prompt[:40]}…' has {tokens} tokens; the model reads only the first {limit}.")
 
 
