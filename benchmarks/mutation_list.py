@@ -343,6 +343,13 @@ MUTATIONS = [
         "",
         CACHE_TESTS,
     ),
+    Mutation(
+        "a clip replaced before it was composed",
+        "clapgen/evaluation/composed_sounds.py",
+        "        files[index].check_unchanged()\n",
+        "",
+        KEY_TESTS,
+    ),
     # models
     Mutation(
         "means of windows not normalised",

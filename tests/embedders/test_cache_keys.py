@@ -15,6 +15,7 @@ from clapgen.embedders import text_cache
 from clapgen.embedders.cache import embed_files
 from clapgen.embedders.store import MemoryStore
 from clapgen.embedders.text_cache import embed_texts
+from clapgen.errors import ClapgenError
 from clapgen.evaluation import composed_sounds
 from clapgen.evaluation.composed_sounds import embed_items
 from clapgen.evaluation.context import EvaluationContext
@@ -134,3 +135,11 @@ def test_composed_sounds_are_known_by_their_clips_their_length_and_the_version(
     for version in ("EMBEDDING_VERSION", "ITEM_VERSION"):
         monkeypatch.setattr(composed_sounds, version, 99)
         assert asked(one, clips, context, "", 0.5) == 1
+
+
+def test_a_clip_that_changed_since_it_was_hashed_is_not_composed_into_the_cache(sounds: list[Path]) -> None:
+    context = EvaluationContext(Embedder())
+    clips = context.embed(sounds, "")
+    soundfile.write(clips.paths[0], np.full(RATE // 2, 0.1), RATE)
+    with pytest.raises(ClapgenError, match="changed while it was being read"):
+        embed_items(order_items(["a", "b"], 1), clips, context, "", 0.5)
