@@ -74,7 +74,7 @@ def inference(*networks: torch.nn.Module, gradients: bool = False) -> Iterator[N
     """Run `networks` the same way wherever they are called from.
 
     Whatever the caller has set is put aside for the block: training mode (dropout, and batch statistics, which would be
-    overwritten), gradients (unless `gradients` keeps them), an outer autocast, torch's default dtype and default device.
+    overwritten), gradients (unless `gradients` keeps them), an outer autocast, torch's default dtype and device.
     """
     import torch
 

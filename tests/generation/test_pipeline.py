@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from clapgen.audio.mastering import master
 from clapgen.audio.windows import window_starts
 from clapgen.errors import ClapgenError
 from clapgen.model_store import save_part
@@ -11,6 +12,7 @@ from clapgen.testing import SAMPLE_RATE, tiny_model
 from generation.diffusion import DiffusionConfig
 from generation.diffusion.guidance import GuidedVelocity
 from generation.diffusion.samplers import SAMPLERS, timesteps
+from generation.noise import seed_of_item
 from generation.pipeline import TextToAudio
 
 PROMPTS = ["rain on a tin roof", "a dog barks twice", "church bells"]
@@ -73,8 +75,11 @@ def test_the_steps_of_the_pipeline_make_its_sound(model):
     condition, negative = model.encode_prompts(["rain"], "wind")
     latents = model.initial_latents([3], 1.0)
     latents = model.solve(latents, timesteps(4, 2.0), condition, negative, 1.0, sampler="heun")
-    [sound] = model.rank(["rain"], condition, [3], model.decode(latents, 1.0))
-    assert np.array_equal(whole.waveform, sound.waveform) and (whole.score, whole.seed) == (sound.score, sound.seed)
+    [decoded] = model.decode(latents, 1.0, [seed_of_item("rain", 3)])
+    waveform, gain = master(decoded, model.sample_rate)
+    [sound] = model.rank(["rain"], condition, [3], [waveform], [gain])
+    assert np.array_equal(whole.waveform, sound.waveform)
+    assert (whole.score, whole.seed, whole.decoder_peak) == (sound.score, sound.seed, sound.decoder_peak)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS.names())
@@ -127,7 +132,7 @@ def test_float32_is_close_to_bfloat16(model, tmp_path):
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"prompts": [" "]}, "prompt is empty"),
+        ({"prompts": [" "]}, "prompt 1 is empty"),
         ({"seconds": -1}, "seconds must be"),
         ({"seconds": 1e9}, "seconds must be"),
         ({"seconds": float("nan")}, "seconds must be"),
@@ -136,7 +141,26 @@ def test_float32_is_close_to_bfloat16(model, tmp_path):
         ({"guidance_scale": float("nan")}, "guidance_scale must be"),
         ({"candidates": 0}, "candidates must be"),
         ({"seeds": [1, 2]}, "2 seeds"),
-        ({"seed": -1}, "seed must be"),
+        ({"seed": -2}, "seed must be"),
+        ({"seed": 2**64}, "seed must be"),
+        ({"seed": True}, "seed must be"),
+        ({"seed": 1.5}, "seed must be"),
+        ({"seed": "1"}, "seed must be"),
+        ({"seeds": 5}, "seeds must be a list"),
+        ({"num_steps": 3.5}, "num_steps must be a whole number"),
+        ({"num_steps": True}, "num_steps must be"),
+        ({"prompts": [None]}, "prompt 1 must be text"),
+        ({"prompts": ["rain", 7]}, "prompt 2 must be text"),
+        ({"prompts": "rain"}, "list of prompts"),
+        ({"prompts": None}, "list of prompts"),
+        ({"negative_prompt": "  "}, "negative_prompt is empty"),
+        ({"time_shift": -1}, "time_shift must be"),
+        ({"time_shift": float("nan")}, "time_shift must be"),
+        ({"peak": 3}, "peak must be"),
+        ({"peak": float("nan")}, "peak must be"),
+        ({"loudness": 1}, "loudness must be"),
+        ({"level": "loud"}, "as-is"),
+        ({"peak": -3, "loudness": -20}, "exclude each other"),
         ({"sampler": "hoin"}, "heun"),
         ({"time_shift": 0}, "time_shift must be"),
     ],
