@@ -119,7 +119,11 @@ def _misfit(folder: ModelFolder, config: DiffusionConfig, dependency: Dependency
 
 def _captioner_misfit(folder: ModelFolder) -> list[str]:
     # read as plain YAML: this package does not import captioning
-    values = yaml.safe_load((folder.path / "captioner" / CONFIG_FILE).read_text(encoding="utf-8"))
+    file = folder.path / "captioner" / CONFIG_FILE
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ClapgenError(f"{file} cannot be read; install the model again.") from error
     recorded = values.get("clap_hash") if isinstance(values, dict) else None
     held = weights_hash(folder, "clap")
     if not recorded or recorded == held:
