@@ -267,8 +267,9 @@ class TextToAudio:
         for row, prompt in enumerate(prompts):
             first = row * candidates
             own = waveforms[first : first + candidates]
-            audio = torch.cat([self.clap.embed_audio([waveform], self.sample_rate) for waveform in own])
-            scores = self.clap.similarity(audio, condition[row : row + 1].cpu())[:, 0].tolist()
+            with inference(self.clap):
+                audio = torch.cat([self.clap.embed_audio([waveform], self.sample_rate) for waveform in own])
+                scores = self.clap.similarity(audio, condition[row : row + 1].cpu())[:, 0].tolist()
             best = max(range(candidates), key=scores.__getitem__)
             gain = gains[first + best] if gains else 0.0
             results.append(
