@@ -136,6 +136,8 @@ def _with_help_hint(error: BaseException) -> str:
         return ""
     message += "" if message.endswith(("?", "!", ".")) else "."
     message = message.replace("?.", "?")
+    if message.startswith("No such option"):
+        message += ' Put -- before a prompt or a file name that begins with "-".'
     context = getattr(error, "ctx", None)
     return f"{message} See `{context.command_path} --help`." if context is not None else message
 

@@ -63,7 +63,7 @@ LONG = "a sound " * 1250
         (["rain", "-o", "-"], ["--format"]),
         (["rain", "wind", "-o", "-", "--format", "wav"], ["one sound"]),
         (["rain", "-o", "-", "--format", "wav", "--json"], ["--json"]),
-        (["-20 degrees and wind"], ["No such option"]),
+        (["-20 degrees and wind"], ["No such option", "Put -- before a prompt"]),
         (["--prompts", "noext"], ["unsupported type of prompt file", ".csv"]),
         (["--prompts", "there.wav"], ["unsupported type of prompt file", ".csv"]),
         (["--prompts", "nowhere.txt"], ["nowhere.txt", "no such file"]),
