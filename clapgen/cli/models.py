@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from clapgen.cli.console import garbage_collector_off, print_json, print_result, print_table, spinner
+from clapgen.cli.console import LINE_BREAKS, garbage_collector_off, print_json, print_result, print_table, spinner
 from clapgen.cli.options import JsonOption
 from clapgen.errors import ClapgenError
+from clapgen.terminal import printable
 
 app = typer.Typer(
     help="List models, show a model's card, verify its files, or join parts of several models.",
@@ -72,7 +73,7 @@ def show(name: NameArgument = "default", as_json: JsonOption = False) -> None:
         from rich.console import Console
         from rich.markdown import Markdown
 
-        Console().print(Markdown(text))
+        Console().print(Markdown(printable(text, LINE_BREAKS)))
     else:
         print_result(text.rstrip("\n"))
 

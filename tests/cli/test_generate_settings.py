@@ -31,6 +31,16 @@ def test_a_seed_is_drawn_and_recorded(generate: Generate, clapgen: Generate) -> 
     assert "bit for bit" in clapgen("generate", "--from", first["path"], "-o", "again.wav").err
 
 
+def test_a_finished_sound_matches_whatever_number_format_made_it_unless_one_is_given(generate: Generate) -> None:
+    for options, skipped in (
+        (("--dtype", "float32"), False),
+        ((), True),
+        (("--dtype", "bfloat16"), False),
+        (("--dtype", "float32"), True),
+    ):
+        assert generate("rain", *options, "--json").json[0]["skipped"] == skipped
+
+
 def test_equal_requests_are_announced(generate: Generate, here: Path) -> None:
     Path("prompts.txt").write_text("rain\nwind\nrain\n")
     result = generate("--prompts", "prompts.txt")

@@ -169,6 +169,11 @@ def test_different_seeds_have_different_noise_however_large_they_are() -> None:
         assert drawn.dtype == np.float32
 
 
+def test_items_that_differ_in_prompt_or_seed_do_not_share_noise() -> None:
+    items = [("rain", 0), ("rain", 1), ("wind", 0), ("wind", 1), ("rain 0", 1)]
+    assert len({noise_module.seed_of_item(prompt, seed) for prompt, seed in items}) == len(items)
+
+
 def test_small_seeds_start_as_they_always_did() -> None:
     expected = torch.randn(4, 5, generator=torch.Generator().manual_seed(7))
     assert torch.equal(noise_module.gaussian((4, 5), 7), expected)
