@@ -89,7 +89,7 @@ def _table_rows(path: Path, delimiter: str) -> Iterable[Row]:
         prompt_key = next(key for key in PROMPT_KEYS if key in cells)
         known = {prompt_key, *KEYS, *EARLIER_KEYS}
         if not ignored and (ignored := {key for key in cells if key not in known} - {""}):
-            logger.warning("%s: ignoring the columns %s", path, ", ".join(sorted(ignored)))
+            logger.warning("%s: ignoring the unknown columns: %s", path, ", ".join(sorted(ignored)))
         filled = {key: cell.strip() for key, cell in cells.items() if key in known and cell.strip()}
         yield where, {prompt_key: "", **{key: _value(key, cell) for key, cell in filled.items()}}
 

@@ -72,6 +72,8 @@ def differences(original: Mapping[str, Any], again: Mapping[str, Any]) -> str:
     if different:
         return "; ".join(different)
     missing = [key for key in here if key not in there]
+    if missing and "versions" in original:
+        return f"it is from a version of clapgen that did not record the {', '.join(missing)} yet"
     if missing:
         return f"the original does not record its {', '.join(missing)}"
     return f"although {', '.join(here)} are the same; was the original edited?"

@@ -47,7 +47,7 @@ def search_audio(paths: Iterable[str | os.PathLike[str]]) -> FoundAudio:
     entered once. A pattern such as `*.wav` that the shell did not expand is expanded here.
 
     Raises:
-        ClapgenError: a path does not exist, or a folder holds no audio.
+        ClapgenError: a path does not exist, or a folder contains no audio.
     """
     files: list[Path] = []
     left_out: Counter[str] = Counter()
@@ -61,7 +61,7 @@ def search_audio(paths: Iterable[str | os.PathLike[str]]) -> FoundAudio:
         sounds = [item for item in found if item.suffix.lower() in AUDIO_SUFFIXES]
         if not sounds:
             raise ClapgenError(
-                f"{path} holds no audio files (recognised by suffix: .wav, .flac, .mp3, .m4a, …); "
+                f"{path} contains no audio files (recognised by suffix: .wav, .flac, .mp3, .m4a, …); "
                 "a file with another name can be given itself."
             )
         files.extend(sounds)

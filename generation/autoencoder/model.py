@@ -71,16 +71,14 @@ class Autoencoder(nn.Module):
     @torch.no_grad()
     def start_from_principal_components(self, waveforms: Tensor) -> None:
         """Initialise the linear paths with the principal components of the log-mels of waveforms `(batch, samples)`."""
-        # on the CPU: Apple's GPU has no double precision
-        patches = self.encoder.fine_patches(waveforms).flatten(0, 1).cpu().double()
+        patches = self.encoder.fine_patches(waveforms).flatten(0, 1).cpu().double()  # Apple's GPUs have no float64
         mean = patches.mean(0)
         variances, directions = torch.linalg.eigh((patches - mean).T.cov())
         deviations = variances[-self.latent_dim :].flip(0).clamp(min=1e-4).sqrt()
         directions = directions[:, -self.latent_dim :].flip(1)
         project, unproject = self.encoder.project, self.decoder.unproject
-        projection = (directions / deviations).T
-        project.weight.copy_(projection)
-        project.bias.copy_(-projection @ mean)
+        project.weight.copy_((directions / deviations).T)
+        project.bias.copy_(-project.weight.cpu().double() @ mean)
         unproject.weight.copy_(directions * deviations)
         unproject.bias.copy_(mean)
 

@@ -57,5 +57,5 @@ def test_missing_paths_and_folders_without_sounds_are_errors(tmp_path: Path) -> 
         find_audio([tmp_path / "none.wav"])
     with pytest.raises(ClapgenError, match="does not exist"):
         find_audio([tmp_path / "*.wav"])
-    with pytest.raises(ClapgenError, match="holds no audio files"):
+    with pytest.raises(ClapgenError, match="contains no audio files"):
         find_audio([tmp_path])

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-import soundfile
 from captioner_runs import SIZES, TRAINING, Overrides
 from tiny_captioner import SENTENCES, build_spread_model
+
+from clapgen.audio import decoding
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +39,9 @@ def pairs(tmp_path: Path, recordings: list[Path]) -> Path:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names of the audio files opened from now on; clapgen reads all of them through soundfile."""
+    """Names of the audio files opened from now on; clapgen reads all of them through one function."""
     names: list[str] = []
-    original = soundfile.SoundFile.__init__
-    record = lambda self, file, *rest, **more: names.append(str(file)) or original(self, file, *rest, **more)  # noqa: E731
-    monkeypatch.setattr(soundfile.SoundFile, "__init__", record)
+    original = decoding.seekable_stream
+    record = lambda source: names.append(str(source)) or original(source)  # noqa: E731
+    monkeypatch.setattr(decoding, "seekable_stream", record)
     return names

@@ -1,5 +1,6 @@
 """The autoencoder: any length, no seams, no dependence on the batch, and its training."""
 
+import copy
 import json
 import math
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 import generation.autoencoder.model as model_module
 import generation.noise as noise_module
@@ -370,3 +372,29 @@ def test_a_clap_of_another_sample_rate_is_refused(recipe: AutoencoderRecipe, tmp
     recipe.model.sample_rate = 16_000
     with pytest.raises(ClapgenError, match="works at 8000 Hz"):
         AutoencoderTask(recipe, open_clips(recipe)[0])
+
+
+class NoFloat64OnTheDevice(TorchFunctionMode):
+    """Stands in for a GPU without float64: it may be used only on tensors that come from `.cpu()`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_cpu: list[torch.Tensor] = []
+
+    def __torch_function__(self, function, types, arguments=(), options=None):
+        result = function(*arguments, **(options or {}))
+        name = getattr(function, "__name__", "")
+        if name == "cpu":
+            result = result.clone()
+        is_on_cpu = name == "cpu" or any(any(a is t for t in self.on_cpu) for a in arguments)
+        for tensor in result if isinstance(result, tuple) else [result]:
+            if isinstance(tensor, torch.Tensor) and (name.startswith("__") or not name.endswith("_")):  # not in place
+                assert is_on_cpu or tensor.dtype != torch.float64, f"{name} computes float64 on the device"
+                self.on_cpu += [tensor] if is_on_cpu else []
+        return result
+
+
+def test_principal_components_need_no_float64_on_the_device(autoencoder: Autoencoder) -> None:
+    waveforms = noise(4, 6400)
+    with NoFloat64OnTheDevice():
+        copy.deepcopy(autoencoder).start_from_principal_components(waveforms)

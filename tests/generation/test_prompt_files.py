@@ -66,7 +66,7 @@ def test_columns_that_are_not_settings_are_announced(tmp_path: Path, caplog: pyt
     (tmp_path / "a.csv").write_text("id,prompt,caption\n1,rain,x\n2,wind,y\n")
     with caplog.at_level(logging.WARNING):
         assert len(requests_from_file(tmp_path / "a.csv", {})) == 2
-    assert caplog.messages == [f"{tmp_path / 'a.csv'}: ignoring the columns caption, id"]
+    assert caplog.messages == [f"{tmp_path / 'a.csv'}: ignoring the unknown columns: caption, id"]
 
 
 @pytest.mark.parametrize(
