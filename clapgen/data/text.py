@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import unicodedata
@@ -15,22 +16,29 @@ LONGEST_PROMPT = 1000  # characters
 
 
 def read_text(path: str | Path) -> str:
-    """The text of a UTF-8 file, without a byte-order mark if it has one.
+    """The text of a file in UTF-8, or in UTF-16 with a byte-order mark, as Windows programs write it.
 
     Raises:
-        ClapgenError: the file cannot be read, or is not UTF-8 (named as file:line, with the byte).
+        ClapgenError: the file cannot be read, or is neither (named as file:line, with the byte).
     """
     try:
-        content = Path(path).read_bytes().removeprefix(b"\xef\xbb\xbf")
+        content = Path(path).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = str(getattr(error, "strerror", None) or error).lower()
         raise ClapgenError(f"cannot read {str(path)!r}: {reason}; give a text file.") from error
+    return decode_text(content, str(path))
+
+
+def decode_text(content: bytes, name: str) -> str:
+    """As `read_text`, of the content of a file; `name` is for the error message."""
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
+    content = content.removeprefix(codecs.BOM_UTF8)
     try:
-        return content.decode("utf-8")
+        return content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ClapgenError(
-            f"{path}:{line}: byte 0x{content[error.start]:02x} is not UTF-8 text; save the file as UTF-8 "
+            f"{name}:{line}: byte 0x{content[error.start]:02x} is not {encoding.upper()} text; save the file as UTF-8 "
             "(for Western European text: iconv -f LATIN1 -t UTF-8)."
         ) from error
 
@@ -80,6 +88,16 @@ def json_lines(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
         if not isinstance(row, dict):
             raise ClapgenError(f"{where}: {shown(row)} is not a JSON object; write one per line.")
         yield where, row
+
+
+def parse_json(text: str, where: str) -> Any:
+    """The value of a JSON text. `ClapgenError`, starting with `where`, if it is not JSON or is nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ClapgenError(f"{where}: invalid JSON (nested too deeply).") from error
+    except ValueError as error:
+        raise ClapgenError(f"{where}: invalid JSON ({error}).") from error
 
 
 def parse_labels(given: str, option: str = "--labels") -> list[str]:
