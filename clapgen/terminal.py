@@ -4,8 +4,35 @@ from __future__ import annotations
 
 import signal
 import threading
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+
+def printable(
+    text: str, keep: str = "", escape: Callable[[str], str] = lambda character: ascii(character)[1:-1]
+) -> str:
+    """Text with control characters written as escapes, so that a file name or a prompt cannot command the terminal.
+
+    Args:
+        keep: characters to leave as they are, such as line breaks.
+        escape: how to write a character.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        escape(character) if _commands_terminal(character) and character not in keep else character
+        for character in text
+    )
+
+
+def _commands_terminal(character: str) -> bool:
+    # Cc: C0 and C1 controls; Bidi overrides reorder what is shown; separators break lines.
+    return (
+        unicodedata.category(character) in ("Cc", "Zl", "Zp")
+        or "\u202a" <= character <= "\u202e"
+        or ("\u2066" <= character <= "\u2069")
+    )
 
 
 @contextmanager
@@ -24,7 +51,7 @@ def progress(total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
         task = bar.add_task("", total=total)
 
         def update(done: int, description: str) -> None:
-            bar.update(task, completed=min(done, total), description=escape(description))
+            bar.update(task, completed=min(done, total), description=escape(printable(description)))
 
         yield update
 

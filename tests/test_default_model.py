@@ -80,6 +80,23 @@ def test_generated_sounds_are_classified_as_their_prompts(model: TextToAudio):
     assert all(np.isfinite(sound.waveform).all() and sound.waveform.std() > 1e-3 for sound in sounds)
 
 
+@pytest.mark.slow
+def test_sounds_do_not_share_their_noise(model: TextToAudio):
+    prompts = ["rain", "rain", "rain on a tin roof", "a waterfall"]
+    sounds = model.generate(prompts, seeds=[0, 1, 0, 0], seconds=3.0, num_steps=12)
+    correlations = np.corrcoef([sound.waveform for sound in sounds])
+    assert np.abs(correlations - np.eye(len(prompts))).max() < 0.05
+
+
+@pytest.mark.slow
+def test_sounds_have_no_rumble_and_begin_and_end_without_a_click(model: TextToAudio):
+    for sound in model.generate(["a dog barks", "thunder", "church bells", "a car horn"], seconds=0.5):
+        power = np.abs(np.fft.rfft(sound.waveform)) ** 2
+        below_hearing = np.fft.rfftfreq(len(sound.waveform), 1 / sound.sample_rate) < 20
+        assert power[below_hearing].sum() < 0.01 * power.sum()
+        assert max(abs(sound.waveform[0]), abs(sound.waveform[-1])) < 1e-3
+
+
 def test_reconstructions_embed_close_to_the_originals(model: TextToAudio, recordings: list[Path]):
     for path in recordings:
         waveform = torch.from_numpy(read_audio(path, model.sample_rate)[0])[None]

@@ -22,6 +22,13 @@ def test_the_error_falls_with_the_order(name, order):
     assert 2**order * 0.8 < ratio < 2**order * 1.3
 
 
+def test_multistep_follows_a_velocity_that_is_linear_in_time_with_unequal_steps():
+    times = [1.0, 1 - 1e-9, 0.9, 0.4, 0.3, 0.0]  # the first step is Euler's and therefore tiny
+    x = torch.zeros(1, 1, 1, dtype=torch.float64)
+    solved = SAMPLERS.get("multistep")(lambda x, t: torch.full_like(x, 3 + 4 * t), x, times)
+    assert float(solved) == pytest.approx(-5)
+
+
 @pytest.mark.parametrize("name", SAMPLERS.names())
 def test_a_straight_flow_needs_one_step(name):
     noise, data = torch.randn(2, 2, 3, 4, generator=torch.Generator().manual_seed(0)).unbind()

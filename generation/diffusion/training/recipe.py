@@ -18,12 +18,13 @@ from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import Clip
 from clapgen.data.splits import class_of, split_clips
 from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
-from clapgen.model_store import copy_part, is_same_part, open_model, resolve_model, save_part, weights_hash
+from clapgen.model_store import copy_part, is_same_part, open_model, resolve_model, save_part
 from clapgen.training.loop import to_device, train
 from clapgen.training.provenance import describe_clips
 from clapgen.training.seeds import seeded
 from clapgen.training.task import Task, TrainingConfig
 from generation.autoencoder.model import Autoencoder
+from generation.compatibility import trained_with
 from generation.diffusion.config import DiffusionConfig
 from generation.diffusion.model import DiffusionTransformer
 from generation.diffusion.training.latents import LatentCache, networks_digest
@@ -82,8 +83,7 @@ class DiffusionTask(Task):
             latent_dim=self.autoencoder.latent_dim,
             condition_dim=self.clap.dim,
             window_seconds=max(recipe.crop_seconds),
-            clap_hash=self.clap.hash,
-            autoencoder_hash=weights_hash(folder, "autoencoder"),
+            **trained_with(recipe.clap, folder),
         )
         self.recipe = recipe = dataclasses.replace(recipe, diffusion=config)
         self.frame_rate = self.autoencoder.sample_rate / self.autoencoder.hop_length
