@@ -41,7 +41,13 @@ class SoundFile:
         Raises:
             ClapgenError: the file was changed or replaced since it was hashed.
         """
-        if _stamp(self.path) != self.state:
+        if _stamp(self.path) == self.state:
+            return
+        try:
+            same = _digest(self.path) == self.digest  # some network file systems change inodes or times by themselves
+        except OSError:
+            same = False
+        if not same:
             raise ClapgenError(f"{self.path} changed while it was being read; run the command again.")
 
 
@@ -85,15 +91,20 @@ def _identify(path: Path, state: bytes | None) -> SoundFile | str:
         sample_rate, seconds = rate_and_duration_of(path)
         if seconds > LONGEST_SECONDS:  # before anything is decided by its sample rate
             return f"{path} is {seconds / 3600:.3g} h long; at most {LONGEST_SECONDS / 3600:g} h are evaluated: cut it."
-        digest = hashlib.sha256()
-        with open(path, "rb") as stream:
-            while block := stream.read(_HASH_BLOCK):
-                digest.update(block)
+        digest = _digest(path)
     except ClapgenError as error:
         return str(error)
     except OSError as error:
         return f"{path} cannot be read: {error.strerror or error}."
-    return SoundFile(path, digest.hexdigest(), sample_rate, seconds, state or b"")
+    return SoundFile(path, digest, sample_rate, seconds, state or b"")
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(_HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _stamp(path: Path) -> bytes | None:

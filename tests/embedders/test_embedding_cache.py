@@ -390,3 +390,15 @@ def test_a_file_replaced_between_hashing_and_decoding_is_not_embedded_as_the_old
     sounds[0].write_bytes(old)
     age(sounds[0])
     np.testing.assert_allclose(embed_files(sounds[:1], clap, cache).embeddings, expected, atol=1e-6)
+
+
+def test_a_file_whose_times_change_but_whose_content_does_not_is_the_same_file(sounds: list[Path]) -> None:
+    [file], _ = identify_files(sounds[:1])
+    age(sounds[0], seconds=10)
+    file.check_unchanged()
+    sounds[0].write_bytes(sounds[1].read_bytes())
+    with pytest.raises(ClapgenError, match="changed while it was being read"):
+        file.check_unchanged()
+    sounds[0].unlink()
+    with pytest.raises(ClapgenError, match="changed while it was being read"):
+        file.check_unchanged()
