@@ -370,6 +370,6 @@ MUTATIONS = [
         "clapgen/cli/options.py",
         "if needs_hub(name):",
         "if True:",
-        ("tests/cli/test_entry.py", "tests/cli/test_listening.py"),
+        ("tests/cli/test_options.py",),
     ),
 ]

@@ -51,7 +51,9 @@ def classify(
     ] = False,
     independent: Annotated[
         bool,
-        typer.Option("--independent", help="Judge each label by itself, as if it applied to half of all sounds (calibrated)."),
+        typer.Option(
+            "--independent", help="Judge each label by itself, as if it applied to half of all sounds (calibrated)."
+        ),
     ] = False,
     top: Annotated[int, typer.Option(min=1, help="Number of labels to show per file.")] = 5,
     strict: StrictOption = False,

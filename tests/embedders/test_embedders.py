@@ -85,6 +85,15 @@ def test_the_same_vector_at_every_call_alone_and_in_company(public: Embedder) ->
     assert public.embed_frames(clips[1], 48_000).shape[1] == public.dim
 
 
+def test_the_mean_of_windows_that_differ_has_length_one_where_embeddings_have(
+    public: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directions = torch.eye(public.dim)
+    monkeypatch.setattr(public, "_embed", lambda windows: directions[: len(windows)])
+    [length] = public.embed_audio([noise(25.0)], 48_000).norm(dim=-1).tolist()
+    assert (length == pytest.approx(1, abs=1e-6)) == isinstance(public, ClapEmbedder)
+
+
 @pytest.mark.slow
 def test_every_part_of_a_long_clip_counts(public: Embedder) -> None:
     clip = noise(25.0)

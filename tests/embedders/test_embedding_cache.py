@@ -402,3 +402,20 @@ def test_a_file_whose_times_change_but_whose_content_does_not_is_the_same_file(s
     sounds[0].unlink()
     with pytest.raises(ClapgenError, match="changed while it was being read"):
         file.check_unchanged()
+
+
+def test_a_value_under_another_key_is_not_taken_for_that_keys_own(cache: EmbeddingCache) -> None:
+    cache.put({b"one": b"value of one", b"two": b"value of two"})
+    with contextlib.closing(sqlite3.connect(cache.file, isolation_level=None)) as database:
+        other = "(SELECT value FROM entries WHERE key = ?)"
+        database.execute(f"UPDATE entries SET value = {other} WHERE key = ?", [b"one", b"two"])
+    assert cache.get([b"one", b"two"]) == {b"one": b"value of one"}
+
+
+def test_a_file_changed_a_moment_ago_is_hashed_again_next_time(sounds: list[Path], cache: EmbeddingCache) -> None:
+    os.utime(sounds[0])
+    identify_files(sounds[:1], cache)
+    assert cache.info().entries == 0
+    age(sounds[0])
+    identify_files(sounds[:1], cache)
+    assert cache.info().entries == 1
