@@ -4,7 +4,9 @@
 
 Each measurement runs in a fresh process, so that none affects another: the command `clapgen generate` from cold start
 to file, the stages of `TextToAudio` (load, sample, decode), and AudioLDM-S at its published size with random weights
-(10 guided steps are measured; its authors' 200 are computed from the time of a step).
+(10 guided steps are measured; its authors' 200 are computed from the time of a step). Of both, the first clip warms up
+and the second is timed, and both are measured in float32 and in bfloat16; AudioLDM-S is compared with ours of the same
+precision.
 """
 
 import argparse
@@ -39,13 +41,16 @@ def measure_process(command: list[str]) -> tuple[str, float, float]:
     return output, wall, usage.ru_maxrss * unit / 1e9
 
 
-def stages_of_clapgen(options: argparse.Namespace) -> dict[str, float]:
+DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
+
+
+def stages_of_clapgen(options: argparse.Namespace, precision: str) -> dict[str, float]:
     """Time to load, sample and decode one clip in this process; the first clip warms up, the second is measured."""
     began = time.perf_counter()
     from generation.pipeline import TextToAudio
 
     imported = time.perf_counter()
-    pipeline = TextToAudio.from_pretrained(options.model)
+    pipeline = TextToAudio.from_pretrained(options.model, dtype=DTYPES[precision])
     loaded = time.perf_counter()
     steps_end = 0.0
 
@@ -67,11 +72,13 @@ def stages_of_clapgen(options: argparse.Namespace) -> dict[str, float]:
 
 
 def stages_of_audioldm(options: argparse.Namespace, precision: str) -> dict[str, float]:
+    """Time of one clip in this process; the first clip warms up, the second is measured."""
     import torch
     from peers import PeerAudioLdm
 
     pipeline = PeerAudioLdm(torch.bfloat16 if precision == "bf16" else torch.float32)
-    _, spent = pipeline.generate(options.seconds, options.peer_steps)
+    for _ in range(2):
+        _, spent = pipeline.generate(options.seconds, options.peer_steps)
     return {
         "sample": spent.text + options.peer_steps * spent.step,
         "decode": spent.decode,
@@ -89,27 +96,30 @@ def measure(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     metrics = {"command": {"wall": wall, "peak GB": peak}}
     again = [sys.executable, __file__, "--seconds", str(options.seconds), "--steps", str(options.steps)]
     again += ["--model", options.model, "--peer-steps", str(options.peer_steps), "--only"]
-    for name in ["clapgen", *(f"audioldm-{precision}" for precision in options.precisions)]:
+    for name in (f"{system}-{precision}" for precision in options.precisions for system in ("clapgen", "audioldm")):
         output, wall, peak = measure_process([*again, name])
         metrics[name] = {**json.loads(output.splitlines()[-1]), "process": wall, "peak GB": peak}
     return metrics
 
 
 def report(metrics: dict[str, dict[str, float]], options: argparse.Namespace) -> None:
-    ours, command = metrics["clapgen"], metrics["command"]
+    command = metrics["command"]
     print(f"{options.seconds:g} s of sound, {os.cpu_count()} CPU cores\n")
     print(f"`clapgen generate`, cold start to file: {command['wall']:.1f} s, peak {command['peak GB']:.2f} GB")
-    print(f"import {ours['import']:.1f} s, load {ours['load']:.1f} s, then a clip {ours['clip']:.2f} s ", end="")
-    print(f"({options.seconds / ours['clip']:.1f}× faster than real time)\n")
-    print("| | steps | sample s | decode s | clip s | real-time factor | peak GB | clip vs clapgen |")
+    for precision in options.precisions:
+        ours = metrics[f"clapgen-{precision}"]
+        print(f"{precision}: import {ours['import']:.1f} s, load {ours['load']:.1f} s, then a clip ", end="")
+        print(f"{ours['clip']:.2f} s ({options.seconds / ours['clip']:.1f}× faster than real time)")
+    print("\n| | steps | sample s | decode s | clip s | real-time factor | peak GB | vs clapgen in this precision |")
     print("|---|---|---|---|---|---|---|---|")
-    _row("clapgen", options.steps, ours, ours["clip"], ours["clip"], options.seconds)
     long = f"clip of {AUTHORS_STEPS} steps"
-    for name, theirs in metrics.items():
-        if name.startswith("audioldm"):
-            _row(name, options.peer_steps, theirs, theirs["clip"], ours["clip"], options.seconds)
-            computed = {**theirs, "sample": theirs[long] - theirs["decode"]}
-            _row(f"{name}, computed", AUTHORS_STEPS, computed, theirs[long], ours["clip"], options.seconds)
+    for precision in options.precisions:
+        ours, theirs = metrics[f"clapgen-{precision}"], metrics[f"audioldm-{precision}"]
+        _row(f"clapgen-{precision}", options.steps, ours, ours["clip"], ours["clip"], options.seconds)
+        _row(f"audioldm-{precision}", options.peer_steps, theirs, theirs["clip"], ours["clip"], options.seconds)
+        computed = {**theirs, "sample": theirs[long] - theirs["decode"]}
+        name = f"audioldm-{precision}, computed from a step's time"
+        _row(name, AUTHORS_STEPS, computed, theirs[long], ours["clip"], options.seconds)
 
 
 def _row(name: str, steps: int, metrics: dict[str, float], clip: float, ours: float, seconds: float) -> None:
@@ -127,10 +137,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--only", help=argparse.SUPPRESS)  # one measurement, in this process
     options = parser.parse_args()
-    if options.only == "clapgen":
-        print(json.dumps(stages_of_clapgen(options)))
-    elif options.only:
-        print(json.dumps(stages_of_audioldm(options, options.only.removeprefix("audioldm-"))))
+    if options.only:
+        system, _, precision = options.only.partition("-")
+        stages = stages_of_clapgen if system == "clapgen" else stages_of_audioldm
+        print(json.dumps(stages(options, precision)))
     elif options.json:
         print(json.dumps(measure(options)))
     else:

@@ -1,9 +1,13 @@
 """Recipes: YAML and `key=value` overrides fill dataclasses; an unknown key is an error that suggests a known one.
 
+A mapping (`objectives: {sigmoid: 1}`) replaces the default's mapping; `objectives.sigmoid=1` on the command line sets
+one of its keys and keeps the others.
+
 A dataclass whose keys were renamed lists them in a class variable, `RENAMED_KEYS: ClassVar[dict[str, str]]`, from the
 old key to the new one, with dots into sections; the error for an old key names the new one.
 """
 
+import copy
 import dataclasses
 import functools
 import io
@@ -17,6 +21,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from clapgen.data.text import read_text
 from clapgen.errors import ClapgenError, nearest
 from clapgen.files import atomic_path
 
@@ -30,7 +35,8 @@ def load_config(cls: type[Config], source: Source = None, overrides: Sequence[st
     """Build the dataclass `cls` from its defaults, then `source` (YAML file or dict), then `overrides`.
 
     Args:
-        overrides: `"optimizer.learning_rate=1e-4"`: dots lead into nested dataclasses, values are YAML.
+        overrides: `"optimizer.learning_rate=1e-4"`: dots lead into nested dataclasses, values are YAML. `"text_model="`
+            sets an empty text or list.
 
     Raises:
         ClapgenError: the file is missing or not YAML, a key is unknown, a value has the wrong type, or a required value
@@ -38,13 +44,14 @@ def load_config(cls: type[Config], source: Source = None, overrides: Sequence[st
     """
     origin = "the configuration" if source is None or isinstance(source, Mapping) else os.fspath(source)
     merged = _defaults(cls)  # type: ignore[arg-type]
-    given, overriding = _read(source), _parse_overrides(overrides)
-    for values, where in ((given, origin), (overriding, "the command line")):
+    given, overriding = _read(source), _parse_overrides(overrides, cls)
+    whole = [override.partition("=")[0].strip() for override in overrides]  # keys whose value is given as a whole
+    for values, where, replaced in ((given, origin, None), (overriding, "the command line", whole)):
         if not values:
             continue
         _check_keys(values, cls, where)
         try:
-            merged = OmegaConf.merge(merged, values)
+            merged = OmegaConf.merge(_without_defaults(merged, values, cls, replaced), values)
         except OmegaConfBaseException as error:
             raise ClapgenError(f"{where}: {_first_line(error)} (key {error.full_key!r}).") from error
     for key in sorted(OmegaConf.missing_keys(given)):  # "???" in a recipe requires a value, even if there is a default
@@ -98,28 +105,55 @@ def _read(source: Source) -> DictConfig:
         return OmegaConf.create({})
     if isinstance(source, Mapping):
         return OmegaConf.create(dict(source))
+    text = read_text(Path(source))
     try:
-        values = OmegaConf.load(io.StringIO(_words_quoted(Path(source).read_text(encoding="utf-8-sig"))))
-    except OSError as error:
-        raise ClapgenError(f"cannot read the configuration {source}: {error.strerror}; check the path.") from error
-    except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
-        raise ClapgenError(
-            f"{source}{_line_of(error)} is not valid YAML: {getattr(error, 'problem', None) or _first_line(error)}."
-        ) from error
+        values = OmegaConf.load(io.StringIO(_words_quoted(text)))
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or _first_line(error)
+        raise ClapgenError(f"{source}{_line_of(error, text)} is not valid YAML: {problem}.") from error
     if not isinstance(values, DictConfig):
         raise ClapgenError(f"{source} has no key: value pairs; see configs/ for examples.")
     return values
 
 
-def _parse_overrides(overrides: Sequence[str]) -> DictConfig:
+def _without_defaults(
+    defaults: DictConfig, values: DictConfig, cls: type, replaced: Sequence[str] | None, prefix: str = ""
+) -> DictConfig:
+    """`defaults` with an empty mapping where `values` gives one: everywhere, or only at the keys in `replaced`."""
+    emptied = copy.copy(defaults)
+    hints = typing.get_type_hints(cls)
+    for key in map(str, values):
+        value, default, full_key = values._get_node(key), emptied._get_node(key), f"{prefix}{key}"
+        if not isinstance(value, DictConfig) or not isinstance(default, DictConfig) or value._is_none():
+            continue
+        if typing.get_origin(hints[key]) is dict:
+            if replaced is None or full_key in replaced:
+                emptied[key] = {}
+        elif (section := _section(hints[key])) and not default._is_none():
+            emptied[key] = _without_defaults(default, value, section, replaced, f"{full_key}.")
+    return emptied
+
+
+def _parse_overrides(overrides: Sequence[str], cls: type) -> DictConfig:
     for override in overrides:
         if not override.partition("=")[0].strip() or "=" not in override:
             raise ClapgenError(f"cannot read the override {override!r}; write it as key=value, e.g. batch_size=8.")
     parts = [override.partition("=") for override in overrides]
     try:
-        return OmegaConf.from_dotlist([f"{key}={_words_quoted(value)}" for key, _, value in parts])
+        return OmegaConf.from_dotlist([f"{key}={_words_quoted(value) or _empty(cls, key)}" for key, _, value in parts])
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise ClapgenError(f"cannot read the overrides {' '.join(overrides)}: {_first_line(error)}.") from error
+
+
+def _empty(cls: type, key: str) -> str:
+    """What `key=` without a value means: an empty text or list; null for everything else."""
+    hint: Any = cls
+    for name in key.strip().split("."):
+        section = _section(hint)
+        hint = typing.get_type_hints(section).get(name) if section else None
+    if typing.get_origin(hint) is list:
+        return "[]"
+    return "''" if hint is str else ""
 
 
 def _words_quoted(text: str) -> str:
@@ -167,9 +201,13 @@ def _suggestion(key: str, cls: type, prefix: str) -> str:
     return nearest(key, _names(cls)) or f" Known here: {', '.join(_names(cls))}."
 
 
-def _line_of(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    return f":{mark.line + 1}" if mark else ""
+def _line_of(error: Exception, text: str) -> str:
+    if mark := getattr(error, "problem_mark", None):
+        return f":{mark.line + 1}"
+    if isinstance(error, yaml.reader.ReaderError):  # a character that YAML does not allow
+        line = text.count("\n", 0, int(error.position)) + 1
+        return f":{line}"
+    return ""
 
 
 def _no_value(origin: str, key: str) -> ClapgenError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clapgen.errors import ClapgenError
 
@@ -21,33 +21,60 @@ def check_device(name: str) -> None:
         raise ClapgenError(f"--device must be auto, cpu, mps, cuda or cuda:N, not '{name}'.")
 
 
-def choose_device(name: str = "auto") -> torch.device:
+def choose_device(name: str | torch.device = "auto") -> torch.device:
     """The device with this name; "auto" prefers a CUDA GPU, then Apple's GPU, then the CPU.
 
     Raises:
-        ClapgenError: this machine, or this build of torch, has no such device.
+        ClapgenError: there is no device of this name, or this machine, or this build of torch, has none.
     """
     import torch
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ClapgenError(f"there is no device {name!r}; choose auto, cpu, mps, cuda or cuda:N.") from error
+    use_cpu = 'use --device cpu (device="cpu" in Python)'
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ClapgenError("--device mps: this torch sees no Apple GPU; use --device cpu.")
+        raise ClapgenError(f"cannot compute on mps: this torch sees no Apple GPU; {use_cpu}.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ClapgenError(
-            f"--device {name}: this torch sees {torch.cuda.device_count()} CUDA GPUs; use --device cpu, "
+            f"cannot compute on {name}: this torch sees {torch.cuda.device_count()} CUDA GPUs; {use_cpu}, "
             "or see `clapgen doctor`."
         )
     return device
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device has instructions for bfloat16; without them it is several times slower than float32."""
+    import torch
+
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(cpu_bfloat16())
+
+
+def cpu_bfloat16() -> str:
+    """The CPU's instructions for bfloat16: "amx_bf16", "avx512_bf16" or "bf16" (Arm); empty if it has none."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            lines = [line for line in file if line.lower().startswith(("flags", "features"))]
+    except OSError:  # not Linux
+        import torch
+
+        return "avx512_bf16" if torch.cpu._is_avx512_bf16_supported() else ""
+    found = lines[0].split() if lines else []
+    return next((name for name in ("amx_bf16", "avx512_bf16", "bf16") if name in found), "")
+
+
 @contextmanager
-def inference(*networks: torch.nn.Module) -> Iterator[None]:
+def inference(*networks: torch.nn.Module, gradients: bool = False) -> Iterator[None]:
     """Run `networks` the same way wherever they are called from.
 
     Whatever the caller has set is put aside for the block: training mode (dropout, and batch statistics, which would be
-    overwritten), gradients, an outer autocast, torch's default dtype and default device.
+    overwritten), gradients (unless `gradients` keeps them), an outer autocast, torch's default dtype and device.
     """
     import torch
 
@@ -58,9 +85,10 @@ def inference(*networks: torch.nn.Module) -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
     try:
         with ExitStack() as stack:
-            stack.enter_context(torch.no_grad())
+            if not gradients:
+                stack.enter_context(torch.no_grad())
             stack.enter_context(torch.device("cpu"))
-            for kind in ("cpu", "cuda"):
+            for kind in ("cpu", "cuda", "mps"):
                 if torch.is_autocast_enabled(kind):
                     stack.enter_context(torch.autocast(kind, enabled=False))
             yield
@@ -68,6 +96,18 @@ def inference(*networks: torch.nn.Module) -> Iterator[None]:
         torch.set_default_dtype(dtype)
         for module in training:
             module.training = True
+
+
+def circumstances(device: torch.device) -> dict[str, Any]:
+    """What may change the last bits of a result from one machine to another, for sidecars."""
+    import torch
+
+    return {
+        "device": str(device),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "versions": library_versions(),
+    }
 
 
 def library_versions() -> dict[str, str]:

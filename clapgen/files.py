@@ -1,4 +1,4 @@
-"""Atomic file writing and safe file names."""
+"""Files shared with other programs: written completely or not at all, safely named, locked between processes."""
 
 import contextlib
 import errno
@@ -6,11 +6,15 @@ import os
 import re
 import secrets
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from clapgen.errors import ClapgenError
-from clapgen.terminal import printable
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space or choose another folder",
@@ -55,14 +59,6 @@ def atomic_path(path: str | os.PathLike[str], overwrite: bool = False) -> Iterat
             raise ClapgenError(str(error).replace(str(temporary), str(target))) from error
         finally:
             temporary.unlink(missing_ok=True)
-
-
-def readable_name(path: str | os.PathLike[str]) -> str:
-    """A path as text that every file format and terminal can hold.
-
-    Bytes that are not UTF-8 and control characters (which a terminal would obey) become escapes such as \\xe9.
-    """
-    return printable(os.fsencode(path).decode("utf-8", errors="backslashreplace"))
 
 
 def slug(text: str, max_length: int = 60) -> str:
@@ -115,3 +111,41 @@ def _rename_to_free_name(temporary: Path, target: Path) -> None:
         except FileExistsError:
             raise _exists(target) from None
         os.replace(temporary, target)
+
+
+@contextlib.contextmanager
+def exclusive_lock(path: Path, busy: Callable[[str], None]) -> Iterator[bool]:
+    """Hold the lock file `path`, which is created, while the block runs.
+
+    The operating system releases the lock when the process ends, however it ends.
+
+    Args:
+        busy: called with the name of the holder if another process has the lock. It may raise; if it returns, this
+            process waits for the lock.
+
+    Yields:
+        Whether the lock is held: False where the file system has no locks.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        yield _acquire(descriptor, busy)
+    finally:
+        os.close(descriptor)  # and with it the lock
+
+
+def _acquire(descriptor: int, busy: Callable[[str], None]) -> bool:
+    if fcntl is None:
+        return False
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            busy(os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    import socket  # here alone: every command imports this module
+
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+    return True

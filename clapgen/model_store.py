@@ -173,15 +173,16 @@ def load_part(model: Model, part: str, config_class: type[Config]) -> tuple[Conf
 
     Raises ClapgenError naming the file when one is missing, truncated, corrupt, or not what was saved.
     """
-    config, state = _read_part(_opened(model), part, config_class)
+    config, state = read_part(model, part, config_class)
     return config, {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in state.items()}
 
 
-def _read_part(model: ModelFolder, part: str, config_class: type[Config]) -> tuple[Config, dict[str, torch.Tensor]]:
-    """As `load_part`, but with the tensors as they are stored."""
+def read_part(model: Model, part: str, config_class: type[Config]) -> tuple[Config, dict[str, torch.Tensor]]:
+    """As `load_part`, but with the tensors as they are stored, floating-point ones usually as float16."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
+    model = _opened(model)
     folder = model.path / part
     names = {key.split("/", 1)[1] for key in model.checksums if _belongs(key, part)} | {CONFIG_FILE, WEIGHTS_FILE}
     for name in sorted(names):
@@ -204,7 +205,7 @@ def load_module(model: Model, part: str, config_class: type[Config], build: Call
     Raises ClapgenError as `load_part` does, and when weights are missing, unexpected, or of another shape.
     """
     model = _opened(model)
-    config, state = _read_part(model, part, config_class)
+    config, state = read_part(model, part, config_class)
     with _without_initialisation():
         module = build(config)
     fill_module(module, state, model.path / part / WEIGHTS_FILE)
@@ -360,7 +361,7 @@ def _safetensors_length(content: bytes) -> int | None:
         return (
             8 + header_length + max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -379,7 +380,7 @@ def _read_checksums(model_dir: Path) -> dict[str, str]:
         return {}
     try:
         checksums = json.loads(_read_file(path))
-    except ValueError:
+    except (ValueError, RecursionError):
         checksums = None
     if not isinstance(checksums, dict) or not all(isinstance(digest, str) for digest in checksums.values()):
         raise ClapgenError(f"{path} does not map file names to checksums. {_REINSTALL} {_RECORD}")

@@ -9,9 +9,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-def printable(text: str) -> str:
-    """The text with control characters as escapes such as \\x1b; raw, they could clear or retitle a terminal."""
-    return "".join(letter if unicodedata.category(letter) != "Cc" else f"\\x{ord(letter):02x}" for letter in text)
+def printable(
+    text: str, keep: str = "", escape: Callable[[str], str] = lambda character: ascii(character)[1:-1]
+) -> str:
+    """Text with control characters written as escapes, so that a file name or a prompt cannot command the terminal.
+
+    Args:
+        keep: characters to leave as they are, such as line breaks.
+        escape: how to write a character.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        escape(character) if _commands_terminal(character) and character not in keep else character
+        for character in text
+    )
+
+
+def _commands_terminal(character: str) -> bool:
+    # Cc: C0 and C1 controls; Bidi overrides reorder what is shown; separators break lines.
+    return (
+        unicodedata.category(character) in ("Cc", "Zl", "Zp")
+        or "\u202a" <= character <= "\u202e"
+        or ("\u2066" <= character <= "\u2069")
+    )
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,10 +20,12 @@ Callback = Callable[[dict[str, Any]], None]
 
 @dataclass
 class Generation:
-    """One generated sound: `waveform` (samples,) float32, its peak at -1 dBFS, and what it was generated from.
+    """One generated sound: `waveform` (samples,) float32 at the requested level, and what it was generated from.
 
     `score` is the CLAP cosine of the waveform and its prompt; `candidate_scores` holds those of all candidates, in the
-    order of their seeds (`seed`, `seed` + 1, …), of which `seed` names the one returned.
+    order of their seeds (`seed`, `seed` + 1, …), of which `seed` names the one returned. `decoder_peak` (dBFS, -inf for
+    silence) is how loud the decoder made the sound, and `gain` (dB) what brought it to its level. `warnings` are
+    sentences on what may keep the sound from following its prompt.
     """
 
     waveform: NDArray[np.float32]
@@ -31,6 +34,9 @@ class Generation:
     seed: int
     score: float
     candidate_scores: list[float] = field(default_factory=list)
+    decoder_peak: float = -math.inf
+    gain: float = 0.0
+    warnings: list[str] = field(default_factory=list)
 
     def save(self, path: str | os.PathLike[str], bits: int | None = None, overwrite: bool = False) -> None:
         """Write the sound in the format of the suffix, as `clapgen.write_audio` does, whose errors it raises."""
@@ -51,8 +57,8 @@ class Generator(Protocol):
     def describe(self) -> Mapping[str, Any]:
         """What decides its sounds apart from the request: `model` (its name and hashes) and `dtype`, for sidecars."""
 
-    def cut_prompts(self, prompts: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Those prompts that are longer than it reads: the number of their tokens, and how many of them count."""
+    def prompt_warnings(self, prompts: Sequence[str]) -> dict[str, list[str]]:
+        """What may keep it from following a prompt, one sentence each; prompts without any are left out."""
 
     def generate(
         self,
@@ -67,5 +73,8 @@ class Generator(Protocol):
         seeds: Sequence[int] | None = None,
         sampler: str = DEFAULTS.sampler,
         time_shift: float = DEFAULTS.time_shift,
+        peak: float | None = None,
+        loudness: float | None = None,
+        level: str | None = None,
     ) -> list[Generation]:
         """One sound per prompt; see `TextToAudio.generate`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,27 +10,32 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clapgen.audio import peak_normalise
+from clapgen.audio.mastering import Level, master, peak_dbfs
 from clapgen.clap import Clap
+from clapgen.clap.coverage import coverage_warning
+from clapgen.data.text import clean_prompt
+from clapgen.devices import choose_device, has_bfloat16, inference
 from clapgen.errors import ClapgenError
-from clapgen.model_store import Model, ModelFolder, load_module, open_model, part_hashes
+from clapgen.model_store import Model, load_module, open_model, part_hashes
 from generation.autoencoder.model import Autoencoder
+from generation.compatibility import check_parts
 from generation.diffusion.config import DiffusionConfig
 from generation.diffusion.guidance import GuidedVelocity
 from generation.diffusion.model import DiffusionTransformer
 from generation.diffusion.samplers import SAMPLERS, timesteps
 from generation.generator import Callback, Generation
-from generation.requests import DEFAULTS, DTYPES, checked_setting
+from generation.noise import gaussian, seed_of_item
+from generation.requests import DEFAULTS, DTYPES, SEEDS, check_level, checked_setting
 from generation.sidecars import PARTS, model_identity
 
-PEAK_DBFS = -1.0  # before scoring, so that the score is that of the sound as it is written
 LARGEST_BATCH = 16  # items that share a batch on an accelerator
 
 
 class TextToAudio:
     """Latent diffusion conditioned on CLAP embeddings, after AudioLDM (Liu et al. 2023).
 
-    `generate` runs the steps in this order: `encode_prompts`, `initial_latents`, `solve`, `decode`, `rank`.
+    `generate` runs the steps in this order: `encode_prompts`, `initial_latents`, `solve`, `decode`, `rank`. What the
+    caller has set in torch (training mode, autocast, default dtype and device) changes none of them.
 
     On a CPU every item runs through the network by itself, so that its samples are the same, bit for bit, in any
     batch; on an accelerator items share batches and agree within rounding.
@@ -43,34 +48,41 @@ class TextToAudio:
         clap: Clap,
         name: str = "unsaved",
         hashes: dict[str, str] | None = None,
-        dtype: torch.dtype = torch.bfloat16,
+        dtype: torch.dtype | None = None,
     ) -> None:
         self.network, self.autoencoder, self.clap = network, autoencoder, clap
-        self.name, self.hashes, self.dtype = name, hashes or {}, dtype
+        self.name, self.hashes = name, hashes or {}
+        self.dtype = dtype or (torch.bfloat16 if has_bfloat16(self.device) else torch.float32)
         self.sample_rate = autoencoder.sample_rate
 
     @classmethod
     def from_pretrained(
         cls, name_or_path: Model = "default", device: str | torch.device = "cpu", dtype: str | None = None
     ) -> TextToAudio:
-        """Load the three parts of a model. `dtype` is "bfloat16" (default) or "float32", for the diffusion network.
+        """Load the three parts of a model.
+
+        Args:
+            dtype: of the diffusion network, "bfloat16" or "float32"; by default bfloat16 where the device has
+                instructions for it.
 
         Raises:
-            ClapgenError: an unknown model, a missing or damaged part, parts that were not trained for each other.
+            ClapgenError: an unknown model, a missing or damaged part, parts that were not trained for each other, a
+                device that is not there.
         """
         if dtype is not None and dtype not in DTYPES:
             raise ClapgenError(f'unknown dtype "{dtype}"; choose {" or ".join(DTYPES)}')
+        device = choose_device(device)
         folder = open_model(name_or_path)
         network = load_module(folder, "diffusion", DiffusionConfig, DiffusionTransformer)
         hashes = part_hashes(folder, PARTS)
-        _check_parts(folder, network.config, hashes)
+        check_parts(folder, network.config)
         return cls(
             network.to(device),
             Autoencoder.from_pretrained(folder, device=device),
             Clap.from_pretrained(folder, device=device),
             folder.name,
             hashes,
-            getattr(torch, dtype or DTYPES[0]),
+            getattr(torch, dtype) if dtype else None,
         )
 
     @property
@@ -82,16 +94,24 @@ class TextToAudio:
         """The model's name, the hash of each part's weights and the number format, as sidecars record them."""
         return model_identity(self.name, self.hashes, str(self.dtype).removeprefix("torch."))
 
-    def cut_prompts(self, prompts: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Prompts longer than the text tower reads: the number of their tokens, and how many of them it reads."""
+    def prompt_warnings(self, prompts: Sequence[str]) -> dict[str, list[str]]:
+        """What may keep a sound from following its prompt, one sentence each: more tokens than the text tower reads, or
+        words that it does not know, as in another language. Prompts without any are left out."""
         limit = self.clap.text_tower.max_tokens
-        tokens = {prompt: len(self.clap.tokenizer.encode(prompt).ids) for prompt in prompts}
-        return {prompt: (count, limit) for prompt, count in tokens.items() if count > limit}
+        warnings: dict[str, list[str]] = {}
+        for prompt in dict.fromkeys(prompts):
+            tokens = len(self.clap.tokenizer.encode(prompt).ids)
+            cut = f"'{prompt[:40]}…' has {tokens} tokens; the model reads only the first {limit}."
+            found = [cut] if tokens > limit else []
+            if unknown := coverage_warning(prompt, self.clap.tokenizer):
+                found.append(unknown)
+            if found:
+                warnings[prompt] = found
+        return warnings
 
-    @torch.no_grad()
     def generate(
         self,
-        prompts: Sequence[str],
+        prompts: Iterable[str],
         seconds: float = DEFAULTS.seconds,
         num_steps: int = DEFAULTS.num_steps,
         guidance_scale: float = DEFAULTS.guidance_scale,
@@ -99,9 +119,12 @@ class TextToAudio:
         seed: int = DEFAULTS.seed,
         candidates: int = DEFAULTS.candidates,
         callback: Callback | None = None,
-        seeds: Sequence[int] | None = None,
+        seeds: Iterable[int] | None = None,
         sampler: str = DEFAULTS.sampler,
         time_shift: float = DEFAULTS.time_shift,
+        peak: float | None = None,
+        loudness: float | None = None,
+        level: str | None = None,
     ) -> list[Generation]:
         """Generate one sound per prompt. The ranges are those of `generation.requests.RANGES`.
 
@@ -111,36 +134,54 @@ class TextToAudio:
             num_steps: solver steps, 1 to 200.
             guidance_scale: 0 to 20; 1 is no guidance, more follows the prompt more closely (Ho & Salimans 2022).
             negative_prompt: what to avoid; replaces the empty condition in guidance.
-            seed: of the first candidate; candidate c uses `seed + c`. The same for every prompt unless `seeds` gives
-                one each.
+            seed: of the first candidate, 0 to 2^64 - 1; candidate c uses `seed + c`. -1 draws one. The same for every
+                prompt unless `seeds` gives one each.
             candidates: how many to generate per prompt, 1 to 64; the one with the best CLAP score *for that prompt* is
                 returned.
             callback: called after every step with a dict: i, num_steps, t, x, denoised, and item, num_items.
             sampler: name of the solver, one of `SAMPLERS`.
             time_shift: 0.1 to 10; above 1 more of the steps are near the noise (Esser et al. 2024).
+            peak, loudness, level: how loud the sounds are, one of: a peak in dBFS, -60 to 0 (-1 if none is given); a
+                loudness in LUFS, -70 to 0 (EBU R 128; lower where it would clip); "as-is", as the decoder made them.
 
         Raises:
             ClapgenError: an empty prompt or a value out of its range.
         """
-        seeds = [checked_setting("seed", each, "seed") for each in ([seed] * len(prompts) if seeds is None else seeds)]
-        _check(
-            prompts, seeds, seconds=seconds, num_steps=num_steps, guidance_scale=guidance_scale, candidates=candidates,
-            sampler=sampler, time_shift=time_shift,
-        )  # fmt: skip
-        condition, negative = self.encode_prompts(prompts, negative_prompt)
-        items = [(row, seeds[row] + candidate) for row in range(len(prompts)) for candidate in range(candidates)]
-        times = timesteps(num_steps, time_shift)
-        waveforms: list[NDArray[np.float32]] = []
+        texts = _checked_prompts(prompts)
+        wanted = {
+            "seconds": seconds, "num_steps": num_steps, "guidance_scale": guidance_scale, "candidates": candidates,
+            "negative_prompt": negative_prompt, "sampler": sampler, "time_shift": time_shift,
+            "peak": peak, "loudness": loudness, "level": level,
+        }  # fmt: skip
+        settings = {key: checked_setting(key, value, key) for key, value in wanted.items()}
+        check_level(settings)
+        items = _items(_checked_seeds(seeds, seed, len(texts)), settings["candidates"])
+        if not texts:
+            return []
+        condition, negative = self.encode_prompts(texts, settings["negative_prompt"])
+        times = timesteps(settings["num_steps"], settings["time_shift"])
+        sounds: list[tuple[NDArray[np.float32], float]] = []
         size = 1 if self.device.type == "cpu" else LARGEST_BATCH
         for start in range(0, len(items), size):
             rows, item_seeds = zip(*items[start : start + size], strict=True)
-            latents = self.initial_latents(item_seeds, seconds)
             latents = self.solve(
-                latents, times, condition[list(rows)], negative, seconds, guidance_scale, sampler,
+                self.initial_latents(item_seeds, settings["seconds"]), times, condition[list(rows)], negative,
+                settings["seconds"], settings["guidance_scale"], settings["sampler"],
                 callback=_numbered(callback, start, len(items)),
             )  # fmt: skip
-            waveforms.extend(self.decode(latents, seconds))
-        return self.rank(prompts, condition, [item_seed for _, item_seed in items], waveforms)
+            noise_seeds = [seed_of_item(texts[row], item_seed) for row, item_seed in zip(rows, item_seeds, strict=True)]
+            loud = Level(settings["peak"], settings["loudness"], settings["level"] == "as-is")
+            sounds += [
+                master(waveform, self.sample_rate, loud)
+                for waveform in self.decode(latents, settings["seconds"], noise_seeds)
+            ]
+        waveforms, gains = zip(*sounds, strict=True)
+        found = self.rank(texts, condition, [item_seed for _, item_seed in items], waveforms, gains)
+        warnings = self.prompt_warnings([*texts, *filter(None, [settings["negative_prompt"]])])
+        for sound in found:
+            for text in filter(None, (sound.prompt, settings["negative_prompt"])):
+                sound.warnings += warnings.get(text, [])
+        return found
 
     def encode_prompts(self, prompts: Sequence[str], negative_prompt: str | None = None) -> tuple[Tensor, Tensor]:
         """Embeddings of prompts (prompts, condition_dim), and (condition_dim,) to guide away from."""
@@ -152,10 +193,8 @@ class TextToAudio:
     def initial_latents(self, seeds: Sequence[int], seconds: float) -> Tensor:
         """Noise (seeds, latent_dim, frames), drawn on the CPU so that a seed is the same sound on every device."""
         shape = (self.autoencoder.latent_dim, self.autoencoder.frames_for(seconds))
-        noise = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        return torch.stack(noise).to(self.device)
+        return torch.stack([gaussian(shape, seed) for seed in seeds]).to(self.device)
 
-    @torch.no_grad()
     def solve(
         self,
         latents: Tensor,
@@ -181,68 +220,86 @@ class TextToAudio:
 
         Returns: latents (batch, latent_dim, frames) at `times[-1]`; clean if that is 0.
         """
+        if (mask is None) != (known is None):
+            raise ValueError("solve needs both `mask` and `known`, or neither")
         window = min(seconds, self.network.config.window_seconds)
         velocity = GuidedVelocity(
             self.network, condition, negative, guidance_scale, window, self.autoencoder.frames_for(window), self.dtype
         )
-        if (mask is None) != (known is None):
-            raise ValueError("solve needs both `mask` and `known`, or neither")
-        if mask is None or known is None:
-            return SAMPLERS.get(sampler)(velocity, latents, times, callback)
-        straight = (latents - known) / times[0]  # every solver follows a constant velocity exactly
 
-        def inside_mask(x: Tensor, time: float) -> Tensor:
-            return torch.where(mask, velocity(x, time), straight)
+        with inference(self.network):
+            if mask is None or known is None:
+                return SAMPLERS.get(sampler)(velocity, latents, times, callback)
+            straight = (latents - known) / times[0]  # every solver follows a constant velocity exactly
 
-        return SAMPLERS.get(sampler)(inside_mask, latents, times, callback)
+            def inside_mask(x: Tensor, time: float, mask: Tensor = mask) -> Tensor:
+                return torch.where(mask, velocity(x, time), straight)
 
-    @torch.no_grad()
-    def decode(self, latents: Tensor, seconds: float) -> list[NDArray[np.float32]]:
-        """Waveforms (samples,) of latents (batch, latent_dim, frames), cut to `seconds`, their peaks at -1 dBFS."""
-        decoded = self.autoencoder.decode(latents.float())[:, : round(seconds * self.sample_rate)]
-        return [peak_normalise(waveform, PEAK_DBFS) for waveform in decoded.float().cpu().numpy()]
+            return SAMPLERS.get(sampler)(inside_mask, latents, times, callback)
+
+    def decode(self, latents: Tensor, seconds: float, noise_seeds: Sequence[int]) -> list[NDArray[np.float32]]:
+        """Waveforms (samples,) of latents (batch, latent_dim, frames), cut to `seconds`, as the decoder makes them.
+
+        Args:
+            noise_seeds: of the noise in textures, one for each row; `generate` uses `generation.noise.seed_of_item`.
+        """
+        with torch.no_grad():
+            decoded = self.autoencoder.decode(latents.float(), noise_seeds)
+        return list(decoded[:, : round(seconds * self.sample_rate)].float().cpu().numpy())
 
     def rank(
-        self, prompts: Sequence[str], condition: Tensor, seeds: Sequence[int], waveforms: Sequence[NDArray[np.float32]]
+        self,
+        prompts: Sequence[str],
+        condition: Tensor,
+        seeds: Sequence[int],
+        waveforms: Sequence[NDArray[np.float32]],
+        gains: Sequence[float] | None = None,
     ) -> list[Generation]:
         """The candidate with the best CLAP score for each prompt.
 
         Args:
             condition: embeddings (prompts, condition_dim); see `encode_prompts`.
             seeds, waveforms: one per candidate, those of the first prompt first, as many for each prompt.
+            gains: dB that mastering added to each waveform; none if None.
         """
         candidates = len(waveforms) // max(1, len(prompts))
         results = []
         for row, prompt in enumerate(prompts):
             first = row * candidates
             own = waveforms[first : first + candidates]
-            audio = torch.cat([self.clap.embed_audio([waveform], self.sample_rate) for waveform in own])
-            scores = self.clap.similarity(audio, condition[row : row + 1].cpu())[:, 0].tolist()
+            with inference(self.clap):
+                audio = torch.cat([self.clap.embed_audio([waveform], self.sample_rate) for waveform in own])
+                scores = self.clap.similarity(audio, condition[row : row + 1].cpu())[:, 0].tolist()
             best = max(range(candidates), key=scores.__getitem__)
-            results.append(Generation(own[best], self.sample_rate, prompt, seeds[first + best], scores[best], scores))
+            gain = gains[first + best] if gains else 0.0
+            results.append(
+                Generation(
+                    own[best], self.sample_rate, prompt, seeds[first + best], scores[best], scores,
+                    decoder_peak=peak_dbfs(own[best]) - gain, gain=gain,
+                )
+            )  # fmt: skip
         return results
-
-
-def _check_parts(folder: ModelFolder, config: DiffusionConfig, hashes: dict[str, str]) -> None:
-    """Refuse a diffusion model that was trained with another CLAP or autoencoder."""
-    for part, trained_with in (("clap", config.clap_hash), ("autoencoder", config.autoencoder_hash)):
-        if trained_with and trained_with != hashes[part]:
-            raise ClapgenError(
-                f"{folder.path}: the diffusion model was trained with {part} {trained_with}, but the folder holds "
-                f"{part} {hashes[part]}; install the model again or train it with this {part}"
-            )
 
 
 def _numbered(callback: Callback | None, item: int, num_items: int) -> Callback | None:
     return callback and (lambda progress: callback({**progress, "item": item, "num_items": num_items}))
 
 
-def _check(prompts: Sequence[str], seeds: Sequence[int], **settings: Any) -> None:
-    if isinstance(prompts, str):
-        raise TypeError("generate takes a list of prompts")
-    if any(not prompt.strip() for prompt in prompts):
-        raise ClapgenError("a prompt is empty; describe a sound")
-    if len(seeds) != len(prompts):
-        raise ClapgenError(f"{len(seeds)} seeds were given for {len(prompts)} prompts; give one each")
-    for key, value in settings.items():
-        checked_setting(key, value, key)
+def _items(seeds: Sequence[int], candidates: int) -> list[tuple[int, int]]:
+    """(row of the prompt, seed) of every candidate."""
+    return [(row, (seed + number) % SEEDS) for row, seed in enumerate(seeds) for number in range(candidates)]
+
+
+def _checked_prompts(prompts: Iterable[str]) -> list[str]:
+    if isinstance(prompts, (str, bytes)) or not isinstance(prompts, Iterable):
+        raise ClapgenError("generate takes a list of prompts; put a single one into a list.")
+    return [clean_prompt(prompt, f"prompt {number}") for number, prompt in enumerate(prompts, start=1)]
+
+
+def _checked_seeds(seeds: Iterable[int] | None, seed: int, count: int) -> list[int]:
+    if seeds is not None and not isinstance(seeds, Iterable):
+        raise ClapgenError(f"seeds must be a list with a seed for each prompt, not {seeds!r}; or give one as seed.")
+    checked = [checked_setting("seed", each, "seed") for each in ([seed] * count if seeds is None else seeds)]
+    if len(checked) != count:
+        raise ClapgenError(f"{len(checked)} seeds were given for {count} prompts; give one each")
+    return checked

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from clapgen.devices import library_versions
+from clapgen.devices import circumstances
+from generation.destinations import FORMATS, Destination, choose_destination
 from generation.generator import Callback, Generation, Generator
 from generation.requests import GenerationRequest
-from generation.sidecars import (
-    FORMATS,
-    Destination,
-    choose_destination,
-    find_finished,
-    planned_sidecar,
-    save_clip,
-    stem_of,
-)
+from generation.sidecars import comment_of, find_finished, planned_sidecar, save_clip, stem_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Progress = Callable[[Sequence[GenerationRequest]], AbstractContextManager[Callback | None]]
 
@@ -48,8 +46,12 @@ def split_finished(
     """
     finished, remaining = [], []
     for request in dict.fromkeys(requests):
-        planned = planned_sidecar(request, destination.audio_format, identity)
-        found = None if destination.file else find_finished(destination.folder, stem_of(request), planned)
+        planned = planned_sidecar(request, destination, identity)
+        found = (
+            None
+            if destination.file or destination.stream
+            else find_finished(destination.folder, stem_of(request), planned)
+        )
         if found is None:
             remaining.append(request)
         else:
@@ -68,7 +70,7 @@ def render(
     """Generate sounds, save each with its sidecar, and yield it; clips that are finished come first, as they are.
 
     Args:
-        destination: a folder, or the name of one sound file; see `choose_destination`.
+        destination: a folder, the name of one sound file, or "-" for standard output; see `choose_destination`.
         batch_size: sounds generated at once, if their settings differ in prompt and seed only.
         overwrite: generate finished clips again and replace existing files.
         progress: called with each batch; the context manager that it returns gives `generate` its callback.
@@ -111,14 +113,29 @@ def _save(
 
     suffix, bits = FORMATS[destination.audio_format]
     path = destination.file or destination.folder / (stem_of(request) + suffix)
+    rate = destination.rate or generation.sample_rate
     sidecar = {
-        **planned_sidecar(request, destination.audio_format, generator.describe()),
+        **planned_sidecar(request, destination, generator.describe()),
         "score": generation.score,
         "candidate_scores": generation.candidate_scores,
         "candidate_seed": generation.seed,
-        "sample_rate": generation.sample_rate,
-        "device": str(generator.device),
-        "versions": library_versions(),
+        "decoder_peak": generation.decoder_peak if math.isfinite(generation.decoder_peak) else None,
+        "gain": generation.gain,
+        "sample_rate": rate,
+        "warnings": generation.warnings,
+        **circumstances(generator.device),
     }
-    content = encode_audio(path, generation.waveform, generation.sample_rate, bits)
+    waveform = _for_file(generation.waveform, generation.sample_rate, rate, destination.channels)
+    content = encode_audio(path, waveform, rate, bits, comment_of(sidecar))
     return save_clip(destination, stem_of(request), sidecar, content, overwrite)
+
+
+def _for_file(waveform: NDArray[np.float32], from_rate: int, rate: int, channels: int) -> NDArray[np.float32]:
+    """At the rate of the file, no louder than before (filters overshoot), and in all its channels."""
+    from clapgen.audio import resample
+
+    resampled = resample(waveform, from_rate, rate)
+    before, after = (float(abs(each).max(initial=0.0)) for each in (waveform, resampled))
+    if after > before:
+        resampled = resampled * (before / after)
+    return resampled if channels == 1 else resampled[None].repeat(channels, axis=0)

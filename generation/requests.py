@@ -6,21 +6,25 @@ from __future__ import annotations
 import dataclasses
 import json
 import numbers
+import secrets
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from clapgen.data.text import clean_prompt, json_lines, read_lines, read_text
+from clapgen.data.text import clean_prompt
 from clapgen.errors import ClapgenError, nearest
 from generation.diffusion.samplers import SAMPLERS
+
+DEFAULT_PEAK = -1.0  # dBFS; as in clapgen.audio.mastering, which would import numpy here
 
 
 @dataclass(frozen=True)
 class GenerationRequest:
     """One sound to generate. Every field decides how it sounds, except `name`, the stem of its file.
 
-    The fields and their defaults are those of `TextToAudio.generate`; the ranges are in `RANGES`.
+    The fields and their defaults are those of `TextToAudio.generate`; the ranges are in `RANGES`. Of `peak` (dBFS),
+    `loudness` (LUFS) and `level` ("as-is") one is set: a peak of -1 dBFS if none is given.
     """
 
     prompt: str
@@ -32,7 +36,14 @@ class GenerationRequest:
     time_shift: float = 1.0
     seed: int = 0
     candidates: int = 1
+    peak: float | None = None
+    loudness: float | None = None
+    level: str | None = None
     name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.peak is self.loudness is self.level is None:
+            object.__setattr__(self, "peak", DEFAULT_PEAK)
 
     def settings(self) -> dict[str, Any]:
         """Everything but `prompt` and `name`, as keyword arguments of `generate`."""
@@ -49,10 +60,16 @@ class Range:
     high: float
 
     def checked(self, value: Any, label: str) -> float:
-        """`value` as an int or float. `ClapgenError`, starting with `label`, if it is out of range or no number."""
+        """`value` as an int or float; 3.0 is a whole number.
+
+        Raises:
+            ClapgenError: starting with `label`, if it is out of range or no number.
+        """
         whole = isinstance(self.low, int)
-        right_type = isinstance(value, numbers.Integral if whole else numbers.Real) and not isinstance(value, bool)
-        if not right_type or not self.low <= value <= self.high:
+        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if is_number and whole and not isinstance(value, numbers.Integral):
+            is_number = float(value).is_integer()
+        if not is_number or not self.low <= value <= self.high:
             kind = "a whole number" if whole else "a number"
             raise ClapgenError(f"{label} must be {kind} from {self}, not {_shown(value)}.")
         return int(value) if whole else float(value)
@@ -63,16 +80,22 @@ class Range:
 
 DEFAULTS = GenerationRequest("")
 KEYS = [field.name for field in dataclasses.fields(GenerationRequest)]
+SEEDS = 2**64
+RANDOM_SEED = -1  # stands for a seed drawn at random
 RANGES = {
     "seconds": Range(0.5, 30.0),
     "num_steps": Range(1, 200),
     "guidance_scale": Range(0.0, 20.0),
     "time_shift": Range(0.1, 10.0),
-    "seed": Range(0, 2**63 - 1),
+    "seed": Range(RANDOM_SEED, SEEDS - 1),
     "candidates": Range(1, 64),
+    "peak": Range(-60.0, 0.0),
+    "loudness": Range(-70.0, 0.0),
 }
+LEVELS = ("as-is",)
+LEVEL_KEYS = ("peak", "loudness", "level")  # one of them is set
 EARLIER_KEYS = {"steps": "num_steps", "guidance": "guidance_scale", "negative": "negative_prompt"}  # still read
-DTYPES = ("bfloat16", "float32")  # of the diffusion network; the first is the default
+DTYPES = ("bfloat16", "float32")  # of the diffusion network; by default the first where it is fast
 
 
 def requests_from_arguments(prompts: Sequence[str], settings: Mapping[str, Any]) -> list[GenerationRequest]:
@@ -80,49 +103,29 @@ def requests_from_arguments(prompts: Sequence[str], settings: Mapping[str, Any])
     return [checked_request({**settings, "prompt": prompt}) for prompt in prompts]
 
 
-def requests_from_file(path: Path, settings: Mapping[str, Any]) -> list[GenerationRequest]:
-    """Requests of a prompt file: .txt, a prompt per line; .jsonl, an object per line with `prompt` and settings.
-
-    Settings on a line take precedence over `settings`. ClapgenError names the file, the line and the problem.
-    """
-    if path.suffix.lower() == ".jsonl":
-        rows = json_lines(path)
-    else:
-        lines = enumerate(read_lines(path), start=1)
-        rows = ((f"{path}:{number}", {"prompt": line}) for number, line in lines if line.strip())
-    requests = []
-    for where, values in rows:
-        current = with_current_keys(values)
-        if len(current) < len(values):
-            both = next(f"'{old}' and '{new}'" for old, new in EARLIER_KEYS.items() if old in values and new in values)
-            raise ClapgenError(f"{where}: {both} are the same setting; give the latter only.")
-        requests.append(checked_request({**settings, **current}, f"{where}: "))
-    if not requests:
-        raise ClapgenError(f"{path} contains no prompt; put one on each line.")
-    return requests
+def with_seeds(requests: Sequence[GenerationRequest], count: int) -> list[GenerationRequest]:
+    """Each request `count` times, with seeds that follow each other; candidates have seeds of their own."""
+    return [
+        dataclasses.replace(request, seed=(request.seed + number * request.candidates) % SEEDS)
+        for request in requests
+        for number in range(count)
+    ]
 
 
-def request_from_sidecar(path: Path, settings: Mapping[str, Any]) -> tuple[GenerationRequest, dict[str, Any]]:
-    """The request that generated a sound, from its sidecar (or the sound file next to it), and the sidecar itself.
-
-    `settings` take precedence over the sidecar's.
-    """
-    if path.suffix.lower() != ".json" and path.with_suffix(".json").exists():
-        path = path.with_suffix(".json")
-    try:
-        sidecar = json.loads(read_text(path))
-    except ValueError as error:
-        raise ClapgenError(f"{path} is not a sidecar of clapgen: invalid JSON ({error}).") from error
-    if not isinstance(sidecar, dict) or not {"prompt", "seed", "model", "sha256"} <= sidecar.keys():
-        raise ClapgenError(f"{path} is not a sidecar of clapgen; give the .json file next to a generated sound.")
-    sidecar = with_current_keys(sidecar)
-    recorded = {key: sidecar[key] for key in KEYS if key in sidecar}
-    return checked_request({**recorded, **settings}, f"{path}: "), sidecar
+def repeated(requests: Sequence[GenerationRequest]) -> dict[GenerationRequest, int]:
+    """Requests that are there more than once, and how often: equal requests give one sound."""
+    return {request: count for request, count in Counter(requests).items() if count > 1}
 
 
 def with_current_keys(values: Mapping[str, Any]) -> dict[str, Any]:
     """Settings under their current names: earlier versions wrote `steps`, `guidance` and `negative`."""
     return {EARLIER_KEYS.get(key, key): value for key, value in values.items()}
+
+
+def overridden(settings: Mapping[str, Any], by: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with those in `by` put over them; a loudness also replaces a peak, as only one of them can be set."""
+    sets_level = any(by.get(key) is not None for key in LEVEL_KEYS)
+    return {key: value for key, value in settings.items() if not (sets_level and key in LEVEL_KEYS)} | dict(by)
 
 
 def checked_request(values: Mapping[str, Any], where: str = "") -> GenerationRequest:
@@ -133,23 +136,42 @@ def checked_request(values: Mapping[str, Any], where: str = "") -> GenerationReq
             raise ClapgenError(f"{where}unknown key '{key}'.{nearest(key, KEYS)} Known: {', '.join(KEYS)}.")
         if key != "prompt":
             checked[key] = checked_setting(key, value, f"{where}'{key}'" if where else f"--{key.replace('_', '-')}")
+    check_level(checked, where)
     return GenerationRequest(**checked)
 
 
+def check_level(settings: Mapping[str, Any], where: str = "") -> None:
+    """ClapgenError if more than one of peak, loudness and level is set."""
+    given = [key for key in LEVEL_KEYS if settings.get(key) is not None]
+    if len(given) > 1:
+        raise ClapgenError(f"{where}{' and '.join(given)} exclude each other; choose one.")
+
+
 def checked_setting(key: str, value: Any, label: str) -> Any:
-    """The value of one setting, in its proper type. ClapgenError, starting with `label`, if it is not valid."""
+    """The value of one setting, in its proper type; a seed of -1 is replaced by a random one.
+
+    Raises:
+        ClapgenError: starting with `label`, if the value is not valid.
+    """
+    if key in LEVEL_KEYS and value is None:
+        return None
+    if key == "seed":
+        seed = int(RANGES[key].checked(value, label))
+        return secrets.randbelow(2**32) if seed == RANDOM_SEED else seed
     if key in RANGES:
         return RANGES[key].checked(value, label)
-    if key == "sampler":
-        if not isinstance(value, str) or value not in SAMPLERS:
-            hint = nearest(str(value), SAMPLERS)
-            raise ClapgenError(f"{label} must be one of {', '.join(SAMPLERS)}, not {_shown(value)}.{hint}")
+    if key in ("sampler", "level"):
+        choices = SAMPLERS.names() if key == "sampler" else LEVELS
+        if not isinstance(value, str) or value not in choices:
+            hint = nearest(str(value), choices)
+            raise ClapgenError(f"{label} must be one of {', '.join(choices)}, not {_shown(value)}.{hint}")
         return value
     return None if value in (None, "") else clean_prompt(value, label)
 
 
 def _shown(value: Any) -> str:
     try:
-        return json.dumps(value)
-    except TypeError:
-        return repr(value)
+        text = json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -8,74 +8,19 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clapgen.errors import ClapgenError, nearest
+from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path, slug
+from generation.destinations import FORMATS, Destination
 from generation.requests import DEFAULTS, GenerationRequest, with_current_keys
 
 PARTS = ("clap", "autoencoder", "diffusion")  # of a model that generates; a sidecar records the hash of each
 
 LONGEST_STEM = 180  # bytes; with seed, number and suffix it stays below the 255 of most file systems
 
-# Name on the command line -> suffix and bits per sample, as clapgen.write_audio takes them.
-FORMATS: dict[str, tuple[str, int | None]] = {
-    "wav": (".wav", 16),
-    "wav24": (".wav", 24),
-    "wav32": (".wav", 32),
-    "flac": (".flac", 16),
-    "flac24": (".flac", 24),
-    "ogg": (".ogg", None),
-    "opus": (".opus", None),
-}
-
-
-@dataclass(frozen=True)
-class Destination:
-    """Where sounds go: into exactly one `file`, or under free names in a `folder`."""
-
-    folder: Path
-    file: Path | None
-    audio_format: str
-
-    @property
-    def suffix(self) -> str:
-        """Suffix of the sound files, with its dot."""
-        return FORMATS[self.audio_format][0]
-
-
-def choose_destination(
-    output: Path | None, audio_format: str | None = None, several: bool = False, default_format: str = "wav"
-) -> Destination:
-    """A file if `output` has a suffix and is not a folder, otherwise a folder: the current one if `output` is None.
-
-    `default_format` applies if neither `audio_format` nor the suffix of `output` names one. `ClapgenError` if they
-    contradict each other, or if `several` sounds would go into one file.
-    """
-    if audio_format is not None and audio_format not in FORMATS:
-        raise ClapgenError(
-            f"--format must be one of {', '.join(FORMATS)}, not '{audio_format}'.{nearest(audio_format, FORMATS)}"
-        )
-    if output is None or output.is_dir() or not output.suffix:
-        folder = output or Path()
-        if folder.is_file():
-            raise ClapgenError(f"-o {folder} is a file, not a folder; add a suffix such as .wav to write a sound.")
-        return Destination(folder, None, audio_format or default_format)
-    matching = [name for name, (suffix, _) in FORMATS.items() if suffix == output.suffix.lower()]
-    if not matching:
-        suffixes = ", ".join(dict.fromkeys(suffix for suffix, _ in FORMATS.values()))
-        raise ClapgenError(
-            f"-o {output}: unsupported suffix; use one of {suffixes} (create the folder first if it is meant as one)."
-        )
-    if audio_format is not None and audio_format not in matching:
-        raise ClapgenError(f"-o {output} and --format {audio_format} contradict each other; omit one.")
-    if several:
-        raise ClapgenError(f"-o {output} is a single file, but there are several prompts; give a folder.")
-    return Destination(
-        output.parent, output, audio_format or (default_format if default_format in matching else matching[0])
-    )
+CIRCUMSTANCES = ("device", "cpu", "threads", "versions")  # of a run; may change the last bits of a sound
 
 
 def stem_of(request: GenerationRequest) -> str:
@@ -84,17 +29,29 @@ def stem_of(request: GenerationRequest) -> str:
     return words if request.name else f"{words}_seed{request.seed}"
 
 
-def planned_sidecar(request: GenerationRequest, audio_format: str, identity: Mapping[str, Any]) -> dict[str, Any]:
+def planned_sidecar(
+    request: GenerationRequest, destination: Destination, identity: Mapping[str, Any]
+) -> dict[str, Any]:
     """The part of a sidecar that is known before the sound is generated: request, format and the model's `identity`.
 
     On one machine these decide the bytes of the file. The settings are keyword arguments of `TextToAudio.generate`.
     """
-    return {"prompt": request.prompt, **request.settings(), "format": audio_format, **identity}
+    file = {"format": destination.audio_format, "rate": destination.rate, "channels": destination.channels}
+    return {"prompt": request.prompt, **request.settings(), **file, **identity}
 
 
-def model_identity(name: str, hashes: Mapping[str, str], dtype: str) -> dict[str, Any]:
-    """How sidecars identify a model, and what `TextToAudio.describe` returns."""
+def model_identity(name: str, hashes: Mapping[str, str], dtype: str | None) -> dict[str, Any]:
+    """How sidecars identify a model, and what `TextToAudio.describe` returns. A `dtype` of None matches any."""
     return {"dtype": dtype, "model": {"name": name, "hashes": dict(hashes)}}
+
+
+def comment_of(sidecar: Mapping[str, Any]) -> str:
+    """What is written into a sound file: its sidecar as ASCII, without the circumstances of the run.
+
+    The same sound thus has the same bytes wherever it was generated.
+    """
+    inside = {key: value for key, value in sidecar.items() if key not in CIRCUMSTANCES}
+    return json.dumps(inside, separators=(",", ":"), allow_nan=False)
 
 
 def settings_of(sidecar: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,9 +60,33 @@ def settings_of(sidecar: Mapping[str, Any]) -> dict[str, Any]:
     Sidecars of earlier versions lack settings that did not exist then; their defaults apply.
     """
     model = sidecar.get("model")
-    settings = {key: sidecar.get(key) for key in ("prompt", *DEFAULTS.settings(), "format", "dtype")}
-    settings |= {key: sidecar.get(key, getattr(DEFAULTS, key)) for key in ("sampler", "time_shift")}
+    defaults = {**DEFAULTS.settings(), "rate": None, "channels": 1, "prompt": None, "format": None, "dtype": None}
+    settings = {key: sidecar.get(key, default) for key, default in defaults.items()}
     return {**settings, "hashes": model.get("hashes") if isinstance(model, dict) else None}
+
+
+def differences(original: Mapping[str, Any], again: Mapping[str, Any]) -> str:
+    """Why two sounds with equal settings may differ: what differs in the circumstances of their runs, in words."""
+    there, here = _flat(original), _flat(again)
+    different = [f"{key} {there[key]} then, {here[key]} now" for key in here if there.get(key, here[key]) != here[key]]
+    if different:
+        return "; ".join(different)
+    missing = [key for key in here if key not in there]
+    if missing and "versions" in original:
+        return f"it is from a version of clapgen that did not record the {', '.join(missing)} yet"
+    if missing:
+        return f"the original does not record its {', '.join(missing)}"
+    return f"although {', '.join(here)} are the same; was the original edited?"
+
+
+def _flat(sidecar: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {key: sidecar[key] for key in CIRCUMSTANCES if key in sidecar}
+    return flat | flat.pop("versions", {})
+
+
+def _is_same_sound(present: Mapping[str, Any], planned: Mapping[str, Any]) -> bool:
+    there, here = settings_of(present), settings_of(planned)
+    return there == (here if here["dtype"] is not None else {**here, "dtype": there["dtype"]})
 
 
 def find_finished(folder: Path, stem: str, planned: Mapping[str, Any]) -> tuple[Path, dict[str, Any]] | None:
@@ -114,7 +95,7 @@ def find_finished(folder: Path, stem: str, planned: Mapping[str, Any]) -> tuple[
         if not _is_taken(path):
             return None
         sidecar = _sidecar_at(path)
-        if sidecar is not None and settings_of(sidecar) == settings_of(planned) and _is_whole(folder, sidecar):
+        if sidecar is not None and _is_same_sound(sidecar, planned) and _is_whole(folder, sidecar):
             return folder / Path(sidecar["file"]).name, sidecar
     return None
 
@@ -135,6 +116,10 @@ def save_clip(
     Returns: path of the sound, and the sidecar as written.
     """
     sidecar = {**sidecar, "sha256": hashlib.sha256(content).hexdigest()}
+    if destination.stream is not None:
+        destination.stream.write(content)
+        destination.stream.flush()
+        return Path("-"), sidecar
     if destination.file is not None:
         return destination.file, _write_pair(destination.file, sidecar, content, overwrite)
     for path in _stems(destination.folder, stem):
@@ -152,7 +137,7 @@ def _save_as(
     while True:
         taken = _is_taken(path)  # before the sidecar is read: it may appear in between
         present = _sidecar_at(path)
-        if present is not None and settings_of(present) == settings_of(sidecar):
+        if present is not None and _is_same_sound(present, sidecar):
             if overwrite:
                 return _write_pair(audio, sidecar, content, overwrite=True)
             if _is_whole(path.parent, present) or _complete_pair(audio, present, sidecar["sha256"], content):
@@ -221,6 +206,6 @@ def _is_whole(folder: Path, sidecar: dict[str, Any]) -> bool:
 def _sidecar_at(path: Path) -> dict[str, Any] | None:
     try:
         sidecar = json.loads(path.with_name(path.name + ".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return with_current_keys(sidecar) if isinstance(sidecar, dict) else None

@@ -28,6 +28,7 @@ from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path
 from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, save_part
 from clapgen.training.loop import to_device, train
+from clapgen.training.provenance import describe_texts, hold_out, stored_asset
 from clapgen.training.seeds import seeded
 from clapgen.training.task import Task, TrainingConfig, weight_decay_groups
 from pretrain.data.captions import true_names
@@ -124,12 +125,12 @@ class DistillationTask(Task):
         teacher = SentenceTeacher()
         words = [template.format(word) for word in teacher.words() for template in recipe.word_templates]
         self.texts = texts + sorted(set(words) - set(texts))
-        self.tokenizer = train_tokenizer([*texts, *teacher.words()], recipe.text.vocab_size)
+        known = stored_asset(self.output, "tokenizer")
+        vocabulary = [*texts, *teacher.words()]
+        self.tokenizer = Tokenizer.from_str(known) if known else train_tokenizer(vocabulary, recipe.text.vocab_size)
         self.targets = self._targets(teacher)
-        held_out = max(1, int(len(texts) * recipe.validation_share))
-        order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(0))
-        self.validation = order[:held_out].tolist()
-        self.training = order[held_out:].tolist() + list(range(len(texts), len(self.texts)))
+        self.validation, training = hold_out(texts, recipe.validation_share)
+        self.training = training + list(range(len(texts), len(self.texts)))
         lengths = {i: len(self.tokenizer.encode(self.texts[i]).ids) for i in self.training}
         self.training.sort(key=lambda i: (lengths[i], i))
         with seeded(recipe.training.seed):
@@ -147,15 +148,25 @@ class DistillationTask(Task):
     def networks(self) -> dict[str, nn.Module]:
         return {"tower": self.tower, "head": self.head}
 
+    def provenance(self) -> dict[str, Any]:
+        return {"texts": describe_texts(self.texts)}
+
+    def assets(self) -> dict[str, str]:
+        return {"tokenizer": self.tokenizer.to_str()}
+
     def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
         return {"model": weight_decay_groups([self.tower, self.head])}
 
     def batch(self, index: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Texts of similar length, to limit padding: every stride-th one from a start, both drawn at random."""
-        size = self.recipe.training.batch_size
+        """Texts of similar length, to limit padding: every stride-th one from a start, both drawn at random.
+
+        After the longest text comes the shortest, so that all are drawn equally often.
+        """
+        count = len(self.training)
         stride = int(torch.randint(1, 17, (), generator=generator))
-        start = int(torch.randint(max(1, len(self.training) - size * stride), (), generator=generator))
-        return self._rows(self.training[start : start + size * stride : stride])
+        start = int(torch.randint(count, (), generator=generator))
+        size = min(self.recipe.training.batch_size, count)
+        return self._rows([self.training[(start + stride * row) % count] for row in range(size)])
 
     def _rows(self, rows: list[int]) -> dict[str, Tensor]:
         tokens, mask = tokenize(self.tokenizer, [self.texts[i] for i in rows], self.recipe.text.max_tokens)

@@ -12,22 +12,26 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from clapgen.clap import Clap, ClapConfig, TextTowerConfig
+from clapgen.clap import Clap, ClapConfig
 from clapgen.clap.model import LARGEST_LOG_LOGIT_SCALE
 from clapgen.clap.tokenizer import tokenize, train_tokenizer
-from clapgen.clap.towers import TextTower
 from clapgen.configuration import load_config
 from clapgen.data.audio_cache import AudioCache
-from clapgen.data.manifest import Clip, held_out_clips, training_clips
+from clapgen.data.manifest import Clip
+from clapgen.data.splits import class_of, split_clips
 from clapgen.errors import ClapgenError
 from clapgen.metrics.embeddings.retrieval import retrieval
 from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
+from clapgen.model_store import weights_hash
 from clapgen.training.loop import train
+from clapgen.training.provenance import describe_clips, stored_asset
 from clapgen.training.seeds import seeded
 from clapgen.training.task import Task, TrainingConfig, weight_decay_groups
 from pretrain.data import augment, captions
 from pretrain.distillation import load_text_tower
 from pretrain.objectives import OBJECTIVES, ClapBatch, Objective
+
+CLIPS_IN_MEMORY = 64
 
 
 @dataclass
@@ -93,34 +97,44 @@ class ClapTask(Task):
         }
         if not objectives:
             raise ClapgenError("the recipe has no objective with a weight; set one, e.g. objectives.infonce=1")
-        chosen = training_clips(recipe.manifest, recipe.train_split, recipe.free_only)
-        text = load_text_tower(Path(recipe.text_model)) if recipe.text_model else None  # before hours of decoding
-        rate = recipe.clap.audio.sample_rate
-        self.data = AudioCache.build(chosen, rate, recipe.cache)
-        held_out = held_out_clips(recipe.manifest, recipe.validation_split)
-        self.validation = AudioCache.build(held_out, rate, recipe.cache) if held_out else None
+        contrastive = [name for name, objective in objectives.items() if objective.contrastive]
+        if contrastive and recipe.training.batch_size == 1:
+            raise ClapgenError(f"{contrastive[0]} compares the rows of a batch: training.batch_size must be at least 2")
+        training, held_out = split_clips(recipe.manifest, recipe.train_split, recipe.validation_split, recipe.free_only)
+        training = captions.clips_with_text(training)
         with seeded(recipe.training.seed):
-            self.clap = self._model(text)
+            self.clap = self._model(training)  # before hours of decoding
+        self.data = AudioCache.build(training, self.clap.sample_rate, recipe.cache)
+        self.validation = AudioCache.build(held_out, self.clap.sample_rate, recipe.cache) if held_out else None
         self.front_end = copy.deepcopy(self.clap.audio_tower.front_end)  # stays on the CPU, where batches are made
         self.groups = self._group_numbers(self.data.clips)
         for objective in objectives.values():
             objective.prepare(self.data.clips, recipe.class_field)
         self.objectives = nn.ModuleDict(objectives)
 
-    def _model(self, text: tuple[TextTower, TextTowerConfig, Tokenizer] | None) -> Clap:
+    def _model(self, clips: Sequence[Clip]) -> Clap:
         recipe = self.recipe
-        clap = Clap.from_pretrained(recipe.start_from) if recipe.start_from else self._new_model(text)
+        tokenizer = stored_asset(recipe.training.output, "tokenizer")
+        known = Tokenizer.from_str(tokenizer) if tokenizer else None
+        if recipe.start_from:
+            clap = Clap.from_pretrained(recipe.start_from)
+            recipe.clap, clap.tokenizer = clap.config, known or clap.tokenizer
+            self.origin = {"start_from": clap.hash}
+        else:
+            clap = self._new_model(clips, known)
         clap.text_tower.requires_grad_(recipe.text_learning_rate_scale > 0 and not recipe.lock_text)
         clap.text_projection.requires_grad_(not recipe.lock_text)
         return clap
 
-    def _new_model(self, text: tuple[TextTower, TextTowerConfig, Tokenizer] | None) -> Clap:
-        config = self.recipe.clap
-        if text is None:
-            texts = [text for clip in self.data.clips for text in [*clip.captions, *clip.labels]]
-            return Clap(config, train_tokenizer(sorted(texts), config.text.vocab_size))
-        tower, config.text, tokenizer = text
-        clap = Clap(config, tokenizer)
+    def _new_model(self, clips: Sequence[Clip], tokenizer: Tokenizer | None) -> Clap:
+        config, folder = self.recipe.clap, Path(self.recipe.text_model)
+        if not self.recipe.text_model:
+            self.origin = {}
+            texts = [text for clip in clips for text in [*clip.captions, *clip.labels]]
+            return Clap(config, tokenizer or train_tokenizer(sorted(texts), config.text.vocab_size))
+        tower, config.text, distilled = load_text_tower(folder)
+        self.origin = {"text_model": weights_hash(folder, "text")}
+        clap = Clap(config, tokenizer or distilled)
         clap.text_tower.load_state_dict(tower.state_dict())
         return clap
 
@@ -133,6 +147,14 @@ class ClapTask(Task):
     def networks(self) -> dict[str, nn.Module]:
         return {"clap": self.clap, "objectives": self.objectives}
 
+    def provenance(self) -> dict[str, Any]:
+        sets = {"training clips": self.data, "validation clips": self.validation}
+        keys = [self.recipe.class_field]
+        return {n: describe_clips(data.clips, data.lengths, keys) for n, data in sets.items() if data} | self.origin
+
+    def assets(self) -> dict[str, str]:
+        return {"tokenizer": self.clap.tokenizer.to_str()}
+
     def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
         groups = weight_decay_groups([self.clap.audio_tower, self.clap.audio_projection, self.clap.text_projection])
         text = weight_decay_groups([self.clap.text_tower])
@@ -142,7 +164,7 @@ class ClapTask(Task):
 
     def batch(self, index: int, generator: torch.Generator) -> dict[str, Any]:
         size = self.recipe.training.batch_size
-        rows = torch.randint(len(self.data), (2, size), generator=generator).tolist()
+        rows = distinct_rows(2 * size, len(self.data), generator).view(2, size).tolist()
         inputs, mixed = self._sounds(rows[0], rows[1], generator)
         members = [(a, b) if m else (a,) for a, b, m in zip(*rows, mixed, strict=True)]  # clips of each row
         texts = [self._caption(row, generator) for row in members]
@@ -236,8 +258,7 @@ class ClapTask(Task):
         if self.validation is None:
             return {}
         clips = self.validation.clips
-        waveforms = [self.validation.waveform(i) for i in range(len(clips))]
-        audio = self.clap.embed_audio(waveforms, self.validation.sample_rate)
+        audio = embed_clips(self.clap, self.validation)
         metrics = caption_retrieval(self.clap, audio, clips)
         return {**metrics, **class_accuracy(self.clap, audio, clips, self.recipe.class_field)}
 
@@ -245,13 +266,27 @@ class ClapTask(Task):
         self.clap.save_pretrained(directory)
 
 
+def distinct_rows(count: int, total: int, generator: torch.Generator) -> Tensor:
+    """`count` of the numbers below `total`, drawn at random; a number is repeated only after all others were drawn."""
+    rounds = -(-count // total)
+    return torch.cat([torch.randperm(total, generator=generator) for _ in range(rounds)])[:count]
+
+
+def embed_clips(clap: Clap, cache: AudioCache) -> Tensor:
+    """Embeddings (n, dim) of all clips of a cache, a few clips in memory at a time."""
+    parts = torch.arange(len(cache)).split(CLIPS_IN_MEMORY)
+    waveforms = ([cache.waveform(i) for i in part.tolist()] for part in parts)
+    return torch.cat([clap.embed_audio(part, cache.sample_rate) for part in waveforms])
+
+
 def class_accuracy(clap: Clap, audio: Tensor, clips: Sequence[Clip], class_field: str) -> dict[str, float]:
     """Zero-shot accuracy on the clips with a class in `class_field`, among all classes that occur. `audio` (n, dim)."""
-    classified = [i for i, clip in enumerate(clips) if clip.extra.get(class_field)]
+    classes = [class_of(clip, class_field) for clip in clips]
+    classified = [i for i, name in enumerate(classes) if name]
     if not classified:
         return {}
-    names = sorted({clips[i].extra[class_field] for i in classified})
-    truth = torch.tensor([names.index(clips[i].extra[class_field]) for i in classified])
+    names = sorted({classes[i] for i in classified})
+    truth = torch.tensor([names.index(classes[i]) for i in classified])
     prompts = clap.embed_text(class_prompts(names))
     return {"zero_shot_accuracy": zero_shot_accuracy(audio[classified], prompts, truth)}
 

@@ -93,6 +93,22 @@ def test_yaml_errors_name_file_and_line(tmp_path):
         load_config(Recipe, path)
 
 
+@pytest.mark.parametrize(
+    ("content", "line", "reason"),
+    [
+        (b"name: rain\nname: hail\n", 2, "duplicate key"),
+        (b"name: rain\noptimizer:\n\tbetas: 1\n", 3, "cannot start any token"),
+        (b"name: rain\nsteps: \x00\n", 2, "special characters are not allowed"),
+        (b"name: rain\nsteps: \xff\n", 2, "not UTF-8"),
+    ],
+)
+def test_every_kind_of_damage_is_named_with_its_line(tmp_path, content, line, reason):
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ClapgenError, match=rf"recipe\.yaml:{line}.*{reason}"):
+        load_config(Recipe, path)
+
+
 def test_from_a_dict_and_from_nothing():
     assert load_config(Optimizer) == Optimizer()
     assert load_config(Optimizer, {"learning_rate": 5}) == Optimizer(5.0)
@@ -168,3 +184,36 @@ def test_recipes_by_name_and_by_path(tmp_path):
         recipe_path("clap", "defalt")
     with pytest.raises(ClapgenError, match=r"mine\.yaml"):
         recipe_path("clap", tmp_path / "mine.yaml")
+
+
+@dataclass
+class Weighted:
+    weights: dict[str, float] = field(default_factory=lambda: {"mel": 1.0, "kl": 2.0})
+
+
+@dataclass
+class Nested:
+    inner: Weighted = field(default_factory=Weighted)
+    name: str = "rain"
+    names: list[str] = field(default_factory=lambda: ["a"])
+    seconds: float | None = 1.0
+
+
+def test_a_mapping_in_a_recipe_replaces_the_default_and_a_key_on_the_command_line_is_added(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("inner:\n  weights: {clap: 3}\n")
+    assert load_config(Nested, path).inner.weights == {"clap": 3.0}
+    assert load_config(Nested, path, ["inner.weights.kl=1"]).inner.weights == {"clap": 3.0, "kl": 1.0}
+    assert load_config(Nested, path, ["inner.weights={kl: 1}"]).inner.weights == {"kl": 1.0}
+    assert load_config(Nested, None, ["inner.weights.kl=1"]).inner.weights == {"mel": 1.0, "kl": 1.0}
+    assert load_config(Nested, {"inner": {"weights": {}}}).inner.weights == {}
+    assert load_config(Nested).inner.weights == {"mel": 1.0, "kl": 2.0}  # the defaults themselves stay
+    save_config(Nested(Weighted({"clap": 3.0})), path)
+    assert load_config(Nested, path).inner.weights == {"clap": 3.0}
+
+
+def test_a_key_without_a_value_on_the_command_line_empties_texts_and_lists():
+    config = load_config(Nested, None, ["name=", "names=", "seconds="])
+    assert (config.name, config.names, config.seconds) == ("", [], None)
+    with pytest.raises(ClapgenError, match=r"steps"):
+        load_config(Recipe, {"name": "rain"}, ["steps="])

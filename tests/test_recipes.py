@@ -8,7 +8,14 @@ import pytest
 from clapgen.cli import run
 
 TINY = {
-    "text": ["word_templates=[]", "text.vocab_size=300", "text.width=16", "text.layers=1", "text.heads=2"],
+    "text": [
+        "texts=[captions.jsonl]",
+        "word_templates=[]",
+        "text.vocab_size=300",
+        "text.width=16",
+        "text.layers=1",
+        "text.heads=2",
+    ],
     "clap": [
         "clap.dim=16",
         "clap.audio.window_seconds=1.0",
@@ -40,8 +47,14 @@ def test_the_recipes_find_each_others_models_and_end_in_a_sound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recordings: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    fields = ({"path": str(p), "captions": [f"A {p.stem}"], "labels": [p.stem], "free": True} for p in recordings)
-    Path("manifest.jsonl").write_text("\n".join(map(json.dumps, fields)))
+    Path("ESC-50/meta").mkdir(parents=True)
+    Path("ESC-50/audio").mkdir()
+    rows = [f"{1 + n % 4}-{n}-A-{n}.wav,{1 + n % 4},{n},{p.stem},True,{n},A" for n, p in enumerate(recordings)]
+    Path("ESC-50/meta/esc50.csv").write_text("\n".join(["filename,fold,target,category,esc10,src_file,take", *rows]))
+    for recording, row in zip(recordings, rows, strict=True):
+        Path("ESC-50/audio", row.split(",")[0]).with_suffix(".opus").symlink_to(recording)
+    assert run(["pretrain", "manifest", "esc50", "ESC-50", "-o", "manifest.jsonl"]) == 0
+    Path("captions.jsonl").write_text("\n".join(json.dumps({"caption": f"A {p.stem} sounds"}) for p in recordings))
     for task, sizes in TINY.items():
         assert run(["train", task, "manifest=manifest.jsonl", *SHORT, *sizes]) == 0, capsys.readouterr().err
         assert (tmp_path / "runs" / task / "model" / "checksums.json").is_file()

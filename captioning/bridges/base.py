@@ -64,6 +64,12 @@ class Bridge(nn.Module):
         super().__init__()
         self.name = "none"
 
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """As in torch; remembers which buffers are registered without rows."""
+        if tensor is not None and tensor.ndim > 0 and len(tensor) == 0:
+            self.__dict__.setdefault("_sized_by_fit", set()).add(name)
+        super().register_buffer(name, tensor, persistent)
+
     def fit(self, data: BridgeData) -> None:
         """Compute buffers from the data. Called once, before training."""
 
@@ -101,17 +107,12 @@ class Bridge(nn.Module):
         return {}
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """As in torch, but a buffer without rows takes the number of rows that is stored."""
-        for name, buffer in self._buffers.items():
-            stored = state_dict.get(prefix + name)
-            if buffer is not None and stored is not None and takes_rows(buffer, stored):
+        """As in torch, but a buffer that was registered without rows takes the number of rows that is stored."""
+        for name in self.__dict__.get("_sized_by_fit", ()):
+            buffer, stored = self._buffers[name], state_dict.get(prefix + name)
+            if buffer is not None and stored is not None and buffer.shape[1:] == stored.shape[1:]:
                 setattr(self, name, torch.empty(stored.shape, dtype=buffer.dtype, device=buffer.device))
         super()._load_from_state_dict(state_dict, prefix, *rest)
-
-
-def takes_rows(empty: Tensor, stored: Tensor) -> bool:
-    """Whether `empty`, of shape (0, ...), can take the rows of `stored`: all other sizes agree."""
-    return empty.ndim > 0 and len(empty) == 0 and empty.ndim == stored.ndim and empty.shape[1:] == stored.shape[1:]
 
 
 def require(valid: bool, key: str, value: object, rule: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from captioning.bridges import Bridge, BridgeChain, BridgeData, create_bridge
@@ -32,6 +33,7 @@ from clapgen.errors import ClapgenError
 from clapgen.metrics.captions.scores import caption_scores
 from clapgen.model_store import copy_part, is_same_part, resolve_model
 from clapgen.training.loop import train
+from clapgen.training.provenance import describe_texts, hold_out, stored_asset
 from clapgen.training.seeds import seeded
 from clapgen.training.task import Task, weight_decay_groups
 
@@ -93,8 +95,7 @@ class CaptionerTask(Task):
 
     def _hold_out(self) -> tuple[Tensor, Tensor]:
         """Indices of the rows for validation, and the weights (n,) with which training draws rows."""
-        order = torch.randperm(len(self.rows), generator=torch.Generator().manual_seed(0))
-        held_out = order[: min(max(1, int(len(self.rows) * self.recipe.validation_share)), MAX_HELD_OUT)]
+        held_out = torch.tensor(hold_out(self.rows.captions, self.recipe.validation_share, MAX_HELD_OUT)[0])
         weights = self.rows.weights.clone()
         if len(self.rows) > TOO_FEW_TO_HOLD_OUT:  # otherwise training needs every row
             weights[held_out] = 0
@@ -116,7 +117,9 @@ class CaptionerTask(Task):
         if recipe.pretrained:
             language_model, vocabulary = load_gpt2(recipe.pretrained, recipe.decoder)
         else:
-            vocabulary = Vocabulary(train_vocabulary(self.rows.captions, recipe.decoder.vocab_size))
+            known = stored_asset(recipe.training.output, "vocabulary")
+            trained = Tokenizer.from_str(known) if known else None
+            vocabulary = Vocabulary(trained or train_vocabulary(self.rows.captions, recipe.decoder.vocab_size))
             recipe.decoder.vocab_size = len(vocabulary)
         with seeded(recipe.training.seed):
             return CaptionDecoder(recipe.decoder, vocabulary, language_model)
@@ -168,6 +171,18 @@ class CaptionerTask(Task):
             for name, bridge in self.bridges.items()
             for what, value in bridge.describe().items()
         ]
+
+    def provenance(self) -> dict[str, Any]:
+        sources = [*self.recipe.text, *(["pairs"] if self.recipe.paired else [])]
+        parts = torch.arange(len(self.rows)).split(self.rows_per_source)
+        described = {
+            f"text {number} ({Path(source).name})": describe_texts([self.rows.captions[row] for row in part.tolist()])
+            for number, (source, part) in enumerate(zip(sources, parts, strict=True), 1)
+        }
+        return {**described, "CLAP": self.clap.hash, "start_from": self.recipe.start_from}
+
+    def assets(self) -> dict[str, str]:
+        return {"vocabulary": self.decoder.vocabulary.tokenizer.to_str()}
 
     def networks(self) -> dict[str, nn.Module]:
         return {"decoder": self.decoder, "bridges": nn.ModuleDict(self.bridges)}

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 MAX_CHARACTERS = 1000  # real captions have about a tenth of that
 SENTENCES_WITHOUT_BAR = 2000  # embedding fewer takes a few seconds
+CAPTION_KEYS = {"caption", "captions"}
 CAPTION_COLUMNS = ("caption", "captions", "raw", "text", *(f"caption_{n}" for n in range(1, 6)))
 
 
@@ -43,7 +44,8 @@ def read_sentences(path: str | Path, splits: Sequence[str] = ("train",), free_on
     """The distinct captions of a file, in the order of their first occurrence.
 
     - `.jsonl`: objects with "caption" (a string) or "captions" (a list). Objects whose "split" is not in `splits` are
-      skipped, and with `free_only` those whose "free" is false. A manifest is such a file.
+      skipped, and with `free_only` those whose "free" is false. A manifest is such a file; its clips without captions
+      are skipped.
     - `.csv`, `.tsv`: a header with caption, or caption_1 … caption_5 (the format of Clotho and aac-metrics).
     - anything else: plain text, one sentence per line.
 
@@ -118,21 +120,23 @@ def _captions(path: Path, splits: Sequence[str], free_only: bool, skipped: Count
                 skipped[f"split is not {' or '.join(splits)}"] += 1
             elif free_only and row.get("free") is False:
                 skipped["not free"] += 1
+            elif not CAPTION_KEYS & row.keys() and line.strip():
+                skipped["without a caption"] += 1
             else:
                 yield from _of_row(row, where)
     elif suffix in (".csv", ".tsv"):
         lines = (line + "\n" for _, line in _lines(path))
-        reader = csv.DictReader(lines, delimiter="\t" if suffix == ".tsv" else ",")
+        reader = csv.DictReader(lines, delimiter="\t" if suffix == ".tsv" else ",", strict=True)
         columns = [name for name in reader.fieldnames or [] if name.strip().lower() in CAPTION_COLUMNS]
         if not columns:
             raise ClapgenError(f"{path}:1 has no column caption or caption_1 … (columns: {reader.fieldnames}).")
+        start = reader.line_num + 1  # of a row: an open quote swallows all lines to the end
         try:
             for row in reader:
+                start = reader.line_num + 1
                 yield from (row[name] for name in columns if row[name])
         except csv.Error as error:
-            raise ClapgenError(
-                f"{path}:{reader.line_num} is not a valid row ({error}); is a quote left open?"
-            ) from error
+            raise ClapgenError(f"{path}:{start} is not a valid row ({error}); is a quote left open?") from error
     else:
         yield from (line for _, line in _lines(path) if line.strip())
 
@@ -159,7 +163,7 @@ def _parsed(line: str, where: str) -> dict[str, Any]:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ClapgenError(f"{where} is not JSON ({error})") from error
-    if not isinstance(row, dict) or not ({"caption", "captions"} & row.keys()):
+    if not isinstance(row, dict) or not (CAPTION_KEYS | {"path"}) & row.keys():  # a clip may have no caption
         raise ClapgenError(f'{where} is not a JSON object with "caption" or "captions"')
     return row
 

@@ -24,7 +24,8 @@ SILENCE = 1e-8
 class Level:
     """How loud a sound is written: one of a peak (dBFS), a loudness (LUFS, EBU R 128), or as the decoder made it.
 
-    `as_is` keeps the decoder's level; samples beyond full scale are scaled down to it.
+    Without any of them it is a peak of -1 dBFS. `as_is` keeps the decoder's level; samples beyond full scale are scaled
+    down to it.
     """
 
     peak: float | None = None
@@ -47,13 +48,13 @@ def master(waveform: Waveform, sample_rate: int, level: Level | None = None) -> 
 
     Args:
         waveform: `(samples,)` float32.
-        level: a peak of -1 dBFS if None.
+        level: how loud; a peak of -1 dBFS if None.
 
     Returns:
         The waveform, and the gain in dB that was applied to the decoder's own level.
     """
     waveform = fade(remove_rumble(waveform, sample_rate), sample_rate)
-    gain = _gain(waveform, sample_rate, level or Level(peak=DEFAULT_PEAK))
+    gain = _gain(waveform, sample_rate, level or Level())
     return (waveform * np.float32(10 ** (gain / 20))).astype(np.float32), gain
 
 
@@ -116,10 +117,10 @@ def _gain(waveform: Waveform, sample_rate: int, level: Level) -> float:
     peak = peak_dbfs(waveform)
     if peak == -math.inf:
         return 0.0
-    if level.peak is not None:
-        return level.peak - peak
-    if level.loudness is None:
+    if level.as_is:
         return min(0.0, -peak)
+    if level.loudness is None:
+        return (DEFAULT_PEAK if level.peak is None else level.peak) - peak
     measured = loudness(waveform, sample_rate)
     if measured <= LOUDNESS_RANGE[0]:
         return 0.0

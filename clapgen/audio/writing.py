@@ -63,6 +63,11 @@ def write_audio(
         temporary.write_bytes(content)
 
 
+def rates_of(suffix: str) -> tuple[int, ...]:
+    """The sample rates in Hz that a lossy format supports; empty if it supports every usual rate."""
+    return _RATES.get(_LOSSY.get(suffix.lower(), ("", ""))[1], ())
+
+
 def encode_audio(
     path: str | os.PathLike[str], waveform: np.ndarray, sample_rate: int, bits: int | None = None, comment: str = ""
 ) -> bytes:
@@ -141,7 +146,17 @@ def _encode(
     encoded = bytearray(memory.getbuffer())
     if container == "OGG":
         fix_serial_number(encoded)
-    peak_chunk = encoded.find(b"PEAK", 0, 128) if subtype == "FLOAT" else -1
-    if peak_chunk >= 0:
-        encoded[peak_chunk + 12 : peak_chunk + 16] = bytes(4)  # a timestamp; without it, same sound means same bytes
+    if subtype == "FLOAT":
+        _clear_timestamp(encoded)
     return encoded
+
+
+def _clear_timestamp(wav: bytearray) -> None:
+    """Clear the time in the PEAK chunk of a wav of floats, so that the same sound has the same bytes."""
+    position = 12
+    while position + 8 <= len(wav):
+        if wav[position : position + 4] == b"PEAK":
+            wav[position + 12 : position + 16] = bytes(4)
+            return
+        length = int.from_bytes(wav[position + 4 : position + 8], "little")
+        position += 8 + length + length % 2

@@ -114,6 +114,15 @@ class Clap(nn.Module):
                 pieces.append(self.project_text(tokens.to(self.device), mask.to(self.device)).cpu())
             return torch.cat(pieces)
 
+    @property
+    def max_tokens(self) -> int:
+        """How many tokens of a text count."""
+        return self.text_tower.max_tokens
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """The number of tokens of each text, including those that are cut off."""
+        return [len(encoding.ids) for encoding in self.tokenizer.encode_batch(list(texts))]
+
     def embed_audio(self, waveforms: Waveforms, sample_rate: int) -> Tensor:
         """Embeddings (n, dim) of mono waveforms at `sample_rate` Hz: float32, length 1, on the CPU.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import signal
@@ -12,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from clapgen.errors import SIBLINGS, ClapgenError, refuse_shadowing
-from clapgen.terminal import printable
 
 USER_ERROR = 2
 BUG = 1
@@ -25,6 +25,7 @@ def main() -> None:
     """Entry point of the `clapgen` console script."""
     if hasattr(signal, "SIGTERM"):
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # an exit, so that temporary files are removed
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # for prompts that the terminal cannot show, such as emoji
@@ -37,6 +38,9 @@ def run(arguments: Sequence[str]) -> int:
 
     0 is success, 2 an error that the user can fix (one line on stderr), 1 a bug in clapgen, 130 Ctrl-C.
     """
+    from clapgen.cli.console import show_logged_warnings
+
+    show_logged_warnings()
     arguments, debug = _without_debug(arguments)
     try:
         command = _command()
@@ -54,6 +58,17 @@ def run(arguments: Sequence[str]) -> int:
             _print_error(message)
         return code
     return 0
+
+
+def _open_closed_streams() -> None:
+    """Lead closed streams (as after `>&-`) to nowhere: a file that is opened later would get their number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))
 
 
 @functools.cache
@@ -87,8 +102,8 @@ def _name_shadowing_file(error: BaseException) -> BaseException:
 
 def _exit_code_and_message(error: BaseException) -> tuple[int, str]:
     if isinstance(error, BrokenPipeError):
-        # The reader (such as `| head`) has exited: print nothing, and leave nothing for Python to flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader (such as `| head`) has exited: print nothing.
+        _discard_output()
         return 128 + getattr(signal, "SIGPIPE", 13), ""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, str(error) or "interrupted."
@@ -101,10 +116,18 @@ def _exit_code_and_message(error: BaseException) -> tuple[int, str]:
     if hasattr(error, "exit_code"):  # typer.Exit, also raised by --help
         return int(error.exit_code), ""
     if isinstance(error, OSError):
+        if error.errno == errno.ENOSPC and error.filename is None:  # e.g. stdout in a file on a full disk
+            _discard_output()
         return USER_ERROR, str(error)
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY):
-        return USER_ERROR, f"not enough memory ({error}); use fewer --candidates, --batch-size 1 or shorter audio."
+        reason = " ".join(str(error).split())[:120] or "the system has none left"
+        return USER_ERROR, f"not enough memory ({reason}); use shorter audio, a smaller --batch-size, or --device cpu."
     return BUG, f"unexpected {type(error).__name__}: {error} (add --debug for the traceback, and please report it)."
+
+
+def _discard_output() -> None:
+    """Leave nothing on stdout for Python to flush at exit, where it would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _with_help_hint(error: BaseException) -> str:
@@ -113,12 +136,16 @@ def _with_help_hint(error: BaseException) -> str:
         return ""
     message += "" if message.endswith(("?", "!", ".")) else "."
     message = message.replace("?.", "?")
+    if message.startswith("No such option"):
+        message += ' Put -- before a prompt or a file name that begins with "-".'
     context = getattr(error, "ctx", None)
     return f"{message} See `{context.command_path} --help`." if context is not None else message
 
 
 def _print_error(message: str) -> None:
-    print(f"clapgen: {printable(' '.join(message.split()))}", file=sys.stderr)
+    from clapgen.cli.console import print_warning
+
+    print_warning(" ".join(message.split()))
 
 
 def _quiet_libraries(debug: bool) -> None:

@@ -23,7 +23,6 @@ from clapgen.cli.options import (
 from clapgen.cli.sound_files import SoundFiles, sound_files
 from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError
-from clapgen.files import readable_name
 from clapgen.terminal import defer_keyboard_interrupt, progress
 
 if TYPE_CHECKING:
@@ -142,7 +141,7 @@ def _caption(
         with progress(len(sounds.paths), "files") as update:
 
             def report(path: Path, end: float) -> None:
-                update(done + len(sounds.skipped), f"{readable_name(path.name)} {clock(end)}")
+                update(done + len(sounds.skipped), f"{path.name} {clock(end)}")
 
             limit = sounds.max_seconds
             for file in caption_files(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from clapgen.cli.console import print_json, print_result, print_warning
 from clapgen.cli.options import check_new_file, make_writable_folder
+from clapgen.data.csv_cells import write_csv_rows
 from clapgen.devices import library_versions
 from clapgen.errors import ClapgenError
-from clapgen.files import atomic_path, readable_name
+from clapgen.files import atomic_path
 
 if TYPE_CHECKING:
     from captioning.segments import CaptionedFile, Segment
@@ -67,7 +67,7 @@ class Output:
         if self.sidecar:
             own = [{key: value for key, value in row.items() if key not in ("path", *self.made_by)} for row in rows]
             record = {
-                "path": readable_name(file.path.name),
+                "path": file.path.name,
                 "captions": own,
                 **self.made_by,
                 **self.settings,
@@ -96,7 +96,7 @@ class Output:
     def _row(self, path: Path, segment: Segment) -> dict[str, Any]:
         caption = segment.caption
         return {
-            "path": readable_name(path),
+            "path": str(path),
             "start": round(segment.start, 3),
             "end": round(segment.end, 3),
             "caption": caption.text,
@@ -117,31 +117,31 @@ class Output:
     def _print_warnings(self, path: Path, rows: Sequence[dict[str, Any]]) -> None:
         silent = [row for row in rows if row["note"]]
         if silent and len(rows) == 1:
-            print_warning(f"{readable_name(path)}: {silent[0]['note']}; not captioned.")
+            print_warning(f"{path}: {silent[0]['note']}; not captioned.")
         elif silent:
-            print_warning(f"{readable_name(path)}: {len(silent)} of {len(rows)} windows are silent.")
+            print_warning(f"{path}: {len(silent)} of {len(rows)} windows are silent.")
         if not self.as_json:
             for row in rows:
                 if row["unsure"]:
-                    where = f"{row['path']} {_times(row)}" if len(rows) > 1 else row["path"]
+                    where = f"{path} {_times(row)}" if len(rows) > 1 else str(path)
                     print_warning(f"{where}: unsure; the CLAP score {row['score']:.2f} is below {self.min_score:g}.")
 
     def _write_csv(self, path: Path) -> None:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(COLUMNS)
-            for row in self.rows:
-                note = "; ".join(filter(None, [row["note"], "unsure" if row["unsure"] else ""]))
-                table.writerow([row["path"], row["start"], row["end"], row["caption"], f"{row['score']:.4f}", note])
+        rows = []
+        for row in self.rows:
+            note = "; ".join(filter(None, [row["note"], "unsure" if row["unsure"] else ""]))
+            rows.append([row["path"], row["start"], row["end"], row["caption"], round(row["score"], 4), note])
+        write_csv_rows(path, COLUMNS, rows)
 
     def _write_jsonl(self, path: Path) -> None:
         lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in self.rows)
-        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        text = "".join(f"{line}\n" for line in lines)
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")  # of names that are not UTF-8
 
 
 def _write(path: Path, text: str, force: bool) -> None:
     with atomic_path(path, overwrite=force) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _times(row: dict[str, Any]) -> str:

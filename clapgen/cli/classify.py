@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clapgen.cli.console import print_json, print_result, print_table
+from clapgen.cli.console import print_json, print_result, print_table, print_warning
 from clapgen.cli.options import (
     MAX_HOURS,
     ClapOption,
@@ -16,18 +17,26 @@ from clapgen.cli.options import (
     MaxHoursOption,
     StrictOption,
     load_clap_option,
+    print_text_warnings,
 )
 from clapgen.cli.sound_files import sound_files
 from clapgen.data.text import parse_labels
 from clapgen.devices import check_device
 from clapgen.errors import ClapgenError
-from clapgen.files import readable_name
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from clapgen.embedders import ClapEmbedder
+
+NONE = "none of these"
 
 EPILOG = """
 [bold]Examples[/bold]
 
 clapgen classify recording.wav --labels "rain,wind,traffic noise"\n
 clapgen classify recordings/ --labels @labels.txt --top 1 --json\n
+clapgen classify recording.wav --labels dog,cat --none\n
 """
 
 
@@ -39,6 +48,15 @@ def classify(
     template: Annotated[
         str, typer.Option(help="Prompt template; CLAPs are trained on sentences rather than single words.")
     ] = "This is a sound of {label}.",
+    none: Annotated[
+        bool, typer.Option("--none", help="Allow the answer that none of the labels applies (calibrated).")
+    ] = False,
+    independent: Annotated[
+        bool,
+        typer.Option(
+            "--independent", help="Judge each label by itself, as if it applied to half of all sounds (calibrated)."
+        ),
+    ] = False,
     top: Annotated[int, typer.Option(min=1, help="Number of labels to show per file.")] = 5,
     strict: StrictOption = False,
     max_hours: MaxHoursOption = MAX_HOURS,
@@ -46,27 +64,52 @@ def classify(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Classify audio into the given labels, with probabilities over these labels."""
+    """Classify audio into the given labels, with probabilities over these labels.
+
+    Without --none, the labels share all of the probability, even if none applies.
+    """
     names = parse_labels(labels)
     if "{label}" not in template:
         raise ClapgenError("--template must contain {label}, e.g. 'This is a sound of {label}.'")
+    if none and independent:
+        raise ClapgenError("--none chooses one answer, --independent judges each label by itself; give one of them.")
     check_device(device)
     sounds = sound_files(files, strict, max_hours)
     clap = load_clap_option(model, device)
-    from clapgen.metrics.embeddings.zero_shot import zero_shot_probabilities
+    from clapgen.metrics.embeddings.zero_shot import class_prompts
 
-    text = clap.embed_text([template.replace("{label}", name) for name in names])
+    probabilities_of = _probabilities(clap, none, independent, template)
+    text = clap.embed_text(class_prompts(names, template))
+    print_text_warnings(names, clap, "labels")
     for path, embedding in sounds.embed(clap):
-        audio = embedding[None]
-        cosines = (audio @ text.T)[0]
-        probabilities = zero_shot_probabilities(audio, text, clap.logit_scale.item())[0]
-        order = probabilities.argsort(descending=True)[:top].tolist()
-        ranked = [(names[index], float(probabilities[index]), float(cosines[index])) for index in order]
+        cosines = text @ embedding
+        probabilities = probabilities_of(cosines)
+        answers = [*zip(names, probabilities, cosines.tolist(), strict=False)]
+        answers += [(NONE, probabilities[-1], None)] if none else []
+        ranked = sorted(answers, key=lambda answer: -answer[1])[:top]
         if as_json:
             rows = [{"label": name, "probability": p, "cosine": cosine} for name, p, cosine in ranked]
-            print_json({"path": readable_name(path), "label": ranked[0][0], "labels": rows, "model_hash": clap.hash})
+            print_json({"path": str(path), "label": ranked[0][0], "labels": rows, "model_hash": clap.hash})
         else:
-            rows_of_text = [(name, f"{100 * p:.1f}%", f"{cosine:.3f}") for name, p, cosine in ranked]
-            print_result(readable_name(path))
+            rows_of_text = [
+                (name, f"{100 * p:.1f}%", "-" if cosine is None else f"{cosine:.3f}") for name, p, cosine in ranked
+            ]
+            print_result(str(path))
             print_table(("label", "probability", "cosine"), rows_of_text)
     sounds.finish()
+
+
+def _probabilities(
+    clap: ClapEmbedder, none: bool, independent: bool, template: str
+) -> Callable[[Tensor], Sequence[float]]:
+    """A function from cosines (labels,) to probabilities of the labels, and last of none of them if asked for."""
+    if not none and not independent:
+        scale = clap.logit_scale.item()
+        return lambda cosines: (scale * cosines).softmax(0).tolist()
+    from clapgen.clap.calibrations import calibration_of
+
+    calibration = calibration_of(clap)
+    if template != calibration.template:
+        print_warning(f"the probabilities are calibrated for the template '{calibration.template}'.")
+    calibrated = calibration.with_none if none else calibration.independent
+    return lambda cosines: calibrated(cosines[None].numpy())[0].tolist()

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from clapgen.errors import SIBLINGS
 from clapgen.terminal import printable
 
 PIPED_WIDTH = 200
 
 
+LINE_BREAKS = "\n\t"
+
+
 def print_result(text: str) -> None:
-    """Print one line of a result on stdout."""
-    print(text, flush=True)
+    """Print a result on stdout, usually one line."""
+    print(printable(text, LINE_BREAKS), flush=True)
 
 
 def print_warning(text: str) -> None:
@@ -26,7 +31,24 @@ def print_warning(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print a JSON value on one line and flush it, so that a program reading a long batch gets it immediately."""
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False), flush=True)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    print(printable(text, escape=lambda character: json.dumps(character)[1:-1]), flush=True)
+
+
+class WarningHandler(logging.Handler):
+    """Prints the warnings that clapgen's packages log as the command line prints its own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one warning."""
+        print_warning(record.getMessage())
+
+
+def show_logged_warnings() -> None:
+    """Print warnings that clapgen's packages log."""
+    for package in ("clapgen", *SIBLINGS):
+        logger = logging.getLogger(package)
+        if not any(isinstance(handler, WarningHandler) for handler in logger.handlers):
+            logger.addHandler(WarningHandler(logging.WARNING))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -41,7 +63,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         numeric = bool(rows) and all(_is_number(row[index]) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*(escape(printable(cell, LINE_BREAKS)) for cell in row))
     console.print(table)
 
 

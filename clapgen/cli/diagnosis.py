@@ -16,6 +16,7 @@ REQUIRED = (
     "numpy",
     "soundfile",
     "soxr",
+    "av",
     "safetensors",
     "omegaconf",
     "einops",
@@ -154,14 +155,25 @@ def _package_line(package: Package) -> tuple[str, str]:
 def _devices() -> list[str]:
     import torch
 
-    found = [f"cpu: {platform.processor() or platform.machine()}, torch {torch.__version__}"]
+    found = [f"cpu: {platform.processor() or platform.machine()}, torch {torch.__version__}, {_number_format('cpu')}"]
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             properties = torch.cuda.get_device_properties(index)
-            found.append(f"cuda:{index}: {properties.name}, {properties.total_memory / 2**30:.0f} GiB")
+            memory = f"{properties.total_memory / 2**30:.0f} GiB"
+            found.append(f"cuda:{index}: {properties.name}, {memory}, {_number_format(f'cuda:{index}')}")
     if torch.backends.mps.is_available():
-        found.append("mps: Apple GPU")
+        found.append(f"mps: Apple GPU, {_number_format('mps')}")
     return found
+
+
+def _number_format(device: str) -> str:
+    import torch
+
+    from clapgen.devices import cpu_bfloat16, has_bfloat16
+
+    if not has_bfloat16(torch.device(device)):
+        return "no bfloat16 instructions: generates in float32"
+    return f"generates in bfloat16{f' ({cpu_bfloat16()})' if device == 'cpu' else ''}"
 
 
 def _threads() -> dict[str, str]:

@@ -20,10 +20,9 @@ from clapgen.cli.options import (
     load_clap_option,
 )
 from clapgen.cli.sound_files import SoundFiles, sound_files
-from clapgen.data.text import clean_prompt
+from clapgen.data.text import as_utf8, clean_prompt
 from clapgen.devices import check_device
 from clapgen.errors import ClapgenError
-from clapgen.files import readable_name
 from clapgen.terminal import progress
 
 if TYPE_CHECKING:
@@ -76,15 +75,15 @@ def embed(
         raise ClapgenError(f"none of the {len(sounds.paths)} files could be read; nothing was written.")
     _write(output, force, clap, paths, embeddings, texts, clap.embed_text(texts).numpy())
     summary = {
-        "path": readable_name(output),
+        "path": str(output),
         "sounds": len(paths),
         "texts": len(texts),
-        "skipped": list(map(readable_name, sounds.skipped)),
+        "skipped": list(map(str, sounds.skipped)),
     }
     if as_json:
         print_json({**summary, "dim": clap.dim, "model": model, "model_hash": clap.hash})
     else:
-        print_result(f"{readable_name(output)}  ({len(paths)} sounds, {len(texts)} texts, {clap.dim} dimensions)")
+        print_result(f"{output}  ({len(paths)} sounds, {len(texts)} texts, {clap.dim} dimensions)")
     sounds.finish()
 
 
@@ -106,7 +105,7 @@ def _embed_sounds(clap: ClapEmbedder, sounds: SoundFiles, batch_size: int) -> tu
     embeddings = [np.zeros((0, clap.dim), dtype=np.float32)]
     with progress(len(sounds.paths), "files") as update:
         for path, embedding in sounds.embed(clap, batch_size):
-            paths.append(readable_name(path))
+            paths.append(str(path))
             embeddings.append(embedding[None].numpy())
             update(len(paths) + len(sounds.skipped), "Embedding")
     return paths, np.concatenate(embeddings)
@@ -141,7 +140,7 @@ def _write(
         from pyarrow import parquet
 
         columns = {
-            "path": pyarrow.array([*paths, *[None] * len(texts)], pyarrow.string()),
+            "path": pyarrow.array([*map(as_utf8, paths), *[None] * len(texts)], pyarrow.string()),
             "text": pyarrow.array([*[None] * len(paths), *texts], pyarrow.string()),
             "embedding": pyarrow.array([*embeddings, *text_embeddings], pyarrow.list_(pyarrow.float32(), clap.dim)),
         }

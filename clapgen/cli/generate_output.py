@@ -16,10 +16,27 @@ if TYPE_CHECKING:
     from generation.requests import GenerationRequest
 
 
-def warn_of_cut_prompts(generator: Generator, requests: Sequence[GenerationRequest]) -> None:
-    """Print a warning for each prompt that is longer than the model reads."""
-    for prompt, (tokens, limit) in generator.cut_prompts([request.prompt for request in requests]).items():
-        print_warning(f"'{prompt[:40]}…' has {tokens} tokens; the model reads only the first {limit}.")
+def warn_of_prompts(generator: Generator, requests: Sequence[GenerationRequest]) -> None:
+    """Print what may keep the generator from following a prompt, once for each prompt."""
+    prompts = [text for request in requests for text in (request.prompt, request.negative_prompt) if text]
+    for warnings in generator.prompt_warnings(prompts).values():
+        for warning in warnings:
+            print_warning(warning)
+
+
+def warn_of_repeats(requests: Sequence[GenerationRequest]) -> None:
+    """Announce that equal requests give one sound."""
+    from generation.requests import repeated
+
+    found = repeated(requests)
+    if not found:
+        return
+    request, times = next(iter(found.items()))
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    print_warning(
+        f"'{request.prompt[:40]}' is given {times} times with the same settings{more}, which makes one sound; "
+        "--count N makes N with different seeds."
+    )
 
 
 def progress_bar(total: int) -> Callable[[Sequence[GenerationRequest]], AbstractContextManager[Callback]]:
@@ -62,9 +79,11 @@ class Output:
         else:
             score, sidecar = clip.sidecar["score"], clip.sidecar
             scored = "" if score is None else f", CLAP score {score:.2f}"
-            print_result(
-                f"{clip.path}  ({sidecar['seconds']:g} s, seed {sidecar['seed']}{scored}, took {clip.took:.1f} s)"
-            )
+            line = f"{clip.path}  ({sidecar['seconds']:g} s, seed {sidecar['seed']}{scored}, took {clip.took:.1f} s)"
+            if str(clip.path) == "-":  # the sound itself is on stdout
+                print_warning(line)
+            else:
+                print_result(line)
         if self.original is not None and not skipped:
             self._compare(clip.sidecar, self.original)
 
@@ -80,7 +99,7 @@ class Output:
             spectrogram_png(*read_audio(clip.path), png, clip.request.prompt)
 
     def _compare(self, sidecar: dict[str, Any], original: dict[str, Any]) -> None:
-        from generation.sidecars import settings_of
+        from generation.sidecars import differences, settings_of
 
         if settings_of(original) != settings_of(sidecar):
             return
@@ -88,6 +107,5 @@ class Output:
             print_warning("identical to the original, bit for bit.")
         else:
             print_warning(
-                "same settings and weights as the original, but different bits: "
-                f"it was generated on {original.get('device')} with {original.get('versions')}."
+                f"same settings and weights as the original, but different bits: {differences(original, sidecar)}."
             )

@@ -1,4 +1,4 @@
-"""`clapgen models`: list models, show their cards, verify their files."""
+"""`clapgen models`: list models, show their cards, verify their files, join parts of several."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
-from clapgen.cli.console import print_json, print_result, print_table
+from clapgen.cli.console import LINE_BREAKS, garbage_collector_off, print_json, print_result, print_table, spinner
 from clapgen.cli.options import JsonOption
 from clapgen.errors import ClapgenError
+from clapgen.terminal import printable
 
 app = typer.Typer(
-    help="List models, show a model's card, or verify its files.",
+    help="List models, show a model's card, verify its files, or join parts of several models.",
     epilog="""
 [bold]Examples[/bold]
 
 clapgen models\n
 clapgen models show default\n
 clapgen models verify runs/my-model\n
+clapgen models join runs/clap/model default default -o my-model (a CLAP whose audio side was trained further)\n
 """,
     rich_markup_mode="rich",
 )
@@ -31,7 +33,7 @@ NameArgument = Annotated[
 
 @app.callback(invoke_without_command=True)
 def list_all(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List models, show a model's card, or verify its files."""
+    """List models, show a model's card, verify its files, or join parts of several models."""
     if context.invoked_subcommand is not None:
         return
     from clapgen.model_store import list_models, resolve_model
@@ -71,7 +73,7 @@ def show(name: NameArgument = "default", as_json: JsonOption = False) -> None:
         from rich.console import Console
         from rich.markdown import Markdown
 
-        Console().print(Markdown(text))
+        Console().print(Markdown(printable(text, LINE_BREAKS)))
     else:
         print_result(text.rstrip("\n"))
 
@@ -82,7 +84,7 @@ def verify(
     record: Annotated[bool, typer.Option("--record", help="Re-record checksums after an intentional change.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every file of a model against its recorded checksum."""
+    """Check every file of a model against its recorded checksum, and whether its parts fit together."""
     from clapgen.model_store import record_checksums, resolve_model, verify_model
 
     folder = resolve_model(name)
@@ -99,3 +101,32 @@ def verify(
     bad = [check for check in checks if check.problem]
     if bad:
         raise ClapgenError(f"{len(bad)} of {len(checks)} files failed the checksum, first {bad[0].file}.")
+    with garbage_collector_off(), spinner("Checking whether the parts fit"):
+        from generation.compatibility import misfits
+
+        problems = misfits(folder)
+    if problems:
+        raise ClapgenError(f"{folder}: every file is intact, but the parts do not fit: {' '.join(problems)}")
+
+
+@app.command()
+def join(
+    clap: Annotated[str, typer.Argument(metavar="CLAP", help="Model to take the CLAP from: a name or a folder.")],
+    autoencoder: Annotated[str, typer.Argument(metavar="AUTOENCODER", help="Model to take the autoencoder from.")],
+    diffusion: Annotated[str, typer.Argument(metavar="DIFFUSION", help="Model to take the diffusion model from.")],
+    captioner: Annotated[
+        str | None, typer.Argument(metavar="CAPTIONER", help="Model to take the captioner from, if any.")
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="New folder for the model.")] = ...,  # type: ignore[assignment]
+) -> None:
+    """Join parts of several models into one, if they fit.
+
+    They fit if the diffusion model was trained with the text side of the CLAP and the encoder of the autoencoder. The
+    audio side and the decoder may have been trained further.
+    """
+    sources = {"clap": clap, "autoencoder": autoencoder, "diffusion": diffusion, "captioner": captioner}
+    with garbage_collector_off(), spinner("Joining"):
+        from generation.joining import join_parts
+
+        join_parts({part: source for part, source in sources.items() if source is not None}, output)
+    print_result(str(output))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clapgen.cli.console import garbage_collector_off, spinner
+from clapgen.cli.console import garbage_collector_off, print_warning, spinner
 from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError
 
@@ -48,6 +49,19 @@ def load_clap_option(name: str, device: str) -> ClapEmbedder:
         from clapgen.embedders import load_clap
 
         return load_clap(name, choose_device(device))
+
+
+def print_text_warnings(texts: Sequence[str], clap: ClapEmbedder, what: str = "texts") -> None:
+    """Warn about texts that the model cuts, and about words that it does not know."""
+    from clapgen.clap import Clap
+    from clapgen.clap.coverage import coverage_warning
+    from clapgen.embedders.text_length import cut_warning
+
+    warnings = [cut_warning(texts, clap, what)]
+    if isinstance(clap, Clap):
+        warnings += [coverage_warning(text, clap.tokenizer) for text in texts]
+    for warning in filter(None, warnings):
+        print_warning(warning)
 
 
 def allow_hub_for(name: str) -> None:

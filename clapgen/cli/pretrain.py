@@ -93,13 +93,16 @@ def attribution(
     output: Annotated[Path, typer.Option("-o", "--output", help="Tab-separated list to write.")],
     split: Annotated[str, typer.Option(help="List the clips of this split.")] = "train",
     free_only: Annotated[bool, typer.Option("--free-only", help="List only clips with a free licence.")] = False,
+    exclude_copyleft: Annotated[
+        list[str] | None, typer.Option(help="Leave out clips with this copyleft, as the recipe does; repeatable.")
+    ] = None,
     force: ForceOption = False,
 ) -> None:
     """List author, licence and URL of all training clips, to publish with the weights."""
     from clapgen.data.manifest import training_clips
     from pretrain.data.attribution import write_attribution
 
-    clips = training_clips(manifest, split, free_only)
+    clips = training_clips(manifest, split, free_only, exclude_copyleft or [])
     print_result(f"{output}: {write_attribution(clips, output, overwrite=force)} clips")
 
 

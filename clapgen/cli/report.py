@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from clapgen.cli.console import print_result, print_table
+from clapgen.terminal import printable
 
 if TYPE_CHECKING:
     from clapgen.report.model import Report
@@ -14,12 +15,12 @@ _MOST_SKIPPED, _MOST_CLASSES = 20, 10
 
 def print_report(report: Report) -> None:
     """Print a report as text on stdout; `--json` prints `report.to_dict()` instead."""
-    print_result(report.title)
+    print_result(printable(report.title))
     print_result("")
     _print_metrics(report)
     _print_classes(report)
     for warning in report.warnings:
-        print_result(f"\nWarning: {warning}")
+        print_result(f"\nWarning: {printable(warning)}")
     print_result("")
     _print_settings(report)
     _print_skipped(report)
@@ -57,9 +58,9 @@ def _print_settings(report: Report) -> None:
     from clapgen.report import format as wording
 
     for name, value in report.settings.items():
-        print_result(f"{name}: {wording.setting(value)}")
+        print_result(printable(f"{name}: {wording.setting(value)}"))
     if report.command:
-        print_result(f"command: {report.command}")
+        print_result(printable(f"command: {report.command}"))
     versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     amount = [wording.count(len(report.clips), "clip")] if report.clips else []
     took = [f"{report.seconds:.1f} s"] if report.seconds else []
@@ -74,6 +75,6 @@ def _print_skipped(report: Report) -> None:
         return
     print_result(f"\n{wording.count(len(report.skipped), 'file')} skipped:")
     for skipped in report.skipped[:_MOST_SKIPPED]:
-        print_result(f"  {skipped.path}: {wording.reason(skipped)}")
+        print_result(f"  {printable(skipped.path)}: {printable(wording.reason(skipped))}")
     if len(report.skipped) > _MOST_SKIPPED:
         print_result(f"  and {len(report.skipped) - _MOST_SKIPPED} more (all: --json, --html)")

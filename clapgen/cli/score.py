@@ -16,12 +16,12 @@ from clapgen.cli.options import (
     MaxHoursOption,
     StrictOption,
     load_clap_option,
+    print_text_warnings,
 )
 from clapgen.cli.sound_files import sound_files
 from clapgen.data.text import clean_prompt
 from clapgen.devices import check_device
 from clapgen.errors import ClapgenError
-from clapgen.files import readable_name
 from clapgen.terminal import progress
 
 EPILOG = """
@@ -55,6 +55,7 @@ def score(
     sounds = sound_files(list(map(Path, files)), strict, max_hours)
     clap = load_clap_option(model, device)
     embedded_text = clap.embed_text([text])
+    print_text_warnings([text], clap)
     scores: list[tuple[Path, float]] = []
     with progress(len(sounds.paths), "files") as update:
         for path, embedding in sounds.embed(clap):
@@ -64,7 +65,7 @@ def score(
         for path, cosine in scores:
             print_json(
                 {
-                    "path": readable_name(path),
+                    "path": str(path),
                     "text": text,
                     "score": cosine,
                     "model": clap.name,
@@ -72,5 +73,5 @@ def score(
                 }
             )
     else:
-        print_table(("file", "CLAP score"), [(readable_name(path), f"{cosine:.3f}") for path, cosine in scores])
+        print_table(("file", "CLAP score"), [(str(path), f"{cosine:.3f}") for path, cosine in scores])
     sounds.finish()

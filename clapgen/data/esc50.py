@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from clapgen.audio import AUDIO_SUFFIXES
 from clapgen.data.manifest import Clip
 from clapgen.data.tables import csv_rows
-from clapgen.data.text import read_text
+from clapgen.data.text import read_text, readable_label
 from clapgen.errors import ClapgenError
 
 _COLUMNS = ("filename", "fold", "category", "src_file")
 _SPLITS = {"1": "train", "2": "train", "3": "train", "4": "val", "5": "test"}
+_FREE = ("CC0", "CC-BY")
+_SOURCE = re.compile(
+    r"- \[(?P<name>[^\]]+)\.\w+\]:.*\((?P<url>https?://\S+)\) by (?P<author>.*) \[(?P<licence>[^\]]+)\]"
+)
 _LABELS = (
     "airplane, breathing, brushing teeth, can opening, car horn, cat, chainsaw, chirping birds, church bells, "
     "clapping, clock alarm, clock tick, coughing, cow, crackling fire, crickets, crow, crying baby, dog, door wood "
@@ -48,12 +53,14 @@ def esc50_clips(table: Path, find: Callable[[str], Path | None]) -> tuple[list[C
     """The clips listed in an `esc50.csv`, and the file names of those that `find` (by name without suffix) cannot find.
 
     A clip's `extra` holds its `esc50_class` and its `fold`, 1 to 5. Folds 1 to 3 are "train", 4 is "val", 5 is "test".
-    No clip is free: ESC-50 is CC BY-NC.
+    ESC-50 as a collection is CC BY-NC, but the file `LICENSE` in its folder gives the licence of every source clip:
+    `free` follows the clip. Without that file only the clips of its subset ESC-10, which is CC BY, are free.
 
     Raises:
         ClapgenError: a column is missing, a row is incomplete, or a fold is not 1 to 5.
     """
     clips, missing = [], []
+    sources = _sources(table.parent.parent / "LICENSE")
     for _, row in csv_rows(read_text(table), table, [(column,) for column in _COLUMNS]):
         if row["fold"] not in _SPLITS:
             raise ClapgenError(f"{table}: {row['filename']} is in fold {row['fold']!r}, not 1 to 5.")
@@ -61,17 +68,30 @@ def esc50_clips(table: Path, find: Callable[[str], Path | None]) -> tuple[list[C
         if path is None:
             missing.append(row["filename"])
         else:
-            clips.append(_clip(row, path))
+            clips.append(_clip(row, path, sources))
     return clips, missing
 
 
-def _clip(row: dict[str, str], path: Path) -> Clip:
+def _sources(licences: Path) -> dict[str, dict[str, str]]:
+    """Licence, author and url of each source clip, by the name of its file without suffix."""
+    lines = read_text(licences).splitlines() if licences.is_file() else []
+    found = (match for line in lines if (match := _SOURCE.fullmatch(line.strip())))
+    return {match["name"]: {key: match[key] for key in ("licence", "author", "url")} for match in found}
+
+
+def _clip(row: dict[str, str], path: Path, sources: dict[str, dict[str, str]]) -> Clip:
+    source = dict(sources.get(f"{row['fold']}-{row['src_file']}-{row.get('take', '')}", {}))
+    if licence := source.pop("licence", None):
+        free, licence = licence in _FREE, f"{licence} (source clip; the collection ESC-50 is CC-BY-NC-3.0)"
+    else:
+        free = row.get("esc10", "").strip().lower() == "true"
+        licence = "CC-BY-3.0" if free else "CC-BY-NC-3.0"
     return Clip(
         path,
-        labels=[row["category"].replace("_", " ")],
+        labels=[readable_label(row["category"])],
         recording=f"freesound:{row['src_file']}",
-        licence="CC-BY-NC-3.0",
+        licence=licence,
         split=_SPLITS[row["fold"]],
-        free=False,
-        extra={"esc50_class": row["category"], "fold": int(row["fold"])},
+        free=free,
+        extra={"esc50_class": row["category"], "fold": int(row["fold"]), **source},
     )

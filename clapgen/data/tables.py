@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clapgen.data.csv_cells import from_text_cell
 from clapgen.data.text import json_lines, read_text, shown
 from clapgen.errors import ClapgenError, nearest
 
@@ -32,8 +34,13 @@ class TableRow:
     lists: dict[str, list[str]] = field(default_factory=dict)
 
     def path(self, column: str, folder: Path) -> Path:
-        """A cell that names a file; a relative one is relative to `folder`."""
-        return folder / Path(self.cells[column]).expanduser()
+        """A cell that names a file; a relative one is relative to `folder`.
+
+        Spaces at the ends of the name are dropped if there is no file with them.
+        """
+        name = self.cells[column]
+        exact, stripped = (folder / Path(each).expanduser() for each in (name, name.strip()))
+        return exact if os.path.lexists(exact) else stripped
 
 
 def table_rows(path: str | Path, required: Iterable[Sequence[str]] = ()) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -64,12 +71,21 @@ def csv_rows(
     text: str, path: str | Path, required: Iterable[Sequence[str]] = (), delimiter: str = ","
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """`table_rows` of the text of a CSV file that is already in memory; `path` is for error messages."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines = io.StringIO(text, newline="").readlines()
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     header: list[str] = []
     line = 1
     try:
         for cells in reader:
-            where, line = f"{path}:{line}", reader.line_num + 1
+            where, first, line = f"{path}:{line}", line, reader.line_num + 1
+            cells = [from_text_cell(cell) for cell in cells]
+            inner = lines[first : line - 2]  # of a cell with line breaks
+            if header and inner and all(_is_row(each, len(header), delimiter) for each in inner):
+                raise ClapgenError(
+                    f"{where}: a cell that starts here continues over {line - first} lines that look like rows of "
+                    "their own: is a double quote left open or stray? Write a quote inside a cell twice, and the cell "
+                    "in double quotes."
+                )
             if not any(cell.strip() for cell in cells):
                 continue
             if not header:
@@ -85,17 +101,25 @@ def csv_rows(
             else:
                 yield where, dict(zip(header, cells, strict=True))
     except csv.Error as error:
-        raise ClapgenError(f"{path}:{line}: invalid CSV ({error}); check for an unclosed double quote.") from error
+        raise ClapgenError(
+            f"{path}:{line}: invalid CSV ({error}); is a double quote left open or stray? Write a quote inside a cell "
+            "twice, and the cell in double quotes."
+        ) from error
 
 
 def read_table(
-    path: str | Path, required: Names, optional: Names | None = None, lists: Names | None = None
+    path: str | Path,
+    required: Names,
+    optional: Names | None = None,
+    lists: Names | None = None,
+    files: Collection[str] = (),
 ) -> list[TableRow]:
     """The rows of a `.csv`, `.tsv` or `.jsonl` file, with runs of spaces and line breaks collapsed.
 
     Args:
         required, optional: columns of text.
         lists: columns of lists: a JSON list, or text separated by semicolons.
+        files: those of the columns of text that name files, whose spaces are kept.
 
     Raises:
         ClapgenError: as `table_rows`; no rows; a required cell that is empty, or a cell that is not text.
@@ -106,14 +130,21 @@ def read_table(
         cells = {}
         for column, names in columns.items():
             name = next((name for name in names if name in raw), None)
-            if text := _text(raw.get(name) if name else None, f"{where}: '{name}'"):
-                cells[column] = text
+            value = raw.get(name) if name else None
+            if text := _text(value, f"{where}: '{name}'"):
+                cells[column] = value if column in files and isinstance(value, str) else text
             elif column in required:
                 raise ClapgenError(f"{where}: '{name}' is empty; fill it in, or remove the row.")
         rows.append(TableRow(where, cells, {key: _texts(raw, names, where) for key, names in (lists or {}).items()}))
     if not rows:
         raise ClapgenError(f"{path} has no rows.")
     return rows
+
+
+def _is_row(line: str, cells: int, delimiter: str) -> bool:
+    """Whether a line inside a quoted cell would be a row by itself."""
+    own = line.split(delimiter)
+    return '"' not in line and len(own) == cells and all(cell.strip() for cell in own)
 
 
 def split_list(text: str) -> list[str]:

@@ -221,6 +221,7 @@ class _Work:
 
     def _decode(self, file: SoundFile) -> _Decoded:
         waveform, rate = read_audio(file.path)
+        file.check_unchanged()
         facts = self.inspect(waveform, rate) if self.inspect else {}
         if self.band_limit is not None and self.band_limit < min(rate, self.embedder.sample_rate):
             waveform, rate = resample(waveform, rate, self.band_limit), self.band_limit

@@ -8,27 +8,47 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from clapgen.audio import rate_and_duration_of
+from clapgen.audio.reading import LONGEST_SECONDS
 from clapgen.embedders.store import Store
 from clapgen.errors import ClapgenError
 
 SETTLED_SECONDS = 2.0  # a file changed more recently may change again without a new timestamp
 _HASH_BLOCK = 1 << 20
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass(frozen=True)
 class SoundFile:
-    """A file with the sha256 `digest` of its content, and from its header the sample rate (Hz) and duration (s)."""
+    """A file with the sha256 `digest` of its content, and from its header the sample rate (Hz) and duration (s).
+
+    `state` stands for the size, times and inode that the file had before it was hashed.
+    """
 
     path: Path
     digest: str
     sample_rate: int
     seconds: float
+    state: bytes = field(repr=False)
+
+    def check_unchanged(self) -> None:
+        """Call this after reading the file again: what was read then is what `digest` identifies.
+
+        Raises:
+            ClapgenError: the file was changed or replaced since it was hashed.
+        """
+        if _stamp(self.path) == self.state:
+            return
+        try:
+            same = _digest(self.path) == self.digest  # some network file systems change inodes or times by themselves
+        except OSError:
+            same = False
+        if not same:
+            raise ClapgenError(f"{self.path} changed while it was being read; run the command again.")
 
 
 def identify_files(
@@ -48,15 +68,16 @@ def identify_files(
     remembered: dict[bytes, bytes] = {}
     with ThreadPoolExecutor(worker_count()) as pool:
         unknown = [path for path, stamp in stamps.items() if stamp not in known]
-        found |= dict(zip(unknown, pool.map(_identify, unknown), strict=True))
+        states = [stamps[path] for path in unknown]
+        found |= dict(zip(unknown, pool.map(_identify, unknown, states), strict=True))
     for path, stamp in stamps.items():
         if stamp in known:
-            found[path] = SoundFile(path, **json.loads(known[stamp]))
+            found[path] = SoundFile(path, **json.loads(known[stamp]), state=stamp)
             continue
         file = found[path]
-        if isinstance(file, SoundFile) and stamp and _is_settled(path, stamp):
+        if isinstance(file, SoundFile) and _is_settled(file):
             facts = {"digest": file.digest, "sample_rate": file.sample_rate, "seconds": file.seconds}
-            remembered[stamp] = json.dumps(facts).encode()
+            remembered[file.state] = json.dumps(facts).encode()
     if cache and remembered:
         cache.put(remembered)
     skipped = [(path, reason) for path in wanted if isinstance(reason := found[path], str)]
@@ -65,18 +86,25 @@ def identify_files(
     return [file for path in wanted if isinstance(file := found[path], SoundFile)], skipped
 
 
-def _identify(path: Path) -> SoundFile | str:
+def _identify(path: Path, state: bytes | None) -> SoundFile | str:
     try:
         sample_rate, seconds = rate_and_duration_of(path)
-        digest = hashlib.sha256()
-        with open(path, "rb") as stream:
-            while block := stream.read(_HASH_BLOCK):
-                digest.update(block)
+        if seconds > LONGEST_SECONDS:  # before anything is decided by its sample rate
+            return f"{path} is {seconds / 3600:.3g} h long; at most {LONGEST_SECONDS / 3600:g} h are evaluated: cut it."
+        digest = _digest(path)
     except ClapgenError as error:
         return str(error)
     except OSError as error:
         return f"{path} cannot be read: {error.strerror or error}."
-    return SoundFile(path, digest.hexdigest(), sample_rate, seconds)
+    return SoundFile(path, digest, sample_rate, seconds, state or b"")
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(_HASH_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _stamp(path: Path) -> bytes | None:
@@ -90,10 +118,10 @@ def _stamp(path: Path) -> bytes | None:
     return cache_key("file", state)
 
 
-def _is_settled(path: Path, stamp: bytes) -> bool:
+def _is_settled(file: SoundFile) -> bool:
     """Whether the file is unchanged since it was read, and old enough that its next change gets a new timestamp."""
     try:
-        return path.stat().st_mtime < time.time() - SETTLED_SECONDS and _stamp(path) == stamp
+        return file.path.stat().st_mtime < time.time() - SETTLED_SECONDS and _stamp(file.path) == file.state
     except OSError:
         return False
 

@@ -23,6 +23,7 @@ class LaionClap(PublicEmbedder):
 
     kind = "laion"
     model_type = "clap"
+    max_tokens = 77
     normalised = True
     short_clips = "shorter clips repeated as often as they fit and padded with zeros"
 
@@ -50,17 +51,25 @@ class LaionClap(PublicEmbedder):
 
     def _embed_text(self, texts: Sequence[str]) -> Tensor:
         pieces = [torch.zeros(0, self.dim)]
-        if self._tokenizer is None:
-            with self._loading():
-                self._tokenizer = self._load_tokenizer()
+        tokenizer = self._tokenizer_on_first_use()
         for start in range(0, len(texts), TEXTS_PER_BATCH):
             batch = list(texts[start : start + TEXTS_PER_BATCH])
-            tokens = self._tokenizer(batch, padding=True, truncation=True, max_length=77, return_tensors="pt")
+            tokens = tokenizer(batch, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt")
             output = self.network.get_text_features(
                 input_ids=tokens["input_ids"].to(self.device), attention_mask=tokens["attention_mask"].to(self.device)
             )
             pieces.append(F.normalize(pooled(output).float(), dim=-1).cpu())
         return torch.cat(pieces)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """The number of tokens of each text, including those that are cut off."""
+        return [len(ids) for ids in self._tokenizer_on_first_use()(list(texts))["input_ids"]]
+
+    def _tokenizer_on_first_use(self) -> Any:
+        if self._tokenizer is None:
+            with self._loading():
+                self._tokenizer = self._load_tokenizer()
+        return self._tokenizer
 
     def _embed(self, windows: list[Array]) -> Tensor:
         features = self.extractor(

@@ -2,7 +2,8 @@
 
 The store on disk is one SQLite file, safe for several processes and limited in size; the least recently used entries
 are deleted first. Values carry a checksum: a corrupt value is treated as missing, and a corrupt file is replaced by an
-empty one. Problems are logged, never raised: what cannot be cached is recomputed next time.
+empty one. A store that may not be written, such as that of another user, is read. Problems are logged, never raised:
+what cannot be cached is recomputed next time.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import hashlib
 import logging
 import math
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -94,13 +96,16 @@ class CacheFolder:
                 marks = ",".join("?" * len(some))
                 rows = database.execute(f"SELECT key, value FROM entries WHERE key IN ({marks})", some).fetchall()
                 found |= {key: value[CHECKSUM_BYTES:] for key, value in rows if _is_intact(key, value)}
-                database.execute(f"UPDATE entries SET used = ? WHERE key IN ({marks})", [time.time(), *some])
+                if not self.read_only:
+                    database.execute(f"UPDATE entries SET used = ? WHERE key IN ({marks})", [time.time(), *some])
             return found
 
         return self._try(read) or {}
 
     def put(self, values: Mapping[bytes, bytes]) -> None:
         """Add or replace values; beyond the size limit, the least recently used entries are deleted."""
+        if self.read_only:
+            return
         now = time.time()
         rows = [(key, now, _checksum(key, value) + value) for key, value in values.items()]
 
@@ -114,6 +119,8 @@ class CacheFolder:
         """Delete all entries, or only those unused for some days; returns how many were deleted."""
         if older_than_days is not None and not older_than_days >= 0:
             raise ClapgenError(f"the age of entries to delete must be 0 days or more, not {older_than_days}.")
+        if self.read_only:
+            raise ClapgenError(f"the cache {self.folder} cannot be changed: permission denied.")
         before = math.inf if older_than_days is None else time.time() - older_than_days * SECONDS_PER_DAY
         return (
             self._try(lambda database: database.execute("DELETE FROM entries WHERE used < ?", [before]).rowcount) or 0
@@ -156,13 +163,24 @@ class CacheFolder:
                 self._unusable = True
                 return None
             except sqlite3.DatabaseError as error:
-                if attempt == 0:
+                if attempt == 0 and not self.read_only:
                     logger.warning("cache %s is corrupt (%s); starting a new one", self.file, error)
                     self._remove()
         return None
 
+    @property
+    def read_only(self) -> bool:
+        """Whether there is a store that this process may read but not change."""
+        return self.file.exists() and not (os.access(self.folder, os.W_OK) and os.access(self.file, os.W_OK))
+
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
+        if self.read_only:
+            # immutable: locks and journals need a folder that can be written
+            address = f"{self.file.absolute().as_uri()}?mode=ro&immutable=1"
+            with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
+                yield database
+            return
         # One connection per operation, so that a cache works in any thread and after a fork.
         with contextlib.closing(sqlite3.connect(self.file, timeout=LOCK_SECONDS, isolation_level=None)) as database:
             database.execute("PRAGMA synchronous = OFF")  # a power cut may corrupt values; checksums detect it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import Any
 import numpy as np
 
 from clapgen.data.caption_tables import read_caption_table
+from clapgen.data.manifest import Clip
 from clapgen.data.tables import TableRow
 from clapgen.embedders.cache import Embedded
 from clapgen.errors import ClapgenError
 from clapgen.evaluation.context import EvaluationContext, content_summary, row_of_path, skipped_files, try_metric
+from clapgen.evaluation.names import SoundNames
+from clapgen.evaluation.sounds import read_sounds
 from clapgen.metrics.captions.scores import CaptionScores, caption_scores, diversity, keyword_accuracy
 from clapgen.metrics.captions.synonyms import load_synonyms
 from clapgen.metrics.embeddings.clap_score import bootstrap_interval, clap_score, clap_score_bounds
@@ -88,19 +92,24 @@ def evaluate_captions(
         "seed": context.seed,
     }
     embedded = None
+    files = [Path(row.cells["file_name"]) for row in rows]
+    clips: list[Clip] = []
     if audio is not None:
-        embedded = context.embed([Path(audio) / row.cells["file_name"] for row in rows], "Embedding")
-        _add_clap_scores(scored, rows, embedded, Path(audio), context)
+        clips = read_sounds(audio, notes=context.notes)
+        files = _find_files(rows, Path(audio), clips)
+        embedded = context.embed(files, "Embedding")
+        _add_clap_scores(scored, rows, files, embedded, context)
         settings |= context.describe_model() | {"content": content_summary(embedded)}
     return context.report(
         "captions",
         f"Captions: {len(rows)} clips",
         scored.metrics,
-        clips=[_clip(row, index, scored, audio) for index, row in enumerate(rows)],
+        clips=[_clip(row, index, scored, files[index]) for index, row in enumerate(rows)],
         settings=settings,
         warnings=_warnings([row.cells["caption_predicted"] for row in rows]),
         skipped=skipped_files(embedded) if embedded else [],
         lower_is_better=["fer"],
+        sounds={str(clip.path) for clip in clips},
     )
 
 
@@ -131,11 +140,10 @@ def _text_scores(
 
 
 def _add_clap_scores(
-    scored: _Scored, rows: Sequence[TableRow], embedded: Embedded, folder: Path, context: EvaluationContext
+    scored: _Scored, rows: Sequence[TableRow], files: Sequence[Path], embedded: Embedded, context: EvaluationContext
 ) -> None:
     """CLAP score of captions with their sounds, its floor, and as ceiling that of the references."""
     row_of = row_of_path(embedded)
-    files = [folder / row.cells["file_name"] for row in rows]
     # an empty caption cannot be compared
     scorable = [i for i, row in enumerate(rows) if files[i] in row_of and row.cells["caption_predicted"].strip()]
     n, seed = len(scorable), context.seed
@@ -160,10 +168,21 @@ def _add_clap_scores(
         scored.metrics.append(Metric(name, first.mean, n, first.interval, COSINE, None, note))
 
 
-def _clip(row: TableRow, index: int, scored: _Scored, folder: str | Path | None) -> Row:
-    name, references = row.cells["file_name"], row.lists["references"]
-    path = name if folder is None else str(Path(folder) / name)
-    clip: Row = {"path": path, "caption": row.cells["caption_predicted"]}
+def _find_files(rows: Sequence[TableRow], folder: Path, clips: Sequence[Clip]) -> list[Path]:
+    """The sound of each row, by its path below the folder, or else by a name without suffix or with other spaces."""
+    names = SoundNames(clips)
+    files = []
+    for row in rows:
+        name = row.cells["file_name"]
+        found = names.find(name)
+        path = folder / name
+        files.append(clips[found[0]].path if len(found) == 1 and not os.path.isfile(path) else path)
+    return files
+
+
+def _clip(row: TableRow, index: int, scored: _Scored, file: Path) -> Row:
+    references = row.lists["references"]
+    clip: Row = {"path": str(file), "caption": row.cells["caption_predicted"]}
     if references:
         clip["reference"] = references[0]
     for column, values in scored.columns.items():

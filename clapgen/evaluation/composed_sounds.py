@@ -32,8 +32,15 @@ def embed_items(
     missing = list({key: item for key, item in zip(keys, items, strict=True) if key not in tables}.items())
     rate = clap.sample_rate
 
+    files = context.identify(clips.paths)
+
+    def read(index: int) -> np.ndarray:
+        waveform, _ = read_audio(files[index].path, rate)
+        files[index].check_unchanged()
+        return waveform
+
     def compose(item: CompositionItem) -> tuple[np.ndarray, np.ndarray]:
-        return item.waveforms([read_audio(clips.paths[index], rate)[0] for index in item.clips], rate, seconds)
+        return item.waveforms([read(index) for index in item.clips], rate, seconds)
 
     with context.progress(len(items), f"Composing {what}") as advance, ThreadPoolExecutor(worker_count()) as pool:
         advance(len(items) - len(missing))

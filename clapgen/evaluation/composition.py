@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from clapgen.data.tables import read_table
+from clapgen.data.text import distinct_labels, label_key
 from clapgen.errors import ClapgenError
 from clapgen.evaluation.composed_sounds import embed_items
 from clapgen.evaluation.context import EvaluationContext, content_summary, row_of_path, skipped_files
@@ -39,6 +40,7 @@ class _Part:
     skipped: list[Skipped] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     confusion: Confusion | None = None
+    sounds: list[Path] = field(default_factory=list)
 
 
 def evaluate_composition(
@@ -94,11 +96,12 @@ def evaluate_composition(
         warnings=[warning for part in parts for warning in part.warnings],
         skipped=[skipped for part in parts for skipped in part.skipped],
         confusion=next((part.confusion for part in parts if part.confusion), None),
+        sounds={str(path) for part in parts for path in part.sounds},  # not those of pairs, which a table names
     )
 
 
 def _given_pairs(path: Path, context: EvaluationContext) -> _Part:
-    rows = read_table(path, PAIR_COLUMNS)
+    rows = read_table(path, PAIR_COLUMNS, files=("audio_0", "audio_1"))
     files = [[row.path(f"audio_{side}", path.parent) for side in (0, 1)] for row in rows]
     embedded = context.embed(list(dict.fromkeys(file for pair in files for file in pair)), "Embedding pairs")
     row_of = row_of_path(embedded)
@@ -121,8 +124,10 @@ def _given_pairs(path: Path, context: EvaluationContext) -> _Part:
 def _composed_items(
     manifest: str | Path, context: EvaluationContext, label_field: str, split: str | None, count: int
 ) -> _Part:
-    clips = use_label_field(read_sounds(manifest, split), label_field)
-    label_of = {clip.path: clip.labels[0] for clip in clips if len(clip.labels) == 1}
+    clips = use_label_field(read_sounds(manifest, split, context.notes), label_field)
+    single = [clip for clip in clips if len(clip.labels) == 1]
+    names = {label_key(name): name for name in distinct_labels(clip.labels[0] for clip in single)}
+    label_of = {clip.path: names[label_key(clip.labels[0])] for clip in single}
     if not label_of:
         raise ClapgenError(
             f"no clip of {manifest} has exactly one label in '{label_field}'; set --label-field to the class's key."
@@ -139,7 +144,7 @@ def _composed_items(
         "overlap, one exchanged": overlap_items(labels, count, kind="exchanged", seed=seed),
         "overlap, one added": overlap_items(labels, count, kind="added", seed=seed),
     }
-    part = _Part(skipped=skipped_files(readable) + silent)
+    part = _Part(skipped=skipped_files(readable) + silent, sounds=readable.paths)
     for kind, items in kinds.items():
         # items are drawn among the audible clips; from here on they are numbered among all readable ones
         items = [replace(item, clips=tuple(audible[clip] for clip in item.clips)) for item in items]

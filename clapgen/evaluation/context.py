@@ -19,6 +19,7 @@ from clapgen.embedders.cache import Advance, Array, Embedded, Inspect, embed_fil
 from clapgen.embedders.file_identity import SoundFile, identify_files
 from clapgen.embedders.store import MemoryStore, Store
 from clapgen.embedders.text_cache import embed_texts
+from clapgen.embedders.text_length import cut_warning
 from clapgen.errors import ClapgenError
 from clapgen.metrics.embeddings.base import NotMeasurable
 from clapgen.report.model import Metric, Report, Skipped
@@ -45,6 +46,7 @@ class EvaluationContext:
         strict: raise an error instead of skipping a file or reporting a warning.
         seed: of the bootstrap intervals and subsets.
         command: the command line that the report shows.
+        notes: what the reader of the report should know about the inputs; they become the last of its warnings.
     """
 
     model: ClapEmbedder | None = None
@@ -53,7 +55,9 @@ class EvaluationContext:
     strict: bool = False
     seed: int = 0
     command: str = ""
+    notes: list[str] = field(default_factory=list)
     _started: float = field(default_factory=time.perf_counter, init=False)
+    _texts: dict[str, None] = field(default_factory=dict, init=False, repr=False)
     _identified: dict[Path, SoundFile] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -99,6 +103,7 @@ class EvaluationContext:
 
     def embed_texts(self, texts: Sequence[str]) -> Array:
         """Embeddings (n, dim) of sentences."""
+        self._texts |= dict.fromkeys(texts)
         return embed_texts(texts, self.clap, self.cache)
 
     @property
@@ -117,7 +122,9 @@ class EvaluationContext:
         return warning
 
     def report(self, kind: str, title: str, metrics: list[Metric], **rest: Any) -> Report:
-        """A report with the time it took, versions, date and command."""
+        """A report with time, versions, date, command, `notes`, and a warning about texts that were cut."""
+        cut = cut_warning(list(self._texts), self.clap) if self._texts else ""
+        rest["warnings"] = [*rest.get("warnings", []), *self.notes, *([f"{cut[0].upper()}{cut[1:]}"] if cut else [])]
         return Report(
             kind,
             title,

@@ -88,7 +88,7 @@ def evaluate_entailment(path: Path, dev: Path, context: EvaluationContext) -> En
 
 
 def _judge(path: Path, context: EvaluationContext) -> _Judged:
-    rows = read_table(path, COLUMNS)
+    rows = read_table(path, COLUMNS, files=("path",))
     files = [row.path("path", path.parent) for row in rows]
     embedded = context.embed(list(dict.fromkeys(files)), "Embedding")
     row_of = row_of_path(embedded)

@@ -15,7 +15,7 @@ from clapgen.evaluation.context import EvaluationContext, content_summary, row_o
 from clapgen.evaluation.sounds import read_sounds
 from clapgen.metrics.embeddings.clap_score import bootstrap_interval
 from clapgen.metrics.embeddings.modality_gap import modality_gap
-from clapgen.metrics.embeddings.retrieval import DirectionScores, Retrieval, retrieval
+from clapgen.metrics.embeddings.retrieval import Retrieval, retrieval
 from clapgen.metrics.embeddings.robustness import paraphrase_robustness
 from clapgen.report.model import Metric, Report
 
@@ -36,7 +36,7 @@ def evaluate_retrieval(
     Raises:
         ClapgenError: no captions, nothing that can be read; strict, and a file cannot be read.
     """
-    sounds = read_sounds(manifest, split)
+    sounds = read_sounds(manifest, split, context.notes)
     if not any(sound.captions for sound in sounds):
         raise ClapgenError(f'{manifest} has no captions; add "captions": ["…"] to its clips.')
     embedded = context.embed([sound.path for sound in sounds], "Embedding")
@@ -70,6 +70,7 @@ def evaluate_retrieval(
         settings=settings,
         warnings=warnings,
         skipped=skipped_files(embedded),
+        sounds={str(sound.path) for sound in sounds},
         lower_is_better=["rank of its best caption", "worst rank by its captions"],
     )
 
@@ -81,7 +82,7 @@ def _metrics(found: Retrieval, seed: int) -> list[Metric]:
         for k in way.recalls:
             hits = (way.ranks <= k).astype(np.float64)
             interval = bootstrap_interval(hits, seed=seed) if n > 1 else None
-            note = f"{ask}; chance {_chance(way, k):.4f}"
+            note = f"{ask}; chance {way.chance[k]:.4f}"
             metrics.append(Metric(f"{name} R@{k}", way.recalls[k], n, interval, "0 to 1", True, note))
         metrics.append(Metric(f"{name} median rank", way.median_rank, n, None, f"1 to {way.gallery}", False, ask))
         interval = bootstrap_interval(way.average_precisions, seed=seed) if n > 1 else None
@@ -89,15 +90,19 @@ def _metrics(found: Retrieval, seed: int) -> list[Metric]:
     return metrics
 
 
-def _chance(way: DirectionScores, k: int) -> float:
-    return min(1.0, k / way.gallery)
-
-
 def _identical(found: Retrieval) -> list[Metric]:
     """The same recalls, where every clip with an identical caption is correct."""
     note = "identical captions count as one: every clip that has it is correct"
     return [
-        Metric(f"{name} R@{k}, identical captions", recall, way.queries, None, "0 to 1", True, note)
+        Metric(
+            f"{name} R@{k}, identical captions",
+            recall,
+            way.queries,
+            None,
+            "0 to 1",
+            True,
+            f"{note}; chance {way.chance[k]:.4f}",
+        )
         for name, way in zip(WAYS, (found.text_to_audio, found.audio_to_text), strict=True)
         for k, recall in way.recalls.items()
     ]

@@ -8,21 +8,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clapgen.audio import AUDIO_SUFFIXES, find_audio
+from clapgen.audio import AUDIO_SUFFIXES
+from clapgen.audio.finding import search_audio
 from clapgen.data.manifest import Clip, read_manifest
 from clapgen.data.tables import SUFFIXES, TableRow, read_table
 from clapgen.data.text import read_text
 from clapgen.errors import ClapgenError, nearest
+from clapgen.evaluation.names import SoundNames
 from clapgen.files import slug
 
-MANIFEST_SUFFIXES = (".jsonl",)
+MANIFEST_SUFFIXES = (".jsonl", ".csv", ".tsv")
 NAMES = ("file_name", "path", "file", "name")
 PROMPTS = ("prompt", "caption", "text")
 MOST_NAMED = 5
 
 
-def read_sounds(source: str | Path, split: str | None = None) -> list[Clip]:
-    """The clips of a folder, of a manifest (.jsonl; those of `split` if given), or one file, each with its `name`.
+def read_sounds(source: str | Path, split: str | None = None, notes: list[str] | None = None) -> list[Clip]:
+    """The clips of a folder, of a manifest (those of `split` if given), or one file, each with its `name`.
+
+    What a folder holds that is not audio is counted in a sentence that is added to `notes`.
 
     Raises:
         ClapgenError: nothing there, nothing of that split (only a manifest has splits), or a file listed twice.
@@ -38,9 +42,12 @@ def read_sounds(source: str | Path, split: str | None = None) -> list[Clip]:
             raise ClapgenError(f"{source} lists '{twice[0]}' {twice[1]} times; list each file once.")
         return [replace(clip, name=_name(clip.path, source.parent)) for clip in chosen]
     if split is not None:
-        raise ClapgenError(f"--split {split}: {source} is not a manifest (.jsonl), so it has no splits.")
+        raise ClapgenError(f"--split {split}: {source} is not a manifest (.jsonl, .csv), so it has no splits.")
     folder = source if source.is_dir() else source.parent
-    return [Clip(path, name=_name(path, folder)) for path in find_audio([source])]
+    found = search_audio([source])
+    if notes is not None and found.left_out:
+        notes.append(f"{source}: {found.summary()}.")
+    return [Clip(path, name=_name(path, folder)) for path in found.files]
 
 
 def use_label_field(clips: Sequence[Clip], field: str | None) -> list[Clip]:
@@ -98,11 +105,11 @@ def with_prompts(clips: Sequence[Clip], path: str | Path) -> tuple[list[Clip], l
         ClapgenError: a missing column, a name that comes twice or matches two sounds, or no row that matches a sound.
     """
     path = Path(path)
-    of_name = _by_any_name(clips)
+    names = SoundNames(clips)
     matched: dict[int, TableRow] = {}
     unmatched = []
     for row in _prompt_rows(path):
-        indices = _matching(row, clips, of_name)
+        indices = _matching(row, clips, names)
         for index in indices:
             if index in matched and "name" in row.cells:
                 raise ClapgenError(
@@ -164,9 +171,9 @@ def pair_sounds(generated: Sequence[Clip], reference: Sequence[Clip]) -> Pairs:
         ClapgenError: a name shared by two generated or two reference files, or a named reference that does not exist.
     """
     if any(clip.reference for clip in generated):
-        by_any_name = _by_any_name(reference)
+        references = SoundNames(reference)
         return _pairs(
-            [(index, _only(by_any_name, clip, reference)) for index, clip in enumerate(generated) if clip.reference],
+            [(index, _only(references, clip, reference)) for index, clip in enumerate(generated) if clip.reference],
             generated,
             reference,
         )
@@ -193,30 +200,21 @@ def _pairs(pairs: list[tuple[int, int]], generated: Sequence[Clip], reference: S
     )
 
 
-def _only(by_any_name: dict[str, set[int]], clip: Clip, reference: Sequence[Clip]) -> int:
-    indices = sorted(by_any_name.get(str(clip.reference), set()))
+def _only(names: SoundNames, clip: Clip, reference: Sequence[Clip]) -> int:
+    indices = names.find(str(clip.reference))
     if len(indices) != 1:
         found = f"{len(indices)} files: {', '.join(str(reference[i].path) for i in indices)}" if indices else "no file"
         raise ClapgenError(f"{clip.path} has the reference '{clip.reference}', which matches {found}.")
     return indices[0]
 
 
-def _by_any_name(clips: Sequence[Clip]) -> dict[str, set[int]]:
-    """All names of a clip: path, path below its folder, file name; with and without suffix."""
-    names: dict[str, set[int]] = {}
-    for index, clip in enumerate(clips):
-        for name in (str(clip.path), clip.name, clip.name + clip.path.suffix, clip.path.name, clip.path.stem):
-            names.setdefault(name, set()).add(index)
-    return names
-
-
-def _matching(row: TableRow, clips: Sequence[Clip], of_name: dict[str, set[int]]) -> list[int]:
+def _matching(row: TableRow, clips: Sequence[Clip], names: SoundNames) -> list[int]:
     name = row.cells.get("name")
     if name is None:
         start = slug(row.cells["prompt"])
         named = [index for index, clip in enumerate(clips) if clip.path.stem.rpartition("_seed")[0] == start]
-        return named or sorted(of_name.get(start, set()))
-    indices = sorted(of_name.get(name, set()) or of_name.get(name.removeprefix("./"), set()))
+        return named or names.find(start)
+    indices = names.find(name)
     if len(indices) > 1:
         raise ClapgenError(
             f"{row.where}: '{name}' matches {len(indices)} sounds, {clips[indices[0]].path} and "
@@ -228,13 +226,14 @@ def _matching(row: TableRow, clips: Sequence[Clip], of_name: dict[str, set[int]]
 def _prompt_rows(path: Path) -> list[TableRow]:
     if path.suffix.lower() in SUFFIXES:
         optional = {"name": NAMES, "reference": ("reference",)}
-        return read_table(path, {"prompt": PROMPTS}, optional, {"labels": ("labels", "label")})
+        lists = {"labels": ("labels", "label")}
+        return read_table(path, {"prompt": PROMPTS}, optional, lists, files=("name", "reference"))
     if path.suffix.lower() != ".txt":
         raise ClapgenError(f"Unsupported file type: {path}; give prompts as .txt, {', '.join(SUFFIXES)}.")
     rows = []
     for number, line in enumerate(read_text(path).split("\n"), 1):
         name, tab, prompt = line.rstrip("\r").partition("\t")
-        cells = {"name": name.strip(), "prompt": prompt.strip()} if tab else {"prompt": name.strip()}
+        cells = {"name": name, "prompt": prompt.strip()} if tab else {"prompt": name.strip()}
         if cells["prompt"]:
             rows.append(TableRow(f"{path}:{number}", cells))
     if not rows:

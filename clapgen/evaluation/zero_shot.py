@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from clapgen.data.esc50 import read_esc50
 from clapgen.data.manifest import Clip
+from clapgen.data.text import distinct_labels, label_key
 from clapgen.embedders.cache import Array
 from clapgen.errors import ClapgenError, nearest
 from clapgen.evaluation.context import EvaluationContext, content_summary, row_of_path, skipped_files
@@ -62,6 +63,8 @@ def evaluate_zero_shot(
     rows = row_of_path(embedded)
     clips = [clip for clip in clips if clip.path in rows]
     names = _names(clips, labels)
+    name_of = {label_key(name): name for name in names}
+    clips = [replace(clip, labels=[name_of[label_key(label)] for label in clip.labels]) for clip in clips]
     prompts = prompt_embeddings(context.embed_texts, names, templates)
     several = any(len(clip.labels) > 1 for clip in clips)
     results = (_tagged if several else _classified)(clips, embedded.embeddings, prompts, names, context.seed)
@@ -87,6 +90,7 @@ def evaluate_zero_shot(
         skipped=skipped_files(embedded)
         + [Skipped(name, "is listed in meta/esc50.csv, but not in audio/") for name in missing],
         lower_is_better=["rank"],
+        sounds={str(clip.path) for clip in clips},
     )
 
 
@@ -99,7 +103,7 @@ def _labelled(source: Path, label_field: str, split: str | None) -> tuple[list[C
         clips = [clip for clip in clips if split in (None, clip.split)]
     else:
         clips = use_label_field(read_sounds(source, split), label_field)
-    labelled = [replace(clip, labels=_readable(clip.labels)) for clip in clips if clip.labels]
+    labelled = [replace(clip, labels=distinct_labels(clip.labels)) for clip in clips if clip.labels]
     if not labelled:
         raise ClapgenError(
             f"no clip of {source} has '{label_field}'{f' in split {split}' if split else ''}; set --label-field to the "
@@ -108,19 +112,16 @@ def _labelled(source: Path, label_field: str, split: str | None) -> tuple[list[C
     return labelled, missing
 
 
-def _readable(labels: Sequence[str]) -> list[str]:
-    return [label.replace("_", " ") for label in labels]
-
-
 def _names(clips: Sequence[Clip], given: Sequence[str] | None) -> list[str]:
-    found = sorted({label for clip in clips for label in clip.labels})
+    found = sorted(distinct_labels(sorted(label for clip in clips for label in clip.labels)))
     if given is None:
         if len(found) < 2:
             raise ClapgenError(f"all clips are '{found[0]}': classification needs two classes; add more with --labels.")
         return found
-    names = _readable(given)
+    names = distinct_labels(given)
+    known = set(map(label_key, names))
     for label in found:
-        if label not in names:
+        if label_key(label) not in known:
             raise ClapgenError(f"--labels lacks '{label}', which some clips have.{nearest(label, names)}")
     return names
 

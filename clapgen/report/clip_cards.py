@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,24 +25,35 @@ def ends(ranked: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     return worst, list(reversed(ranked[max(len(worst), len(ranked) - MOST) :]))
 
 
-def clip_card(row: Row, column: str, audio: bool) -> Html:
+def foreign_sounds(ranked: Sequence[Row], sounds: Collection[str]) -> list[str]:
+    """The sound files named by the clips of `ends` that are not among `sounds`."""
+    named = (value for rows in ends(ranked) for row in rows for value in row.values() if _is_sound(value))
+    return [value for value in dict.fromkeys(map(str, named)) if value not in sounds]
+
+
+def clip_card(row: Row, column: str, sounds: Collection[str] | None) -> Html:
     """One clip: the number it is ranked by, its name, its sound and the rest of its row.
 
     Cells that name other sound files (a reference, the nearest training clip) get players too, for comparison.
+
+    Args:
+        sounds: the files that may be played. A cell of a table may name any file of the computer, and a page is passed
+            on. None for a card without players.
     """
+    sounds = () if sounds is None else sounds
     path = Path(str(row.get("path", "")))
     heading = element("h4", element("b", number(row[column])), " ", element("span", path.name, title=str(path)))
     rest = [(name, value) for name, value in row.items() if name not in ("path", column) and value not in (None, "")]
-    companions = list(dict.fromkeys(str(value) for _, value in rest if _is_sound(value)))[:_MOST_COMPANIONS]
+    playable = dict.fromkeys(str(value) for _, value in rest if value in sounds and _is_sound(value))
+    companions = list(playable)[:_MOST_COMPANIONS]
     facts = []
     for name, value in rest:
-        playable = audio and value in companions
+        facts.append(joined(element("dt", name), element("dd", *_cell(value, value in companions))))
         companions = [other for other in companions if other != value]  # a file in two cells gets one player
-        facts.append(joined(element("dt", name), element("dd", *_cell(value, playable))))
     return element(
         "article",
         heading,
-        _sound(path) if audio else None,
+        _sound(path) if row.get("path") in sounds else None,
         element("dl", *facts) if facts else None,
         class_="clip",
     )

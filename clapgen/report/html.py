@@ -2,14 +2,14 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from clapgen.files import atomic_path
 from clapgen.report.charts import bar, heat_map, histogram, quantile
-from clapgen.report.clip_cards import clip_card, ends
+from clapgen.report.clip_cards import clip_card, ends, foreign_sounds
 from clapgen.report.format import arrow, cells, count, interval, number, reason, setting
 from clapgen.report.markup import Html, data_uri, element, joined
 from clapgen.report.model import (
@@ -36,19 +36,23 @@ def write_html(
     force: bool = False,
     rank_by: str | None = None,
     audio: bool = True,
-) -> None:
+) -> list[str]:
     """Write the report as one self-contained HTML file below 5 MB; the same report gives the same bytes.
 
     Args:
         force: replace an existing file.
         rank_by: column of `report.clips` that ranks the worst and best clips; the first numeric column if None.
-        audio: embed players and spectrograms of these clips.
+        audio: embed players and spectrograms of these clips, if they are among `report.sounds`.
+
+    Returns:
+        The sound files that these clips name but that are not among `report.sounds`, and therefore not on the page.
 
     Raises:
         ClapgenError: `rank_by` is not a numeric column, the file exists (and not `force`) or cannot be written.
     """
     ranked = report.ranked_clips(rank_by)
     column = rank_by or next(iter(numeric_columns(report.clips)), "")
+    foreign = foreign_sounds(ranked, report.sounds) if audio else []
     with atomic_path(path, force) as temporary:
         body = joined(
             _head(report),
@@ -57,11 +61,12 @@ def write_html(
             _classes(report),
             _confusion(report.confusion),
             _distributions(report),
-            _clips(ranked, column, len(report.clips), audio),
+            _clips(ranked, column, len(report.clips), report.sounds if audio else None, len(foreign)),
             _settings(report),
             _skipped(report),
         )
         temporary.write_text(_page(report.title, body), encoding="utf-8", newline="\n")
+    return foreign
 
 
 def _page(title: str, body: Html) -> str:
@@ -202,20 +207,25 @@ def _distributions(report: Report) -> Html | None:
     )  # fmt: skip
 
 
-def _clips(ranked: Sequence[Row], column: str, total: int, audio: bool) -> Html | None:
+def _clips(ranked: Sequence[Row], column: str, total: int, sounds: Collection[str] | None, foreign: int) -> Html | None:
     if not ranked:
         return None
     worst, best = ends(ranked)
     parts = [
-        element("div", element("h3", name), *(clip_card(row, column, audio) for row in rows))
+        element("div", element("h3", name), *(clip_card(row, column, sounds) for row in rows))
         for name, rows in (("Worst", worst), ("Best", best))
         if rows
     ]
-    missing = f" {total - len(ranked)} of {total} clips have no value." if total > len(ranked) else ""
+    remarks = [f"{total - len(ranked)} of {total} clips have no value."] if total > len(ranked) else []
+    if foreign:
+        remarks.append(
+            f"{count(foreign, 'sound')} named in the cells of a table cannot be played here: only files, folders and "
+            "manifests given as input are part of the page."
+        )
     return element(
         "section",
         element("h2", f"Worst and best clips by {column}"),
-        element("p", missing) if missing else None,
+        element("p", " ".join(remarks)) if remarks else None,
         element("div", *parts, class_="ends"),
     )
 

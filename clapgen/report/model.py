@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, TypeGuard, cast
@@ -70,6 +70,8 @@ class Report:
         versions: of Python and the packages used.
         date: ISO 8601.
         lower_is_better: numeric columns of `clips` and `classes` where lower values are better.
+        sounds: the files that the user gave as input: only these may be played on a page, not those that the cells of a
+            table happen to name. Not part of `to_dict`.
     """
 
     kind: str
@@ -86,6 +88,7 @@ class Report:
     versions: dict[str, str] = field(default_factory=dict)
     date: str = ""
     lower_is_better: list[str] = field(default_factory=list)
+    sounds: Collection[str] = field(default=frozenset(), repr=False)
 
     def ranked_clips(self, column: str | None = None) -> list[Row]:
         """The clips that have a number in `column` (default: the first numeric column), worst first.
@@ -110,7 +113,8 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values; NaN and infinity become None, with a note at the metric."""
-        return json_safe(dataclasses.replace(self, metrics=[finite(metric) for metric in self.metrics]))
+        report = json_safe(dataclasses.replace(self, metrics=[finite(metric) for metric in self.metrics], sounds=()))
+        return {name: value for name, value in report.items() if name != "sounds"}
 
 
 def numeric_columns(rows: Sequence[Row]) -> list[str]:

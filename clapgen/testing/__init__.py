@@ -17,7 +17,7 @@ import torch
 
 from clapgen.clap import AudioTowerConfig, Clap, ClapConfig, TextTowerConfig
 from clapgen.clap.tokenizer import train_tokenizer
-from clapgen.model_store import save_part, weights_hash
+from clapgen.model_store import save_part
 
 if TYPE_CHECKING:
     from torch import nn
@@ -67,6 +67,7 @@ def _save_generation_parts(folder: Path, generator: torch.Generator) -> None:
     # Imported here: the core does not depend on generation, and a test of the CLAP alone need not load it.
     from generation.autoencoder.config import AutoencoderConfig
     from generation.autoencoder.model import Autoencoder
+    from generation.compatibility import trained_with
     from generation.diffusion import DiffusionConfig, DiffusionTransformer
 
     sizes = AutoencoderConfig(
@@ -96,8 +97,7 @@ def _save_generation_parts(folder: Path, generator: torch.Generator) -> None:
         layers=1,
         heads=2,
         context_dim=CLAP.dim,
-        clap_hash=weights_hash(folder, "clap"),
-        autoencoder_hash=weights_hash(folder, "autoencoder"),
+        **trained_with(folder, folder),
     )
     network = DiffusionTransformer(diffusion)
     randomise(network, generator)

@@ -1,8 +1,12 @@
-"""Checkpoints of a training run: safetensors weights and optimizer states without pickled code, written atomically."""
+"""Checkpoints of a training run: safetensors weights and optimizer states without pickled code, written atomically.
+
+They are synced to disk before they get their name.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -15,6 +19,8 @@ from torch import Tensor
 
 from clapgen.errors import ClapgenError
 
+META_FILE = "meta.json"
+
 
 def save_checkpoint(
     folder: Path,
@@ -24,7 +30,9 @@ def save_checkpoint(
     meta: dict[str, Any],
     keep: int,
 ) -> Path:
-    """Write `folder/step-N` atomically, then delete all but the `keep` newest checkpoints.
+    """Write `folder/step-N` atomically, then delete all but the `keep` newest checkpoints and what killed runs left.
+
+    After a power cut the newest checkpoint is whole: its files are on disk before it gets its name.
 
     Raises:
         ClapgenError: it cannot be written, for example because the disk is full. Earlier checkpoints are kept.
@@ -40,16 +48,30 @@ def save_checkpoint(
         temporary.mkdir(parents=True)
         save_file(flat, temporary / "weights.safetensors")
         torch.save(optimizers, temporary / "optimizers.pt")
-        (temporary / "meta.json").write_text(json.dumps(meta))
+        (temporary / META_FILE).write_text(json.dumps(meta))
+        for path in (*temporary.iterdir(), temporary):
+            _sync(path)
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
+        _sync(folder)
     except (OSError, RuntimeError, SafetensorError) as error:  # Python, torch and safetensors differ here
         shutil.rmtree(temporary, ignore_errors=True)
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ClapgenError(f"cannot write the checkpoint {target}: {reason}; is the disk full?") from error
-    for old in sorted(folder.glob("step-*"))[:-keep]:
+    for old in (*sorted(folder.glob("step-*"))[:-keep], *folder.glob(".step-*.tmp")):
         shutil.rmtree(old)
     return target
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk."""
+    if path.is_dir() and os.name == "nt":  # Windows cannot open folders
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -66,11 +88,24 @@ def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str,
     try:
         weights = load_file(path / "weights.safetensors")
         optimizers = torch.load(path / "optimizers.pt", map_location="cpu", weights_only=True)
-        meta = json.loads((path / "meta.json").read_text())
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
-        raise ClapgenError(f"the checkpoint {path} is damaged; delete it to continue from an earlier one") from error
+        raise _damaged(path) from error
+    meta = read_meta(path)
     tensors: dict[str, dict[str, Tensor]] = {}
     for key, value in weights.items():
         name, _, inner = key.partition("/")
         tensors.setdefault(name, {})[inner] = value
     return tensors, optimizers, meta
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """The meta of a checkpoint, without its weights. `ClapgenError` if it is damaged."""
+    try:
+        meta: dict[str, Any] = json.loads((path / META_FILE).read_text())
+    except (OSError, ValueError) as error:
+        raise _damaged(path) from error
+    return meta
+
+
+def _damaged(path: Path) -> ClapgenError:
+    return ClapgenError(f"the checkpoint {path} is damaged; delete it to continue from an earlier one")

@@ -91,7 +91,7 @@ class Decoder(nn.Module):
         before = torch.cat([frequency[:, :1], frequency[:, :-1]], dim=1)
         cycles = (frequency + before) / 2 * self.config.hop_length / self.config.n_fft
         start = torch.arange(self.tones) * 0.618034  # equal phases would start with a click
-        return (2 * torch.pi * (cycles.cumsum(1) + start).remainder(1)).to(spectra)
+        return (2 * torch.pi * (cycles.cumsum(1) + start).remainder(1)).float().to(spectra.device)
 
     def synthesise(self, spectra: Tensor, tone_phase: Tensor, noise: Tensor) -> Tensor:
         """Waveforms `(draws, batch, samples)` from the output of `predict`."""

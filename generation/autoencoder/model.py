@@ -6,19 +6,21 @@ It replaces the usual pair of spectrogram autoencoder and vocoder; see `encoder`
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clapgen.devices import choose_device, inference
 from clapgen.model_store import Model, load_module, open_model
 from generation.autoencoder.config import AutoencoderConfig
 from generation.autoencoder.decoder import Decoder
 from generation.autoencoder.encoder import Encoder
+from generation.noise import noise_stream, seed_of_waveform
 
 CHUNK_LATENTS = 512  # about 20 s: longer sounds are processed in overlapping pieces to bound memory
-NOISE_BLOCK = 1 << 16
 
 
 class LatentScale(nn.Module):
@@ -63,19 +65,20 @@ class Autoencoder(nn.Module):
     @classmethod
     def from_pretrained(cls, name_or_path: Model = "default", device: str | torch.device = "cpu") -> Autoencoder:
         """The autoencoder of a model (name or folder), in evaluation mode; ClapgenError if it cannot be read."""
+        device = choose_device(device)
         return load_module(open_model(name_or_path), "autoencoder", AutoencoderConfig, cls).to(device)
 
     @torch.no_grad()
     def start_from_principal_components(self, waveforms: Tensor) -> None:
         """Initialise the linear paths with the principal components of the log-mels of waveforms `(batch, samples)`."""
-        patches = self.encoder.fine_patches(waveforms).flatten(0, 1).double()
+        patches = self.encoder.fine_patches(waveforms).flatten(0, 1).cpu().double()  # Apple's GPUs have no float64
         mean = patches.mean(0)
         variances, directions = torch.linalg.eigh((patches - mean).T.cov())
         deviations = variances[-self.latent_dim :].flip(0).clamp(min=1e-4).sqrt()
         directions = directions[:, -self.latent_dim :].flip(1)
         project, unproject = self.encoder.project, self.decoder.unproject
         project.weight.copy_((directions / deviations).T)
-        project.bias.copy_(-project.weight.double() @ mean)
+        project.bias.copy_(-project.weight.cpu().double() @ mean)
         unproject.weight.copy_(directions * deviations)
         unproject.bias.copy_(mean)
 
@@ -104,10 +107,22 @@ class Autoencoder(nn.Module):
         def encode(start: int, end: int) -> Tensor:
             return self.encoder(waveform[:, start * self.hop_length : end * self.hop_length])[0]
 
-        return self.latent_scale.normalise(_in_chunks(encode, frames, self.encoder.context())).transpose(1, 2)
+        with inference(self, gradients=True):
+            return self.latent_scale.normalise(_in_chunks(encode, frames, self.encoder.context())).transpose(1, 2)
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Waveforms `(batch, frames * hop_length)`, about within [-1, 1], of latents `(batch, latent_dim, frames)`."""
+    def decode(self, latents: Tensor, noise_seeds: Sequence[int]) -> Tensor:
+        """Waveforms `(batch, frames * hop_length)`, about within [-1, 1], of latents `(batch, latent_dim, frames)`.
+
+        Args:
+            noise_seeds: one for each row, 0 or more. Textures such as rain are filtered noise: sounds with the same
+                seed are nearly the same waveform where they have the same texture.
+        """
+        if len(noise_seeds) != len(latents):
+            raise ValueError(f"{len(noise_seeds)} noise seeds were given for {len(latents)} sounds; give one each")
+        with inference(self, gradients=True):
+            return self._decode(latents, noise_seeds)
+
+    def _decode(self, latents: Tensor, noise_seeds: Sequence[int]) -> Tensor:
         latents = self.latent_scale.restore(latents.transpose(1, 2))
         decoder, ratio = self.decoder, self.config.frames_per_latent
 
@@ -119,23 +134,18 @@ class Autoencoder(nn.Module):
 
         def synthesise(start: int, end: int) -> Tensor:
             samples = (end - start) * self.hop_length + self.config.n_fft - self.config.hop_length
-            noise = white_noise(start * self.hop_length, samples).to(spectra)
+            drawn = np.stack([noise_stream(seed, start * self.hop_length, samples) for seed in noise_seeds])
+            noise = torch.from_numpy(drawn).to(spectra)
             frames = slice(start * ratio, end * ratio)
-            waveform = decoder.synthesise(spectra[:, frames], tone_phase[:, frames], noise[None, None])[0]
+            waveform = decoder.synthesise(spectra[:, frames], tone_phase[:, frames], noise[None])[0]
             return waveform.unflatten(1, (end - start, self.hop_length))
 
         return _in_chunks(synthesise, latents.shape[1], decoder.synthesis_context()).flatten(1)
 
     def reconstruct(self, waveform: Tensor) -> Tensor:
-        """Encode and decode `(batch, samples)`; the result has the same shape."""
-        return self.decode(self.encode(waveform))[:, : waveform.shape[-1]]
-
-
-def white_noise(start: int, length: int) -> Tensor:
-    """Samples `start` to `start + length` of a fixed infinite stream of Gaussian noise, `(length,)`."""
-    first, last = start // NOISE_BLOCK, (start + length - 1) // NOISE_BLOCK
-    blocks = [torch.randn(NOISE_BLOCK, generator=torch.Generator().manual_seed(i)) for i in range(first, last + 1)]
-    return torch.cat(blocks)[start - first * NOISE_BLOCK :][:length]
+        """Encode and decode `(batch, samples)`; the result has the same shape. Each sound has noise of its own."""
+        seeds = [seed_of_waveform(row) for row in waveform]
+        return self.decode(self.encode(waveform), seeds)[:, : waveform.shape[-1]]
 
 
 def _in_chunks(process: Callable[[int, int], Tensor], frames: int, context: int) -> Tensor:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass
 class DiffusionConfig:
-    """`clap_hash` and `autoencoder_hash` identify the weights whose embeddings and latents it was trained on.
+    """`clap_hash` and `autoencoder_hash` identify the weights whose embeddings and latents it was trained on;
+    `text_hash` and `encoder_hash` the shares of them that it depends on (`generation.compatibility`).
 
     `window_seconds` is the longest sound it was trained on; longer ones are generated in overlapping windows.
     """
@@ -22,3 +23,5 @@ class DiffusionConfig:
     window_seconds: float = 10.0
     clap_hash: str = ""
     autoencoder_hash: str = ""
+    text_hash: str = ""
+    encoder_hash: str = ""

@@ -24,7 +24,7 @@ def timesteps(num_steps: int, shift: float = 1.0) -> list[float]:
     """num_steps + 1 times from 1 to 0; a `shift` above 1 puts more of them near the noise (Esser et al. 2024)."""
     import torch
 
-    uniform = torch.linspace(1, 0, num_steps + 1, dtype=torch.float64)
+    uniform = torch.linspace(1, 0, num_steps + 1, dtype=torch.float64, device="cpu")
     return (shift * uniform / (1 + (shift - 1) * uniform)).tolist()
 
 

@@ -1,5 +1,6 @@
 """Captions for training: from labels where there are none, one of several, and joined for mixtures."""
 
+import logging
 import re
 from collections.abc import Sequence
 
@@ -7,7 +8,10 @@ import torch
 from torch import Generator
 
 from clapgen.data.manifest import Clip
+from clapgen.data.splits import class_of, some
 from clapgen.errors import ClapgenError
+
+logger = logging.getLogger(__name__)
 
 # The first is the zero-shot evaluation prompt of LAION-CLAP; the others keep the text tower from overfitting to it.
 TEMPLATES = (
@@ -77,8 +81,24 @@ def caption_from_labels(labels: Sequence[str], generator: Generator | None = Non
 
 def true_names(clip: Clip, class_field: str = "") -> list[str]:
     """The names that are true of a clip: its class, if `class_field` of its manifest line has one, then its labels."""
-    name = clip.extra.get(class_field)
-    return list(dict.fromkeys([*([name.replace("_", " ")] if name else []), *clip.labels]))
+    name = class_of(clip, class_field).replace("_", " ")
+    return list(dict.fromkeys([*([name] if name else []), *clip.labels]))
+
+
+def clips_with_text(clips: Sequence[Clip]) -> list[Clip]:
+    """The clips that `choose_caption` has a sentence for; the others are named in a warning.
+
+    Raises:
+        ClapgenError: there are none.
+    """
+    has_text = [bool(any(map(str.strip, clip.captions)) or join_labels(clip.labels)) for clip in clips]
+    chosen = [clip for clip, has in zip(clips, has_text, strict=True) if has]
+    without = [str(clip.path) for clip, has in zip(clips, has_text, strict=True) if not has]
+    if not chosen:
+        raise ClapgenError(f"no clip has captions or labels to train on: {some(without)}; add them to the manifest")
+    if without:
+        logger.warning("%d clips have neither captions nor labels and were skipped: %s", len(without), some(without))
+    return chosen
 
 
 def choose_caption(clip: Clip, generator: Generator | None = None) -> str:

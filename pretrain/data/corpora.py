@@ -174,13 +174,20 @@ def wavcaps(corpus: CorpusFolder) -> CorpusClips:
             result.add(
                 f"{folder}/{name}",
                 corpus.audio(name, folder),
-                captions=[entry["caption"]],
+                captions=[text] if (text := _text(entry["caption"], f"{corpus.table(table)}: entry {number}")) else [],
                 labels=[tag for tag in entry.get("tags") or [] if isinstance(tag, str)],
                 recording=f"{source}:{identity}",
                 split="train",
                 free=False,
             )
     return result
+
+
+def _text(value: Any, where: str) -> str:
+    """A caption, empty if it is null."""
+    if not isinstance(value, str | None):
+        raise ClapgenError(f"{where} has the caption {value!r}, which is not text")
+    return (value or "").strip()
 
 
 @CORPORA.register("fsd50k")
@@ -221,7 +228,7 @@ def _vocabulary(corpus: CorpusFolder) -> list[list[str]]:
 
 @CORPORA.register("esc50")
 def esc50(corpus: CorpusFolder) -> CorpusClips:
-    """ESC-50: `meta/esc50.csv` and `audio/`. Folds 1 to 3 are "train", 4 is "val", 5 is "test"; not free (CC BY-NC)."""
+    """ESC-50: `meta/esc50.csv`, `audio/` and `LICENSE`. Folds 1 to 3 are "train", 4 is "val", 5 is "test"."""
     table = corpus.table("esc50.csv")
     return CorpusClips(*esc50_clips(table, corpus.audio)) if table else CorpusClips()
 

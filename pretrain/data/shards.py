@@ -11,6 +11,7 @@ import lzma
 import shutil
 import tarfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -135,37 +136,70 @@ def _add_member(tar: tarfile.TarFile, name: str, size: int, content: IO[bytes]) 
 
 
 def _unpacked(shard: Path, folder: Path) -> Iterator[tuple[Sample, Path | None]]:
-    """Each sample of a shard, with the file its audio was written to."""
-    sample: Sample | None = None
-    audio: Path | None = None
+    """Each sample of a shard, with the file its audio was written to; members of a sample need not be neighbours."""
+    members: list[_Member] = []
     for index, (where, name, content) in enumerate(_members(shard)):
-        key, suffix = _split(name)
-        if sample is None or sample.key != key:
-            if sample is not None:
-                yield sample, audio
-            sample, audio = Sample(key), None
-        if suffix in AUDIO_SUFFIXES and audio is None:
+        stem, _, extension = name.rpartition(".")
+        suffix = f".{extension.lower()}"
+        if suffix in AUDIO_SUFFIXES:
             audio = folder / f"{index:09d}{suffix}"
             with _named_errors(where):
                 folder.mkdir(parents=True, exist_ok=True)
                 with open(audio, "wb") as file:
                     shutil.copyfileobj(content, file)
+            members.append(_Member(name, stem, audio=audio))
         elif suffix in (".json", ".txt"):
             with _named_errors(where):
                 text = content.read(MAX_TEXT_BYTES + 1)
-            sample.fields |= _parse(text, suffix, where)
-    if sample is not None:
-        yield sample, audio
+            members.append(_Member(name, stem, _parse(text, suffix, where)))
+    for key, sample in _samples(members):
+        fields = {name: value for member in sample for name, value in member.fields.items()}
+        audios = [member.audio for member in sample if member.audio]
+        for unused in audios[1:]:
+            unused.unlink()
+        yield Sample(key, fields), next(iter(audios), None)
+
+
+@dataclass
+class _Member:
+    """An audio file or a text of a shard; `stem` is its name without the last suffix."""
+
+    name: str
+    stem: str
+    fields: dict[str, Any] = field(default_factory=dict)
+    audio: Path | None = None
+
+
+def _samples(members: Sequence[_Member]) -> Iterator[tuple[str, list[_Member]]]:
+    """Members grouped into samples, in the order of their first member.
+
+    As in WebDataset a key ends at the first dot ("1.flac", "1.seg.json"). But where several audio files would share a
+    key, and every text belongs to one of them by its stem, names hold dots ("clip_1.0s.flac"): then stems are the keys.
+    A name that comes twice is of another sample the second time.
+    """
+    groups: dict[tuple[str, int], list[_Member]] = {}
+    seen: Counter[str] = Counter()
+    for member in members:
+        groups.setdefault((_key(member.name), seen[member.name]), []).append(member)
+        seen[member.name] += 1
+    for (key, _), group in groups.items():
+        stems = dict.fromkeys(member.stem for member in group if member.audio)
+        if len(stems) > 1 and all(member.stem in stems for member in group):
+            yield from ((stem, [member for member in group if member.stem == stem]) for stem in stems)
+        else:
+            yield key, group
 
 
 def _members(shard: Path) -> Iterator[tuple[str, str, IO[bytes]]]:
     """(location for error messages, name, content) of the regular files of a tar, in order.
 
-    Links, devices and folders are skipped, and so are sparse files, because their size cannot be trusted.
+    Links, devices, folders and what macOS adds are skipped, and so are sparse files, because their size cannot be
+    trusted.
     """
     with _named_errors(str(shard)), tarfile.open(shard, "r:*") as tar:
         for member in tar:
-            content = tar.extractfile(member) if member.isfile() and not member.issparse() else None
+            wanted = member.isfile() and not member.issparse() and not _is_of_macos(member.name)
+            content = tar.extractfile(member) if wanted else None
             if content is not None:
                 yield f"{shard}, member {member.name!r}", member.name, content
         _check_end(tar)
@@ -180,11 +214,16 @@ def _check_end(tar: tarfile.TarFile) -> None:
         raise tarfile.ReadError("no end of archive after its last readable member")
 
 
-def _split(name: str) -> tuple[str, str]:
-    """Key and suffix; as in WebDataset the key ends at the first dot: `"a.b/1.x.flac"` -> `("a.b/1", ".flac")`."""
+def _key(name: str) -> str:
+    """The WebDataset key of a member, which ends at the first dot: `"a.b/1.x.flac"` -> `"a.b/1"`."""
     folder, slash, file = name.rpartition("/")
-    stem, _, extensions = file.partition(".")
-    return f"{folder}{slash}{stem}", f".{extensions.rpartition('.')[2].lower()}"
+    return f"{folder}{slash}{file.partition('.')[0]}"
+
+
+def _is_of_macos(name: str) -> bool:
+    """Whether a member is what macOS adds to archives: `._clip.wav` holds attributes of `clip.wav`."""
+    folder, _, file = name.rpartition("/")
+    return file.startswith("._") or "__MACOSX" in folder.split("/")
 
 
 def _parse(text: bytes, suffix: str, where: str) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from clapgen.data.manifest import Clip
 from clapgen.registry import Registry
-from pretrain.objectives.distributed import gather_rows
+from clapgen.training.joined_batch import gather_rows
 
 
 @dataclass
@@ -74,7 +75,12 @@ class Objective(nn.Module, ABC):
 
     Under `accelerate launch` the mean of the loss over processes must have the gradient that one process would have on
     the joined batch.
+
+    Attributes:
+        contrastive: Whether other rows of the batch are the negatives, so that one row alone teaches nothing.
     """
+
+    contrastive: ClassVar[bool] = False
 
     def prepare(self, clips: Sequence[Clip], class_field: str) -> None:
         """Called once, with all training clips. `class_field` is the key of the manifest that holds a clip's class."""

@@ -6,13 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from clapgen.training.joined_batch import process_rank
 from pretrain.objectives.base import OBJECTIVES, ClapBatch, Objective
-from pretrain.objectives.distributed import process_rank
 
 
 @OBJECTIVES.register("soft-infonce")
 class SoftInfoNCE(Objective):
     """Symmetric cross-entropy with soft targets: rows of one group share the probability (WavCaps; UniCL 2022)."""
+
+    contrastive = True
 
     def forward(self, batch: ClapBatch) -> Tensor:
         targets = self.targets(batch)

@@ -13,6 +13,8 @@ from pretrain.objectives.base import OBJECTIVES, ClapBatch, Objective
 class Sigmoid(Objective):
     """Binary cross-entropy of all pairs with a learned bias (SigLIP, Zhai et al. 2023; GLAP), over the batch size."""
 
+    contrastive = True
+
     def __init__(self) -> None:
         super().__init__()
         self.bias = nn.Parameter(torch.tensor(-10.0))

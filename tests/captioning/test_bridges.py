@@ -273,3 +273,26 @@ def test_copies_of_one_caption_have_no_distribution(name: str) -> None:
     data = BridgeData(["Rain"] * 5, text, audio=unit(5, DIM, seed=1), paired_text=text)
     with pytest.raises(ClapgenError, match="different captions"):
         build_chain([name], BridgesConfig(), DIM).fit(data)
+
+
+def test_noise_is_relative_to_the_direction_of_an_embedding_not_to_its_length() -> None:
+    text = unit(8, DIM)
+    noisy = [add_noise(length * text, 0.1, torch.Generator().manual_seed(1)) for length in (1.0, 5.0)]
+    assert torch.allclose(noisy[0], noisy[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["noise", "adapter", "soft-prompt"])
+def test_the_variance_of_a_recipe_is_the_variance_of_the_noise(name: str) -> None:
+    config = BridgesConfig()
+    for section in (config.noise, config.adapter, config.soft_prompt):
+        section.variance = 0.02
+    described = create_bridge(name, config, DIM).describe()
+    assert described["noise variance per dimension"] == pytest.approx(0.02)
+
+
+def test_calibrated_noise_does_not_cancel_where_pairs_differ_in_opposite_directions() -> None:
+    text, signs = unit(30, DIM), torch.tensor([1.0, -1.0]).repeat(15)[:, None]
+    bridge = create_bridge("noise-calibrated", BridgesConfig(), DIM)
+    audio = text + 0.3 * signs * torch.eye(DIM)[0]
+    bridge.fit(BridgeData([str(i) for i in range(30)], text, audio=audio, paired_text=text))
+    assert bridge.describe()["noise variance per dimension"] == pytest.approx(0.09, rel=1e-4)

@@ -265,3 +265,40 @@ def test_a_captioner_learns_on_a_public_clap_and_finds_it_again(
     assert capsys.readouterr().out == f"{caption.text}\n"
     with pytest.raises(ClapgenError, match=r"was trained on the CLAP laion:.* but .* holds the CLAP"):
         Captioner.from_pretrained(tmp_path / "run" / "model", clap="default")
+
+
+MANY = [f"{subject} {number}" for number in range(40) for subject in ("A dog barks", "Rain falls", "Bells ring")]
+
+
+def test_held_out_sentences_are_never_drawn(overrides: Overrides, tmp_path: Path) -> None:
+    (tmp_path / "many.txt").write_text("\n".join(MANY))
+    task = CaptionerTask(recipe_of(overrides(1, "validation_share=0.25", text="many.txt")))
+    held_out = set(task.held_out.tolist())
+    drawn = {row for i in range(60) for row in task.batch(i, torch.Generator().manual_seed(i))["rows"].tolist()}
+    assert len(held_out) == 30 and not held_out & drawn and len(drawn) > 60
+
+
+def test_the_held_out_sentences_stay_the_same_when_others_are_added(overrides: Overrides, tmp_path: Path) -> None:
+    def held_out(sentences: list[str]) -> set[str]:
+        (tmp_path / "many.txt").write_text("\n".join(sentences))
+        task = CaptionerTask(recipe_of(overrides(1, "validation_share=0.25", text="many.txt")))
+        return {task.rows.captions[row] for row in task.held_out.tolist()}
+
+    before, after = held_out(MANY), held_out([*MANY[:60], "A new one", *MANY[60:]])
+    assert len(before & after) >= len(before) - 1
+
+
+def test_a_captioner_is_not_resumed_on_edited_text_and_never_with_another_vocabulary(
+    overrides: Overrides, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    memory = ["bridges.names=[noise]", "bridges.extra=[memory]"]
+    run(None, overrides(2, *memory))
+    vocabulary, stored = tmp_path / "run/model/captioner/tokenizer.json", "bridges.memory.memory"
+    tokens, sentences = vocabulary.read_text(), weights(tmp_path / "run")[stored]
+    edited = [f"text={tmp_path / 'captions.txt'}", *overrides(3, *memory)[1:]]  # the fixture writes its own sentences
+    (tmp_path / "captions.txt").write_text("\n".join([*SENTENCES, "Zithers hum while xylophones clatter"] * 3))
+    with pytest.raises(ClapgenError, match=r"text 1 \(captions.txt\): \d+ sentences .*-> \d+ sentences"):
+        run(None, edited)
+    run(None, [*edited, "training.allow_changes=true"])
+    assert "resuming with changed data: text 1 (captions.txt)" in capsys.readouterr().err
+    assert vocabulary.read_text() == tokens and torch.equal(weights(tmp_path / "run")[stored], sentences)

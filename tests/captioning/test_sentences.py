@@ -191,3 +191,18 @@ def test_a_damaged_cache_is_made_again_and_one_that_cannot_be_is_named(tmp_path:
     assert EmbeddingCache(tmp_path / "cache").info().entries == 2
     with pytest.raises(ClapgenError, match="set cache=FOLDER"):
         embed_sentences(clap, ["Rain", "Wind"], kept)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_a_stray_quote_does_not_swallow_the_rows_after_it(tmp_path: Path, suffix: str) -> None:
+    rows = ["A dog barks once", "A dog barks twice", '"Woof says a dog', *(f"Dog number {n} barks" for n in range(9))]
+    path = write(tmp_path / f"a{suffix}", "\n".join(["caption", *rows]))
+    with pytest.raises(ClapgenError, match=rf"a{suffix}:4 is not a valid row .*quote"):
+        read_sentences(path)
+
+
+def test_clips_of_a_manifest_without_captions_are_skipped(tmp_path: Path) -> None:
+    lines = ['{"path": "a.wav", "captions": ["Rain falls"]}', '{"path": "b.wav", "labels": []}']
+    path = write(tmp_path / "m.jsonl", "\n".join(lines))
+    sentences = read_sentences(path)
+    assert sentences.texts == ["Rain falls"] and sentences.skipped == {"without a caption": 1}

@@ -73,6 +73,12 @@ def test_a_long_sound_is_the_mean_of_half_overlapping_windows(clap):
     assert torch.allclose(clap.embed_audio([sound], 8000)[0], expected, atol=1e-5)
 
 
+def test_the_mean_of_windows_that_differ_has_length_one(clap, monkeypatch):
+    directions = torch.eye(clap.dim)
+    monkeypatch.setattr(clap, "embed_windows", lambda windows: directions[: len(windows)])
+    assert float(clap.embed_audio([noise(2.2)], 8000).norm()) == pytest.approx(1, abs=1e-6)
+
+
 def test_another_sample_rate_is_resampled(clap, recordings):
     own, _ = read_audio(recordings[0], 8000)
     original, rate = read_audio(recordings[0])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -203,3 +204,18 @@ def test_bridges_compose(caption: Command, pitches: list[Path]) -> None:
     assert rows["noise+memory"][0]["bridge"] == "noise+memory" and rows["none"][0]["bridge"] == "none"
     texts = {name: [row["caption"] for row in each] for name, each in rows.items()}
     assert texts["noise+memory"] == texts["memory"] != texts["none"]  # noise is for training alone
+
+
+@pytest.mark.slow
+def test_tables_hold_no_formulas_and_any_file_name(captioner_model: Path, pitches: list[Path]) -> None:
+    formula, bytes_of_no_text = "=cmd().wav", os.fsdecode(b"\xff.wav")
+    pitches[0].rename(formula)
+    pitches[1].rename(bytes_of_no_text)
+    tables = ("--csv", "all.csv", "--jsonl", "all.jsonl", "--sidecar")
+    assert finish(start("caption", formula, bytes_of_no_text, "--model", captioner_model, *tables)).code == 0
+    lines = Path("all.csv").read_text(encoding="utf-8").splitlines()
+    assert [line.split(",")[0] for line in lines] == ["file_name", "'=cmd().wav", "\\udcff.wav"]
+    assert [json.loads(line)["path"] for line in Path("all.jsonl").read_text().splitlines()] == [
+        formula,
+        bytes_of_no_text,
+    ]

@@ -85,6 +85,9 @@ def test_retrieval_is_the_metric(evaluate: Command, manifest: Path, clap: Clap) 
         assert found[f"{way} mAP@10"]["value"] == pytest.approx(ranks.mean_average_precision)
     same = retrieval(embedded(clap, range(11)), clap.embed_text(captions), owners, captions=captions)
     assert found["text to audio R@1, identical captions"]["value"] == pytest.approx(same.text_to_audio.recalls[1])
+    assert "chance 0.0909" in found["text to audio R@1"]["note"]  # 1 of 11 clips
+    assert "chance 0.0909" in found["audio to text R@1"]["note"]  # 2 of 22 captions
+    assert "chance 0.7143" in found["audio to text R@10"]["note"]  # 1 - (12 · 11) / (22 · 21)
     clips = result.json[0]["clips"]
     assert [clip["rank of its best caption"] for clip in clips] == expected.audio_to_text.ranks.tolist()
     assert evaluate("retrieval", manifest, "--split", "val", "--json").json[0]["metrics"] == result.json[0]["metrics"]
@@ -229,7 +232,7 @@ def test_captions_that_cannot_be_scored(evaluate: Command, clapgen: Command, her
     table("labelled.csv", ["file_name", "caption_predicted", "labels"], [["a.wav", "rain", "rain"]])
     assert_one_line(clapgen("evaluate", "captions", "labelled.csv", "--aac-metrics", "spice"), "references")
     assert_one_line(clapgen("evaluate", "captions", "captions.csv", "--aac-metrics", "spices"), "spice")
-    assert_one_line(evaluate("captions", "captions.csv", "--audio", "audio"), "a.wav")
+    assert_one_line(evaluate("captions", "captions.csv", "--audio", "audio"), "audio does not exist")
 
 
 def test_pairs_are_scored_like_compa(evaluate: Command, manifest: Path, clap: Clap) -> None:
@@ -317,3 +320,49 @@ def test_compositions_that_cannot_be_evaluated(evaluate: Command, manifest: Path
     table("pairs.csv", ["audio_0", "caption_0", "audio_1", "caption_1"], [["audio/0.wav", "a", "audio/99.wav", "b"]])
     assert_one_line(evaluate("compose", "--pairs", "pairs.csv"), "no pair")
     assert_one_line(evaluate("compose", "--pairs", "pairs.csv", "--strict"), "99.wav")
+
+
+def test_captions_find_their_sounds_by_name_and_only_those_of_the_folder_are_on_the_page(
+    evaluate: Command, manifest: Path, here: Path
+) -> None:
+    Path("audio/3.wav").rename("audio/ typical neighborhood.wav")
+    Path("audio/4.wav").rename("outside.wav")
+    rows = [["0", "rain", "it rains"], [" typical neighborhood.wav", "wind", "a wind"], ["2.wav ", "dog", "a dog"]]
+    columns = ["file_name", "caption_predicted", "caption_1"]
+    table("captions.csv", columns, [*rows, [str(here / "outside.wav"), "rooster", "a rooster"]])
+    result = evaluate("captions", "captions.csv", "--audio", "audio", "--html", "page.html", "--json")
+    assert metrics(result)["CLAP score of captions"]["n"] == 4
+    assert "outside.wav" in result.err and "cannot be played" in result.err
+    assert Path("page.html").read_text().count("<audio") == 3
+    table("other.csv", columns, [["outside.wav", "rooster", "a rooster"], ["audio/0.wav", "rain", "rain"]])
+    assert evaluate("captions", "other.csv", "--html", "other.html").code == 0
+    assert "<audio" not in Path("other.html").read_text()
+
+
+def test_pairs_name_files_with_their_spaces(evaluate: Command, manifest: Path) -> None:
+    Path("audio/3.wav").rename("audio/ typical neighborhood.wav")
+    rows = [["audio/ typical neighborhood.wav", "wind", "audio/0.wav ", "rain"]]
+    pairs = table("pairs.csv", ["audio_0", "caption_0", "audio_1", "caption_1"], rows)
+    result = evaluate("compose", "--pairs", pairs, "--html", "page.html", "--json")
+    assert metrics(result)["pairs: accuracy"]["n"] == 1
+    assert "<audio" not in Path("page.html").read_text()
+
+
+def test_captions_that_are_cut_are_counted(evaluate: Command, manifest: Path, clap: Clap) -> None:
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    for line in lines[:3]:
+        line["captions"][1] = " ".join([f"{line['captions'][0]} number {line['path']}"] * 20)
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    [warning] = evaluate("retrieval", manifest, "--json").json[0]["warnings"]
+    texts = len({caption for line in lines for caption in line["captions"]})
+    assert warning.startswith(f"3 of {texts} texts are longer than the {clap.max_tokens} tokens")
+    assert evaluate("retrieval", manifest, "--split", "train", "--json").json[0]["warnings"] == []
+
+
+def test_a_manifest_may_be_a_table(evaluate: Command, manifest: Path) -> None:
+    clips = [json.loads(line) for line in manifest.read_text().splitlines()]
+    rows = [[clip["path"], caption, clip["split"]] for clip in clips for caption in clip["captions"]]
+    written = table("manifest.csv", ["path", "caption", "split"], rows)
+    result = evaluate("retrieval", written, "--split", "val", "--json")
+    expected = evaluate("retrieval", manifest, "--split", "val", "--json")
+    assert metrics(result) == metrics(expected)

@@ -1,6 +1,7 @@
 """`clapgen evaluate generation`: its metrics are those of `clapgen.metrics`, and every problem is reported."""
 
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from command_line import Result, assert_one_line, names
+from command_line import Result, assert_one_line, finish, names, start
 
 from clapgen.audio import read_audio, resample
 from clapgen.clap import Clap
@@ -426,3 +427,85 @@ def test_distances_can_use_another_embedder(evaluate: Command, other_model: Path
     assert str(other_model) in other.json[0]["settings"]["distances by"]
     assert_one_line(evaluate("made", "--embedder", "encodek:x"), "encodec")
     assert_one_line(evaluate("made", "--embedder", "encodec:./missing"), "missing")
+
+
+def test_a_sound_that_a_prompt_names_is_not_put_on_the_page(evaluate: Command, sounds: Path, tmp_path: Path) -> None:
+    private = write_sound(tmp_path / "home" / "private.wav", 7)
+    Path("prompts.csv").write_text(f"file_name,prompt\n0.wav,{private}\n1.wav,rain\n2.wav,wind\n")
+    given = evaluate("made", "--prompts", "prompts.csv", "--html", "page.html")
+    assert given.code == 0
+    assert "1 sound named in a table" in given.err and str(private) in given.err
+    page = Path("page.html").read_text()
+    assert "Play private.wav" not in page
+    assert page.count("<audio") == page.count("<article") == 3
+
+
+def test_names_pair_with_or_without_their_spaces(evaluate: Command, sounds: Path) -> None:
+    Path("made/0.wav").rename("made/ typical neighborhood.wav")
+    Path("made/1.wav").rename("made/birds.wav")
+    Path("real/0.flac").rename("real/ typical neighborhood.flac")
+    Path("prompts.csv").write_text(
+        'file_name,prompt,reference\n " typical neighborhood.wav",people talk,\nbirds.wav ,birds sing,1\n'.replace(
+            ' "', '"'
+        )
+    )
+    result = evaluate("made", "--prompts", "prompts.csv", "--reference", "real", "--json")
+    rows = {Path(clip["path"]).name: clip for clip in result.json[0]["clips"]}
+    assert rows[" typical neighborhood.wav"]["prompt"] == "people talk"
+    assert rows["birds.wav"]["prompt"] == "birds sing"
+    assert rows["birds.wav"]["reference"] == "real/1.flac"
+    Path("prompts.txt").write_text(" typical neighborhood\tpeople talk\n")
+    assert evaluate("made", "--prompts", "prompts.txt", "--json").code == 0
+    named = evaluate("made", "--reference", "real", "--json").json[0]["clips"]
+    assert {Path(clip["path"]).name: clip["reference"] for clip in named}[" typical neighborhood.wav"]
+
+
+def test_labels_match_whether_written_with_underscores_or_spaces(evaluate: Command, sounds: Path) -> None:
+    labels = ("church_bells", "church bells", "Dog", "sea_waves")
+    rows = [f"{index}.wav,a sound,{labels[index % 4]}" for index in range(8)]
+    Path("prompts.csv").write_text("file_name,prompt,label\n" + "\n".join(rows) + "\n")
+    for classes in ("church_bells,dog,sea_waves", "church bells,dog,sea waves"):
+        result = evaluate("made", "--prompts", "prompts.csv", "--labels", classes, "--json", "--strict")
+        assert metrics(result)["Zero-shot accuracy"]["n"] == 8
+        assert {clip["label"] for clip in result.json[0]["clips"]} == {"church bells", "dog", "sea waves"}
+
+
+def test_labels_that_are_not_among_the_classes_are_counted(evaluate: Command, sounds: Path) -> None:
+    arguments = ("made", "--prompts", "prompts.csv", "--labels", "rain,wind")
+    result = evaluate(*arguments, "--json")
+    assert metrics(result)["Zero-shot accuracy"]["n"] == 4
+    assert "4 of 8 labelled generated clips have a label that is not among the classes ('dog')" in warnings(result)
+    assert_one_line(evaluate(*arguments, "--strict"), "'dog'", "--labels")
+
+
+def test_files_that_a_folder_leaves_out_are_counted_and_linked_folders_entered_once(
+    evaluate: Command, sounds: Path
+) -> None:
+    Path("made/notes.txt").write_text("take two")
+    Path("made/video.xyz").write_text("no sound")
+    Path("made/.hidden").mkdir()
+    write_sound(Path("made/.hidden/9.wav"), 9)
+    write_sound(Path("elsewhere/8.wav"), 8)
+    Path("made/linked").symlink_to(Path("elsewhere").absolute())
+    Path("made/loop").symlink_to(Path("made").absolute())
+    result = evaluate("made", "--json")
+    assert sorted(Path(clip["path"]).name for clip in result.json[0]["clips"]) == [f"{index}.wav" for index in range(9)]
+    assert "made: left out 2 files that are not audio by suffix (1 .txt, 1 .xyz)." in warnings(result)
+
+
+@pytest.mark.slow
+def test_a_name_that_is_not_text_and_a_sound_that_claims_hours_end_no_run(sounds: Path, model: Path) -> None:
+    odd = Path("made") / os.fsdecode(b"\xff\x1b[31m.wav")
+    Path("made/0.wav").rename(odd)
+    soundfile.write("made/hours.wav", np.zeros(800_000, dtype=np.int16), 1, subtype="PCM_U8")  # 222 hours in 0.8 MB
+    options = ("--html", "page.html", "--csv", "clips.csv", "--json", "--no-cache")
+    done = finish(start("evaluate", "generation", "made", "--model", model, *options))
+    assert done.code == 0, done
+    [report] = done.json
+    assert {Path(item["path"]).name for item in report["skipped"]} == {"hours.wav"}
+    assert report["settings"]["band limit"] == "none"
+    assert str(odd) in {clip["path"] for clip in report["clips"]}
+    assert len(report["clips"]) == 8
+    for file in ("page.html", "clips.csv"):
+        Path(file).read_text(encoding="utf-8")
+    assert "\x1b" not in Path("page.html").read_text(encoding="utf-8")

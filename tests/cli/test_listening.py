@@ -1,5 +1,6 @@
 """`embed`, `classify` and `score` agree with the Python interface, on one file and on many."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,9 @@ from tiny_laion import laion
 
 from clapgen.audio import read_audio
 from clapgen.clap import Clap
+from clapgen.clap.calibrations import CALIBRATIONS
 from clapgen.embedders import load_clap
+from clapgen.metrics.embeddings.calibration import Calibration
 from clapgen.testing import SAMPLE_RATE
 
 Command = Callable[..., Result]
@@ -78,6 +81,16 @@ def test_parquet(clapgen: Command, tones: list[Path], model: Path, clap: Clap, m
     assert table["text"].to_pylist() == [None, None, None, "rain"]
     np.testing.assert_allclose(table["embedding"][0].as_py(), embedding(clap, tones[0]), atol=1e-5)
     assert table.schema.metadata[b"model_hash"].decode() == clap.hash
+
+
+def test_a_file_name_that_is_not_text_is_written_readably(clapgen: Command, tones: list[Path], model: Path) -> None:
+    tones[0].rename(Path("tones") / os.fsdecode(b"\xff.wav"))
+    for suffix in ("parquet", "npz"):
+        assert clapgen("embed", "tones", "-o", f"e.{suffix}", "--model", model).code == 0
+    from pyarrow import parquet
+
+    assert "tones/\\udcff.wav" in parquet.read_table("e.parquet")["path"].to_pylist()
+    assert os.fsdecode(b"tones/\xff.wav") in np.load("e.npz")["paths"].tolist()
 
 
 def test_parquet_without_its_extra(clapgen: Command, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,3 +177,54 @@ def test_a_model_that_does_not_exist_is_named(clapgen: Command, here: Path, comm
     write_tone(here / "low.wav")
     assert_one_line(clapgen(*command, "--model", "layon:x"), "layon")
     assert_one_line(clapgen(*command, "--model", "nowhere"), "No model called 'nowhere'")
+
+
+CALIBRATION = Calibration("This is a sound of {label}.", scale=9.0, bias=-2.0, choice_scale=12.0, none_bias=3.0)
+
+
+def test_none_of_these_is_an_answer_with_a_calibrated_probability(
+    clapgen: Command, tones: list[Path], model: Path, clap: Clap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CALIBRATIONS, clap.hash, CALIBRATION)
+    labels = ["rain", "church bells"]
+    text = clap.embed_text([f"This is a sound of {label}." for label in labels]).numpy()
+    cosines = text @ embedding(clap, tones[0])
+    options = (tones[0], "-l", "rain,church_bells", "--model", model)
+    [line] = clapgen("classify", *options, "--none", "--json").json
+    found = {row["label"].replace("_", " "): row for row in line["labels"]}
+    expected = CALIBRATION.with_none(cosines[None])[0]
+    assert [found[name]["probability"] for name in (*labels, "none of these")] == pytest.approx(expected, abs=1e-4)
+    assert found["none of these"]["cosine"] is None
+    assert sum(row["probability"] for row in line["labels"]) == pytest.approx(1)
+    [line] = clapgen("classify", *options, "--independent", "--json").json
+    found = {row["label"].replace("_", " "): row for row in line["labels"]}
+    assert [found[name]["probability"] for name in labels] == pytest.approx(
+        CALIBRATION.independent(cosines).tolist(), abs=1e-4
+    )
+    table = clapgen("classify", *options, "--none")
+    assert "none of these" in table.out and table.err == ""
+    assert "calibrated for the template" in clapgen("classify", *options, "--none", "--template", "{label}").err
+    assert_one_line(clapgen("classify", *options, "--none", "--independent"), "--none", "--independent")
+
+
+def test_a_model_that_was_not_calibrated_has_no_such_probabilities(
+    clapgen: Command, tones: list[Path], model: Path
+) -> None:
+    for option in ("--none", "--independent"):
+        assert_one_line(clapgen("classify", tones[0], "-l", "rain,wind", "--model", model, option), "calibration")
+
+
+LONG = " ".join(["a dog barks and then rain falls on the roof"] * 20)
+
+
+def test_a_text_that_is_cut_and_words_that_are_not_known_are_announced(
+    clapgen: Command, tones: list[Path], model: Path, clap: Clap
+) -> None:
+    assert clap.count_tokens([LONG])[0] > clap.max_tokens
+    result = clapgen("score", tones[0], LONG, "--model", model)
+    assert result.code == 0
+    assert f"the text is longer than the {clap.max_tokens} tokens" in result.err
+    assert clapgen("score", tones[0], "rain", "--model", model).err == ""
+    result = clapgen("classify", tones[0], "-l", f"rain,{LONG}", "--model", model)
+    assert f"1 of 2 labels are longer than the {clap.max_tokens} tokens" in result.err
+    assert "'qwxz'" in clapgen("score", tones[0], "qwxz vbnm", "--model", model).err

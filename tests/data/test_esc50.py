@@ -27,7 +27,31 @@ def test_clips_carry_class_fold_and_recording(tmp_path: Path):
     assert missing == ["2-5-A-1.wav"]
     assert clips[0].path == folder / "audio/1-100032-A-0.wav" and clips[0].extra == {"esc50_class": "dog", "fold": 1}
     assert clips[1].path.suffix == ".flac" and clips[1].labels == ["crying baby"]
-    assert clips[1].recording == "freesound:9032" and clips[1].split == "test" and clips[1].free is False
+    assert clips[1].recording == "freesound:9032" and clips[1].split == "test"
+
+
+LICENSE = """## Licensing/attribution details for individual clips:
+
+101 - Dog:
+- [1-100032-A.ogg]: from bark (two).wav (http://www.freesound.org/people/nfrae/sounds/100032/) by nfrae [CC0]
+- [5-9032-B.ogg]:  from Dog bark2.wav (http://www.freesound.org/people/Bobby%20B/sounds/9032/) by Bobby B [CC-BY-NC]
+"""
+ROWS = "1-100032-A-0.wav,1,0,dog,False,100032,A\n5-9032-B-20.wav,5,20,crying_baby,True,9032,B\n"
+
+
+def test_a_clip_is_free_if_its_own_licence_is(tmp_path: Path):
+    folder = make_esc50(tmp_path, HEADER + ROWS, ["1-100032-A-0.wav", "5-9032-B-20.wav"])
+    (folder / "LICENSE").write_text(LICENSE)
+    (dog, baby), _ = read_esc50(folder)
+    assert (dog.free, baby.free) == (True, False)
+    assert dog.licence.startswith("CC0 ") and baby.licence.startswith("CC-BY-NC ") and "collection" in dog.licence
+    assert dog.extra["author"] == "nfrae" and baby.extra["author"] == "Bobby B"
+    assert dog.extra["url"] == "http://www.freesound.org/people/nfrae/sounds/100032/"
+
+
+def test_without_the_licences_only_esc10_is_free(tmp_path: Path):
+    (dog, baby), _ = read_esc50(make_esc50(tmp_path, HEADER + ROWS, ["1-100032-A-0.wav", "5-9032-B-20.wav"]))
+    assert (dog.free, dog.licence) == (False, "CC-BY-NC-3.0") and (baby.free, baby.licence) == (True, "CC-BY-3.0")
 
 
 def test_errors_name_what_is_wrong(tmp_path: Path):

@@ -1,11 +1,13 @@
 """Manifests are read as they were written, and errors name the line."""
 
+import csv
+import io
 import json
 from pathlib import Path
 
 import pytest
 
-from clapgen.data.manifest import Clip, read_manifest, save_manifest
+from clapgen.data.manifest import Clip, read_manifest, save_manifest, training_clips
 from clapgen.errors import ClapgenError
 
 
@@ -69,3 +71,56 @@ def test_save_then_read_gives_the_same_clips_and_relative_paths(tmp_path: Path) 
     assert read_manifest(tmp_path / "m.jsonl") == clips
     with pytest.raises(ClapgenError, match="exists"):
         save_manifest(clips, tmp_path / "m.jsonl")
+
+
+TABLE = """file_name,caption_1,caption_2,labels,split,free,copyleft
+a.wav,"Rain, heavy",Rain falls,rain;weather,train,true,
+b.wav,A dog barks,,,val,no,gpl
+a.wav,It rains,,rain,train,true,
+"""
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_a_table_of_paths_and_captions_is_a_manifest(tmp_path: Path, suffix: str) -> None:
+    table = tmp_path / f"metadata{suffix}"
+    rows = csv.reader(io.StringIO(TABLE))
+    with open(table, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",").writerows(rows)
+    captions = ["Rain, heavy", "Rain falls", "It rains"]
+    assert read_manifest(table) == [
+        Clip(tmp_path / "a.wav", captions, ["rain", "weather"], split="train", free=True),
+        Clip(tmp_path / "b.wav", ["A dog barks"], split="val", free=False, extra={"copyleft": "gpl"}),
+    ]
+
+
+def test_a_plain_table_needs_a_path_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("path,caption\n/data/rain.wav,Rain\n")
+    assert read_manifest(tmp_path / "a.csv") == [Clip(Path("/data/rain.wav"), ["Rain"])]
+    (tmp_path / "a.csv").write_text("sound,caption\nrain.wav,Rain\n")
+    with pytest.raises(ClapgenError, match=r"a\.csv:1: no column 'path' \(or 'file_name'"):
+        read_manifest(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text("path,free\nrain.wav,perhaps\n")
+    with pytest.raises(ClapgenError, match=r'a\.csv:2: "free" must be true or false'):
+        read_manifest(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text('path,caption\nrain.wav,Rain\nwind.wav,"Wind says\ndog.wav,A dog\n')
+    with pytest.raises(ClapgenError, match=r"a\.csv:3: .*double quote left open"):
+        read_manifest(tmp_path / "a.csv")
+
+
+def test_the_lines_of_an_audiofolder_are_a_manifest(tmp_path: Path) -> None:
+    manifest = write_lines(tmp_path / "metadata.jsonl", {"file_name": "a.wav", "caption": "Rain", "rate": 8000})
+    assert read_manifest(manifest) == [Clip(tmp_path / "a.wav", ["Rain"], extra={"rate": 8000})]
+
+
+def test_kinds_of_copyleft_can_be_left_out_of_training(tmp_path: Path) -> None:
+    kinds = ["gpl", "sharealike", None]
+    manifest = write_lines(tmp_path / "m.jsonl", *({"path": f"{kind}.wav", "copyleft": kind} for kind in kinds))
+
+    def names(*exclude: str) -> list[str]:
+        return [clip.path.stem for clip in training_clips(manifest, exclude_copyleft=exclude)]
+
+    assert names() == ["gpl", "sharealike", "None"]
+    assert names("gpl") == ["sharealike", "None"] and names("GPL", "sharealike") == ["None"]
+    only = write_lines(tmp_path / "only.jsonl", {"path": "a.wav", "copyleft": "gpl"})
+    with pytest.raises(ClapgenError, match="only clips that exclude_copyleft=gpl leaves out"):
+        training_clips(only, exclude_copyleft=["gpl"])

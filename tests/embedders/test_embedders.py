@@ -15,6 +15,7 @@ from tiny_laion import laion
 from clapgen.clap import Clap
 from clapgen.embedders import EMBEDDERS, ClapEmbedder, Embedder, load_clap, load_embedder, needs_hub, register_embedder
 from clapgen.embedders.cache import embed_files
+from clapgen.embedders.text_length import cut_texts, cut_warning
 from clapgen.errors import ClapgenError
 from clapgen.testing import SAMPLE_RATE, tiny_model
 
@@ -83,6 +84,15 @@ def test_the_same_vector_at_every_call_alone_and_in_company(public: Embedder) ->
     np.testing.assert_allclose(alone, together, atol=1e-5)
     assert public.embed_audio([], 48_000).shape == (0, public.dim)
     assert public.embed_frames(clips[1], 48_000).shape[1] == public.dim
+
+
+def test_the_mean_of_windows_that_differ_has_length_one_where_embeddings_have(
+    public: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directions = torch.eye(public.dim)
+    monkeypatch.setattr(public, "_embed", lambda windows: directions[: len(windows)])
+    [length] = public.embed_audio([noise(25.0)], 48_000).norm(dim=-1).tolist()
+    assert (length == pytest.approx(1, abs=1e-6)) == isinstance(public, ClapEmbedder)
 
 
 @pytest.mark.slow
@@ -336,3 +346,14 @@ def test_the_hub_is_not_reached_unless_a_name_needs_it(tmp_path: Path, monkeypat
         assert {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"} <= set(os.environ), name
     allow_hub_for("laion:laion/clap-htsat-unfused")
     assert "HF_HUB_OFFLINE" not in os.environ
+
+
+def test_a_clap_counts_the_tokens_of_a_text_before_it_cuts_them(tmp_path: Path) -> None:
+    public = load_clap(f"laion:{laion(tmp_path)}")
+    long = " ".join(["rain"] * 100)
+    short, whole = public.count_tokens(["rain", long])
+    assert short < public.max_tokens < whole
+    np.testing.assert_allclose(public.embed_text([long]), public.embed_text([f"{long} and wind"]), atol=1e-6)
+    assert cut_texts(["rain", long], public) == [long]
+    assert cut_warning(["rain"], public) == ""
+    assert cut_texts(["rain", long], object()) == []

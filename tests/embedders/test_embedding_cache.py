@@ -325,7 +325,7 @@ def test_only_what_is_not_cached_is_embedded(clap: Clap, sounds: list[Path], cac
 
 def test_an_identified_file_is_not_opened_again(sounds: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     files, _ = identify_files(sounds[:2])
-    monkeypatch.setattr("clapgen.embedders.file_identity._identify", lambda path: f"{path} was opened")
+    monkeypatch.setattr("clapgen.embedders.file_identity._identify", lambda path, state: f"{path} was opened")
     again, skipped = identify_files([*files, sounds[2]])
     assert again == files
     assert skipped == [(sounds[2], f"{sounds[2]} was opened")]
@@ -346,3 +346,76 @@ def test_the_folder_can_be_set_by_the_environment(monkeypatch: pytest.MonkeyPatc
     assert EmbeddingCache().file.parent == tmp_path / "elsewhere"
     monkeypatch.delenv("CLAPGEN_CACHE")
     assert default_cache_folder().name in ("clapgen", "Cache")
+
+
+def test_a_cache_that_may_only_be_read_is_read(
+    clap: Clap, sounds: list[Path], cache: EmbeddingCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = embed_files(sounds[:3], clap, cache).embeddings
+    content = cache.file.read_bytes()
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))  # also for root
+    names = decoded(monkeypatch)
+    found = embed_files(sounds, clap, EmbeddingCache(cache.folder))
+    assert names == ["3.wav"]
+    np.testing.assert_array_equal(found.embeddings[:3], expected)
+    assert cache.file.read_bytes() == content
+    assert sorted(path.name for path in cache.folder.iterdir()) == [cache.file.name]
+    assert cache.info().entries == 6
+    with pytest.raises(ClapgenError, match="cannot be changed"):
+        cache.clear()
+
+
+def test_a_file_replaced_between_hashing_and_decoding_is_not_embedded_as_the_old_one(
+    clap: Clap, sounds: list[Path], cache: EmbeddingCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = sounds[0].read_bytes(), sounds[2].read_bytes()
+    expected = embed_files(sounds[:1], clap).embeddings
+
+    def replace(path: Path, *arguments: object) -> tuple[np.ndarray, int]:
+        if path == sounds[0]:
+            other = path.with_name("new.part")
+            other.write_bytes(new)
+            age(other)
+            other.replace(path)
+        return read_audio(path, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(embedding_cache, "read_audio", replace)
+        found = embed_files(sounds[:2], clap, cache)
+    assert found.paths == [sounds[1]]
+    assert [(path, "changed while it was being read" in reason) for path, reason in found.skipped] == [
+        (sounds[0], True)
+    ]
+    sounds[0].write_bytes(old)
+    age(sounds[0])
+    np.testing.assert_allclose(embed_files(sounds[:1], clap, cache).embeddings, expected, atol=1e-6)
+
+
+def test_a_file_whose_times_change_but_whose_content_does_not_is_the_same_file(sounds: list[Path]) -> None:
+    [file], _ = identify_files(sounds[:1])
+    age(sounds[0], seconds=10)
+    file.check_unchanged()
+    sounds[0].write_bytes(sounds[1].read_bytes())
+    with pytest.raises(ClapgenError, match="changed while it was being read"):
+        file.check_unchanged()
+    sounds[0].unlink()
+    with pytest.raises(ClapgenError, match="changed while it was being read"):
+        file.check_unchanged()
+
+
+def test_a_value_under_another_key_is_not_taken_for_that_keys_own(cache: EmbeddingCache) -> None:
+    cache.put({b"one": b"value of one", b"two": b"value of two"})
+    with contextlib.closing(sqlite3.connect(cache.file, isolation_level=None)) as database:
+        other = "(SELECT value FROM entries WHERE key = ?)"
+        database.execute(f"UPDATE entries SET value = {other} WHERE key = ?", [b"one", b"two"])
+    assert cache.get([b"one", b"two"]) == {b"one": b"value of one"}
+
+
+def test_a_file_changed_a_moment_ago_is_hashed_again_next_time(sounds: list[Path], cache: EmbeddingCache) -> None:
+    os.utime(sounds[0])
+    identify_files(sounds[:1], cache)
+    assert cache.info().entries == 0
+    age(sounds[0])
+    identify_files(sounds[:1], cache)
+    assert cache.info().entries == 1

@@ -1,5 +1,6 @@
 """The autoencoder: any length, no seams, no dependence on the batch, and its training."""
 
+import copy
 import json
 import math
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 import generation.autoencoder.model as model_module
+import generation.noise as noise_module
 from clapgen.audio import write_audio
 from clapgen.clap import Clap
 from clapgen.configuration import load_config, to_dict
@@ -55,7 +58,7 @@ def test_reconstructions_keep_their_length(autoencoder: Autoencoder, samples: in
     waveform = 0.1 * noise(2, samples)
     latents = autoencoder.encode(waveform)
     assert latents.shape == (2, autoencoder.latent_dim, -(-samples // autoencoder.hop_length))
-    assert autoencoder.decode(latents).shape == (2, latents.shape[2] * autoencoder.hop_length)
+    assert autoencoder.decode(latents, [0, 1]).shape == (2, latents.shape[2] * autoencoder.hop_length)
     rebuilt = autoencoder.reconstruct(waveform)
     assert rebuilt.shape == waveform.shape
     assert rebuilt.isfinite().all()
@@ -72,21 +75,23 @@ def test_extreme_input_stays_finite(autoencoder: Autoencoder, waveform: torch.Te
 def test_long_sounds_have_no_seams(autoencoder: Autoencoder, monkeypatch: pytest.MonkeyPatch) -> None:
     waveform = 0.1 * noise(2, 90 * autoencoder.hop_length + 17)
     latents = autoencoder.encode(waveform)
-    whole = autoencoder.decode(latents)
+    whole = autoencoder.decode(latents, [0, 1])
     monkeypatch.setattr(model_module, "CHUNK_LATENTS", 31)
     torch.testing.assert_close(autoencoder.encode(waveform), latents, atol=1e-5, rtol=0)
-    torch.testing.assert_close(autoencoder.decode(latents), whole, atol=1e-5, rtol=0)
+    torch.testing.assert_close(autoencoder.decode(latents, [0, 1]), whole, atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
 def test_result_does_not_depend_on_the_batch_nor_on_the_global_seed(autoencoder: Autoencoder) -> None:
     waveforms = 0.1 * noise(3, 5000)
     latents = autoencoder.encode(waveforms)
-    together = autoencoder.decode(latents)
+    together = autoencoder.decode(latents, [5, 6, 7])
     torch.manual_seed(1)
     torch.testing.assert_close(autoencoder.encode(waveforms[1:2]), latents[1:2], atol=1e-5, rtol=0)
-    torch.testing.assert_close(autoencoder.decode(latents[1:2]), together[1:2], atol=1e-5, rtol=0)
-    assert torch.equal(autoencoder.decode(latents), together)
+    torch.testing.assert_close(autoencoder.decode(latents[1:2], [6]), together[1:2], atol=1e-5, rtol=0)
+    assert torch.equal(autoencoder.decode(latents, [5, 6, 7]), together)
+    rebuilt = autoencoder.reconstruct(waveforms)
+    torch.testing.assert_close(autoencoder.reconstruct(waveforms[1:2]), rebuilt[1:2], atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
@@ -119,7 +124,7 @@ def test_principal_components_reconstruct_the_spectrum_before_any_training(autoe
     latents = autoencoder.encode(waveforms)
     torch.testing.assert_close(latents[:, 0].std(), torch.tensor(1.0), atol=0.05, rtol=0)
     assert latents[:, 0].mean().abs() < 0.05
-    rebuilt = autoencoder.decode(latents)
+    rebuilt = autoencoder.decode(latents, range(24))
     gains_db = 20 * torch.log10(rebuilt.std(1) / waveforms.std(1))
     assert gains_db.abs().max() < 6
     assert gains_db.std() < 1
@@ -146,11 +151,63 @@ def test_steady_tone_keeps_its_phase_at_any_frequency() -> None:
 
 
 def test_white_noise_is_one_stream_read_anywhere() -> None:
-    block = model_module.NOISE_BLOCK
-    stream = model_module.white_noise(0, 3 * block)
-    assert torch.equal(model_module.white_noise(block - 5, block + 10), stream[block - 5 : 2 * block + 5])
-    assert stream.std().item() == pytest.approx(1, abs=0.01)
-    assert stream[:block].dot(stream[block : 2 * block]).abs() / block < 0.02
+    block = noise_module.NOISE_BLOCK
+    stream = noise_module.noise_stream(3, 0, 3 * block)
+    read = noise_module.noise_stream(3, block - 5, block + 10)
+    np.testing.assert_array_equal(read, stream[block - 5 : 2 * block + 5])
+    assert stream.std() == pytest.approx(1, abs=0.01)
+    assert abs(stream[:block] @ stream[block : 2 * block]) / block < 0.02
+
+
+SEEDS = [0, 1, 2**32 - 1, 2**32, 2**32 + 1, 2**33, 2**63, 2**64 - 1]
+
+
+def test_different_seeds_have_different_noise_however_large_they_are() -> None:
+    streams = np.stack([noise_module.noise_stream(seed, 0, 10_000) for seed in SEEDS])
+    starts = np.stack([noise_module.gaussian((100, 100), seed).numpy().ravel() for seed in SEEDS])
+    for drawn in (streams, starts):
+        assert np.abs(np.corrcoef(drawn) - np.eye(len(SEEDS))).max() < 0.05
+        assert drawn.std() == pytest.approx(1, abs=0.01)
+        assert drawn.dtype == np.float32
+
+
+def test_items_that_differ_in_prompt_or_seed_do_not_share_noise() -> None:
+    items = [("rain", 0), ("rain", 1), ("wind", 0), ("wind", 1), ("rain 0", 1)]
+    assert len({noise_module.seed_of_item(prompt, seed) for prompt, seed in items}) == len(items)
+
+
+def test_small_seeds_start_as_they_always_did() -> None:
+    expected = torch.randn(4, 5, generator=torch.Generator().manual_seed(7))
+    assert torch.equal(noise_module.gaussian((4, 5), 7), expected)
+
+
+@torch.no_grad()
+def test_equal_latents_with_other_noise_are_another_waveform(autoencoder: Autoencoder) -> None:
+    autoencoder.start_from_principal_components(noise(8, 6400))  # its sounds are noise with the right envelope
+    latents = autoencoder.encode(noise(1, 16_000)).expand(3, -1, -1)
+    sounds = autoencoder.decode(latents, [0, 1, 0])
+    assert torch.equal(sounds[0], sounds[2])
+    assert abs(np.corrcoef(sounds[:2].numpy())[0, 1]) < 0.05
+    rebuilt = autoencoder.reconstruct(noise(2, 16_000))
+    assert abs(np.corrcoef(rebuilt.numpy())[0, 1]) < 0.05
+
+
+def test_what_the_caller_has_set_in_torch_changes_no_sound(autoencoder: Autoencoder) -> None:
+    waveform = 0.1 * noise(1, 4000)
+    with torch.no_grad():
+        latents, sound = autoencoder.encode(waveform), autoencoder.reconstruct(waveform)
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            autoencoder.train()
+            found = autoencoder.encode(waveform), autoencoder.reconstruct(waveform)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    assert autoencoder.training
+    assert torch.equal(found[0], latents)
+    assert torch.equal(found[1], sound)
 
 
 def test_real_fft_has_the_gradient_of_the_transform() -> None:
@@ -315,3 +372,29 @@ def test_a_clap_of_another_sample_rate_is_refused(recipe: AutoencoderRecipe, tmp
     recipe.model.sample_rate = 16_000
     with pytest.raises(ClapgenError, match="works at 8000 Hz"):
         AutoencoderTask(recipe, open_clips(recipe)[0])
+
+
+class NoFloat64OnTheDevice(TorchFunctionMode):
+    """Stands in for a GPU without float64: it may be used only on tensors that come from `.cpu()`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_cpu: list[torch.Tensor] = []
+
+    def __torch_function__(self, function, types, arguments=(), options=None):
+        result = function(*arguments, **(options or {}))
+        name = getattr(function, "__name__", "")
+        if name == "cpu":
+            result = result.clone()
+        is_on_cpu = name == "cpu" or any(any(a is t for t in self.on_cpu) for a in arguments)
+        for tensor in result if isinstance(result, tuple) else [result]:
+            if isinstance(tensor, torch.Tensor) and (name.startswith("__") or not name.endswith("_")):  # not in place
+                assert is_on_cpu or tensor.dtype != torch.float64, f"{name} computes float64 on the device"
+                self.on_cpu += [tensor] if is_on_cpu else []
+        return result
+
+
+def test_principal_components_need_no_float64_on_the_device(autoencoder: Autoencoder) -> None:
+    waveforms = noise(4, 6400)
+    with NoFloat64OnTheDevice():
+        copy.deepcopy(autoencoder).start_from_principal_components(waveforms)

@@ -1,11 +1,17 @@
 """The diffusion transformer and its training: masks, conditions, crops, and overfitting a handful of sounds."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
+import soundfile
 import torch
 from torch.nn import functional as F
 
+from clapgen.audio import read_audio
 from clapgen.clap import Clap
+from clapgen.configuration import load_config, recipe_path
 from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import Clip
 from clapgen.model_store import verify_model
@@ -13,7 +19,8 @@ from clapgen.testing import randomise, tiny_model
 from generation.autoencoder.model import Autoencoder
 from generation.diffusion import DiffusionConfig, DiffusionTransformer
 from generation.diffusion.samplers import sample_multistep, timesteps
-from generation.diffusion.training.latents import LatentCache, extend, texts_of
+from generation.diffusion.training import latents
+from generation.diffusion.training.latents import LatentCache, extend, networks_digest, texts_of
 from generation.diffusion.training.recipe import DiffusionRecipe, DiffusionTask
 from generation.pipeline import TextToAudio
 
@@ -161,7 +168,7 @@ def test_the_cache_is_read_back_and_pairs_every_sound_with_its_clip(task, tmp_pa
     clips = [Clip(path=p, captions=[p.stem]) for p in recordings]
     audio = AudioCache.build(clips, 8000, tmp_path / "cache", progress=False)
     clap, autoencoder = Clap.from_pretrained(task.recipe.clap), Autoencoder.from_pretrained(task.recipe.clap)
-    made, read = (LatentCache.build(audio, autoencoder, clap, ["x"], tmp_path, 2.0) for _ in range(2))
+    made, read = (LatentCache.build(audio, autoencoder, clap, tmp_path, 2.0) for _ in range(2))
     assert torch.equal(made.latents, read.latents) and len(made.audio) == len(clips)
     for sound, clip in enumerate(made.clip_of.tolist()):
         waveform = audio.waveform(clip)[: 2 * 8000]
@@ -172,7 +179,7 @@ def test_the_cache_is_read_back_and_pairs_every_sound_with_its_clip(task, tmp_pa
     text = clap.embed_text([recordings[2].stem, "another sentence"])
     assert torch.allclose(made.text[made.text_starts[2]], text[0], atol=1e-4)
     clips[2].captions[0] = "another sentence"  # an edited manifest gets new embeddings
-    edited = LatentCache.build(audio, autoencoder, clap, ["x"], tmp_path, 2.0)
+    edited = LatentCache.build(audio, autoencoder, clap, tmp_path, 2.0)
     assert torch.allclose(edited.text[edited.text_starts[2]], text[1], atol=1e-4)
 
 
@@ -180,3 +187,106 @@ def test_prompts_for_a_clip_are_its_captions_and_names():
     clip = Clip(path=None, captions=["A dog barks"], labels=["dog", "bark"], extra={"esc50_class": "dog"})
     assert texts_of(clip, "esc50_class") == ["A dog barks", "dog", "This is a sound of dog.", "the sound of dog"]
     assert "the sound of bark" in texts_of(clip)
+
+
+@pytest.fixture
+def latents_of(task, tmp_path):
+    """Build the latents of some clips in one folder; returns them and the number of sounds that were encoded."""
+    autoencoder, clap = Autoencoder.from_pretrained(task.recipe.clap), Clap.from_pretrained(task.recipe.clap)
+    encoded = []
+    encode = autoencoder.encode
+    autoencoder.encode = lambda waveform: encoded.append(0) or encode(waveform)
+
+    def build(clips):
+        encoded.clear()
+        audio = AudioCache.build(clips, 8000, tmp_path / "cache", progress=False)
+        return LatentCache.build(audio, autoencoder, clap, tmp_path / "latents", 2.0), len(encoded)
+
+    build.autoencoder, build.clap = autoencoder, clap
+    return build
+
+
+def write_noise(path, seed):
+    soundfile.write(path, np.random.default_rng(seed).normal(0, 0.1, 16_000), 8000)
+    return Clip(path, ["noise"])
+
+
+def test_a_file_that_was_replaced_by_one_as_long_is_encoded_again(latents_of, tmp_path):
+    clips = [write_noise(tmp_path / f"{number}.wav", number) for number in range(2)]
+    before, count = latents_of(clips)
+    assert count == 2 and latents_of(clips)[1] == 0
+    write_noise(clips[1].path, 7)
+    after, _ = latents_of(clips)
+    assert torch.equal(after.lengths, before.lengths)
+    assert torch.equal(after.latents[:50], before.latents[:50])
+    assert not torch.equal(after.latents[50:], before.latents[50:]) and not torch.equal(after.audio, before.audio)
+
+
+def test_other_networks_sizes_and_tokenizers_encode_again_but_not_another_decoder(latents_of):
+    autoencoder, clap = latents_of.autoencoder, latents_of.clap
+    digests = [networks_digest(autoencoder, clap)]
+    with torch.no_grad():
+        next(autoencoder.decoder.parameters()).add_(1)
+    assert networks_digest(autoencoder, clap) == digests[0]
+    with torch.no_grad():
+        for network in (autoencoder.encoder, clap.audio_tower):
+            next(network.parameters()).add_(1)
+            digests.append(networks_digest(autoencoder, clap))
+    autoencoder.latent_scale.mean += 1
+    digests.append(networks_digest(autoencoder, clap))
+    clap.config.audio.window_seconds += 1
+    digests.append(networks_digest(autoencoder, clap))
+    clap.tokenizer.enable_truncation(5)
+    digests.append(networks_digest(autoencoder, clap))
+    assert len(set(digests)) == 6
+
+
+def test_a_killed_encoding_continues_after_its_last_part(latents_of, tmp_path, monkeypatch):
+    monkeypatch.setattr(latents, "CLIPS_PER_PART", 2)
+    clips = [write_noise(tmp_path / f"{number}.wav", number) for number in range(5)]
+    encode, save = latents_of.autoencoder.encode, latents.save_file
+
+    def save_until_killed(tensors, path):
+        if len(list((tmp_path / "latents").glob("part-*"))) == 2:
+            raise KeyboardInterrupt
+        save(tensors, path)
+
+    with monkeypatch.context() as killed:
+        killed.setattr(latents, "save_file", save_until_killed)
+        with pytest.raises(KeyboardInterrupt):
+            latents_of(clips)
+    debris = tmp_path / "latents" / ".part-0.abcdef.part.safetensors"
+    debris.write_bytes(b"half")
+    resumed, count = latents_of(clips)
+    assert count == 1 and len(resumed.audio) == 5
+    assert [path.name[:8] for path in (tmp_path / "latents").glob("[!.]*")] == ["latents-"] and not debris.exists()
+    for row, clip in enumerate(clips):
+        expected = encode(torch.from_numpy(read_audio(clip.path)[0])[None])[0].T
+        start, length = int(resumed.starts[row]), int(resumed.lengths[row])
+        assert torch.allclose(resumed.latents[start : start + length].float(), expected, atol=1e-2)
+
+
+def test_times_reach_both_ends(task):
+    times = task._times(200_000, torch.Generator().manual_seed(0))
+    assert float((times > 0.99).float().mean()) == pytest.approx(0.001, rel=0.3)
+    assert float((times < 0.01).float().mean()) == pytest.approx(0.001, rel=0.3)
+    assert float(((times > 0.3) & (times < 0.7)).float().mean()) == pytest.approx(0.9 * 0.603 + 0.1 * 0.4, abs=0.01)
+
+
+def test_a_class_that_is_a_number_is_a_prompt():
+    assert texts_of(Clip(path=None, extra={"class": 3}), "class") == ["3", "This is a sound of 3.", "the sound of 3"]
+
+
+def test_the_shipped_recipe_leaves_out_gpl(task):
+    recipe = load_config(DiffusionRecipe, recipe_path("diffusion"), ["manifest=m.jsonl"])
+    assert recipe.exclude_copyleft == ["gpl"]
+    assert set(task.provenance()) == {"encoder and CLAP", "training clips"}
+
+
+def test_copyleft_is_left_out_of_training(task, tmp_path, recordings):
+    lines = [{"path": str(path), "copyleft": "gpl" if i else None} for i, path in enumerate(recordings)]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    recipe = dataclasses.replace(
+        task.recipe, manifest=str(tmp_path / "m.jsonl"), exclude_copyleft=["gpl"], latents=str(tmp_path / "latents")
+    )
+    assert len(DiffusionTask(recipe).training_set.audio) == 1

@@ -9,8 +9,8 @@ import torch
 
 from clapgen.errors import ClapgenError
 from generation import Generation, GenerationRequest, Generator, render
+from generation.destinations import choose_destination
 from generation.rendering import split_finished
-from generation.sidecars import choose_destination
 
 
 class Hum:
@@ -25,7 +25,7 @@ class Hum:
     def describe(self):
         return {"dtype": "float32", "model": {"name": "hum", "hashes": {}}}
 
-    def cut_prompts(self, prompts):
+    def prompt_warnings(self, prompts):
         return {}
 
     def generate(self, prompts, seconds=10.0, seeds=None, **settings):

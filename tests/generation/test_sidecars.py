@@ -10,8 +10,9 @@ import pytest
 from command_line import names
 
 from clapgen.errors import ClapgenError
+from generation.destinations import Destination
 from generation.requests import GenerationRequest
-from generation.sidecars import Destination, find_finished, save_clip, sha256_of, stem_of
+from generation.sidecars import find_finished, save_clip, sha256_of, stem_of
 
 SIDECAR = {"prompt": "rain", "model": {"hashes": {}}}
 

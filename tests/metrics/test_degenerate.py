@@ -100,3 +100,17 @@ def test_copies_of_references_are_detected():
     assert every.items == tuple(range(30)) and every.sentence.startswith(
         "30 of 30 generated sounds are nearly identical to a reference"
     )
+
+
+def test_noise_that_is_slightly_coloured_is_no_defect():
+    white = noise(samples=20 * RATE)
+    coloured = white[1:] + 0.7 * white[:-1]
+    assert 0.85 < spectral_flatness(coloured) < 0.94
+    assert waveform_defect(coloured) is None
+
+
+def test_sounds_count_as_copies_from_a_cosine_of_98_hundredths():
+    cosines = np.array([0.5, 0.92, 0.975, 0.985])
+    made = np.hstack([cosines[:, None], np.diag(np.sqrt(1 - cosines**2))])
+    groups = {group.name: group.items for group in degenerate_embeddings(made, np.eye(5)[:1])}
+    assert groups["copied"] == (3,)

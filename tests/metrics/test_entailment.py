@@ -108,3 +108,8 @@ def test_errors_name_what_is_wrong():
     other = fit_thresholds([0.2, 0.4, 0.6], good)
     with pytest.raises(ClapgenError, match="same thresholds"):
         EntailmentAccumulator(thresholds).merge(EntailmentAccumulator(other))
+
+
+def test_a_cosine_at_a_threshold_is_above_it():
+    thresholds = EntailmentThresholds(0.25, 0.5, "macro_f1", 1.0, 3)
+    assert thresholds.labels([0.24, 0.25, 0.49, 0.5]) == ["contradiction", "neutral", "neutral", "entailment"]

@@ -109,3 +109,11 @@ def test_errors_name_what_is_wrong():
         NoveltyAccumulator(good).compute()
     with pytest.raises(ClapgenError, match="the same generated"):
         NoveltyAccumulator(good).merge(NoveltyAccumulator(good + 1))
+
+
+def test_the_edge_of_a_ball_is_inside():
+    reference = np.array([[0.0], [1.0], [2.0]])  # balls of radius 1
+    scores = precision_recall_density_coverage(np.array([[3.0], [13.0]]), reference, nearest_k=1)
+    assert (scores.precision, scores.coverage) == (1 / 2, 1 / 3)
+    scores = precision_recall_density_coverage(np.array([[5.0], [8.0]]), reference, nearest_k=1)  # of radius 3
+    assert scores.recall == 1 / 3

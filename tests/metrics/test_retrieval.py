@@ -12,6 +12,7 @@ from clapgen.metrics.embeddings.retrieval import (
     DirectionScores,
     Retrieval,
     RetrievalAccumulator,
+    recall_by_chance,
     retrieval,
 )
 
@@ -159,3 +160,23 @@ def test_errors_name_what_is_wrong():
     one.merge(two)
     with pytest.raises(ClapgenError, match="Some batches came with their captions"):
         one.compute()
+
+
+@pytest.mark.parametrize("captions_per_clip", [1, 5])
+def test_chance_is_the_mean_recall_of_random_embeddings(captions_per_clip: int) -> None:
+    rng = np.random.default_rng(0)
+    clips, runs = 12, 400
+    owners = np.repeat(np.arange(clips), captions_per_clip)
+    found = [retrieval(rng.normal(size=(clips, 8)), rng.normal(size=(len(owners), 8)), owners) for _ in range(runs)]
+    for way in ("text_to_audio", "audio_to_text"):
+        for k in (1, 5, 10):
+            mean = np.mean([getattr(each, way).recalls[k] for each in found])
+            assert getattr(found[0], way).chance[k] == pytest.approx(mean, abs=0.03), (way, k)
+
+
+def test_chance_counts_every_correct_answer() -> None:
+    assert recall_by_chance([1], 50, 5) == pytest.approx(0.1)
+    assert recall_by_chance([5], 1000, 1) == pytest.approx(0.005)
+    assert recall_by_chance([2], 4, 2) == pytest.approx(5 / 6)
+    assert recall_by_chance([1, 3], 4, 2) == pytest.approx((1 / 2 + 1) / 2)
+    assert recall_by_chance([2], 3, 10) == 1.0

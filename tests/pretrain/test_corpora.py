@@ -115,6 +115,20 @@ def test_wavcaps_tells_its_sources_apart(tmp_path: Path) -> None:
     assert missing == ["SoundBible/13"]
 
 
+def test_wavcaps_captions_that_are_null_or_empty_are_none(tmp_path: Path) -> None:
+    folder = tmp_path / "WavCaps"
+    entries = [{"id": str(n), "caption": caption} for n, caption in enumerate(["Rain falls.", None, "", " "])]
+    folder.mkdir()
+    (folder / "sb_final.json").write_text(json.dumps({"data": entries}))
+    for entry in entries:
+        audio(folder / f"SoundBible/{entry['id']}.flac")
+    clips, _ = manifest_of("wavcaps", folder)
+    assert [clip.captions for clip in clips] == [["Rain falls."], [], [], []]
+    (folder / "sb_final.json").write_text(json.dumps({"data": [{"id": "0", "caption": ["a"]}]}))
+    with pytest.raises(ClapgenError, match=r"sb_final\.json: entry 0 has the caption \['a'\]"):
+        write_manifest("wavcaps", folder, tmp_path / "other.jsonl")
+
+
 def make_fsd50k(folder: Path, labels: str = "Harp,Musical_instrument") -> None:
     truth = folder / "FSD50K.ground_truth"
     table(

@@ -53,7 +53,7 @@ def test_corpus_to_manifest_to_shards_to_cache(tmp_path: Path, esc50: Path) -> N
 
 def test_json_counts(tmp_path: Path, esc50: Path) -> None:
     result = runner.invoke(app, ["manifest", "esc50", str(esc50), "-o", str(tmp_path / "m.jsonl"), "--json"])
-    counts = {"clips": 4, "splits": {"train": 3, "val": 1}, "free": 0, "missing": 1}
+    counts = {"clips": 4, "splits": {"train": 3, "val": 1}, "free": 4, "missing": 1}
     assert json.loads(result.stdout) == {"manifest": str(tmp_path / "m.jsonl"), **counts}
 
 
@@ -76,3 +76,13 @@ def test_mistakes_are_one_line_and_exit_code_2(tmp_path: Path, esc50: Path, caps
     assert not (tmp_path / "m.jsonl").exists()
     assert run(["pretrain", "manifest", "esc50", str(esc50)[:-1], "--out", "x"]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_the_attribution_leaves_out_what_the_recipe_does(tmp_path: Path) -> None:
+    lines = [{"path": f"{kind}.wav", "licence": "x", "copyleft": kind} for kind in ("gpl", None)]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    output = tmp_path / "list.tsv"
+    result = runner.invoke(
+        app, ["attribution", str(tmp_path / "m.jsonl"), "-o", str(output), "--exclude-copyleft", "gpl"]
+    )
+    assert result.exit_code == 0 and "None.wav" in output.read_text() and "gpl.wav" not in output.read_text()

@@ -1,14 +1,14 @@
 """The CLAP recipe: its batches, objectives, overfitting a few clips, and a text tower that learns from its teacher."""
 
-import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 import torch
+from clap_recipes import recipe_for
 
 from clapgen.audio import read_audio
-from clapgen.clap import Clap, ClapConfig
+from clapgen.clap import Clap
 from clapgen.configuration import load_config, recipe_path
 from clapgen.errors import ClapgenError
 from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
@@ -29,18 +29,6 @@ def manifest(tmp_path_factory, recordings) -> Path:
             lines.append({**fields, "esc50_class": clip.stem, "split": split, "free": clip.stem != "door"})
     path.write_text("\n".join(map(json.dumps, lines)))
     return path
-
-
-def recipe_for(manifest: Path, output: Path, seed: int = 0, **changes) -> ClapRecipe:
-    audio = dataclasses.replace(CLAP.audio, dropout=0.0, widths=[16, 32])
-    clap = ClapConfig(dim=32, audio=audio, text=CLAP.text)
-    recipe = ClapRecipe(manifest=str(manifest), cache=str(output / "cache"), clap=clap, **changes)
-    recipe.augment.mix_probability, recipe.augment.time_width, recipe.augment.frequency_width = 0.0, 4, 2
-    training = recipe.training
-    training.output, training.batch_size, training.precision = str(output), 12, "no"
-    training.steps, training.evaluate_every, training.warmup_steps, training.ema_decay = 200, 200, 5, 0.9
-    training.learning_rate, training.seed = 3e-3, seed
-    return recipe
 
 
 def same(one, other) -> bool:

@@ -194,3 +194,53 @@ def test_what_is_no_tar_or_not_there_is_an_error(tmp_path: Path) -> None:
     for name in ("text.tar", "gone.tar"):
         with pytest.raises(ClapgenError, match=name):
             unpack_shards([tmp_path / name], tmp_path / "out")
+
+
+def text(caption: str) -> bytes:
+    return json.dumps({"caption": caption}).encode()
+
+
+def captions_of(tmp_path: Path, members: dict[str, bytes]) -> list[list[str]]:
+    manifest, _ = unpack_shards([make_tar(tmp_path / "s.tar", members)], tmp_path / "out")
+    return [clip.captions for clip in read_manifest(manifest)]
+
+
+def test_names_that_hold_dots_stay_apart(tmp_path: Path) -> None:
+    names = [f"clip_1.{number}s" for number in range(3)]
+    members = {f"{n}.{kind}": audio_bytes() if kind == "wav" else text(n) for n in names for kind in ("wav", "json")}
+    assert captions_of(tmp_path, members) == [[name] for name in names]
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"1.flac": audio_bytes("FLAC"), "1.seg.json": text("Rain")},
+        {"1.x.flac": audio_bytes("FLAC"), "1.json": text("Rain")},
+        {"1.mix.wav": audio_bytes(), "1.source.wav": audio_bytes(), "1.json": text("Rain")},
+    ],
+)
+def test_a_webdataset_sample_with_several_extensions_stays_one(tmp_path: Path, members: dict[str, bytes]) -> None:
+    assert captions_of(tmp_path, members) == [["Rain"]]
+    assert len(list((tmp_path / "out" / "000000").iterdir())) == 1
+
+
+def test_members_need_not_be_sorted(tmp_path: Path) -> None:
+    names = ["airplane", "breathing", "can_opening"]
+    members = {f"{name}.wav": audio_bytes() for name in names} | {f"{name}.json": text(name) for name in names[::-1]}
+    assert captions_of(tmp_path, members) == [[name] for name in names]
+
+
+def test_a_name_that_comes_twice_is_of_two_samples(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "s.tar", "w") as tar:
+        for number in range(2):
+            for name, content in (("0.wav", audio_bytes()), ("0.json", text(f"take {number}"))):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    manifest, _ = unpack_shards([tmp_path / "s.tar"], tmp_path / "out")
+    assert [clip.captions for clip in read_manifest(manifest)] == [["take 0"], ["take 1"]]
+
+
+def test_what_macos_adds_is_skipped(tmp_path: Path) -> None:
+    debris = {"._0.wav": b"\0\5\x16\7", "._0.json": b"\0\5\x16\7", "__MACOSX/0.json": b"no json"}
+    assert captions_of(tmp_path, {**debris, "0.wav": audio_bytes(), "0.json": text("Rain")}) == [["Rain"]]

@@ -37,4 +37,5 @@ def full_report(paths: list[Path], text: str = NASTY) -> Report:
         versions={"clapgen": "0.1", text: text},
         date="2025-11-21T10:00:00+00:00",
         lower_is_better=["rank"],
+        sounds=set(map(str, paths)),
     )

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from report_examples import NASTY, full_report
 
+from clapgen.data.csv_cells import from_text_cell
 from clapgen.errors import ClapgenError
 from clapgen.evaluation import Report
 from clapgen.report.csv import write_csv
@@ -18,7 +19,9 @@ CELLS = st.one_of(TEXTS, st.integers(), st.floats(allow_nan=False, allow_infinit
 
 def read(path):
     with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+        return [
+            {from_text_cell(name): from_text_cell(cell) for name, cell in row.items()} for row in csv.DictReader(file)
+        ]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

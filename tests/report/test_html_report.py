@@ -6,6 +6,7 @@ import io
 import re
 import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -135,7 +136,8 @@ def test_a_damaged_or_missing_clip_is_reported_and_not_fatal(recordings, tmp_pat
     damaged.write_bytes(recordings[0].read_bytes()[:1000])
     shutil.copy(recordings[1], tmp_path / "whole.opus")
     clips = [{"path": str(tmp_path / name), "score": 0.1} for name in ("damaged.opus", "missing.wav", "whole.opus")]
-    write_html(Report("generation", "t", [], clips=clips), tmp_path / "report.html")
+    sounds = [clip["path"] for clip in clips]
+    write_html(Report("generation", "t", [], clips=clips, sounds=sounds), tmp_path / "report.html")
     page = Page(tmp_path / "report.html")
     assert page.text.count("Cannot be played: ") == 1
     assert len(page.all("audio")) == 1
@@ -146,12 +148,25 @@ def test_the_sounds_a_clip_is_compared_with_have_players_too(recordings, tmp_pat
     row = {"path": made, "score": 0.1, "reference": real, "nearest": real, "copied": near, "prompt": "rain.wav"}
     rows = [row, {"path": "x" * 5000, "score": 0.2, "reference": f"{'y' * 5000}.wav", "nearest": f"{other}\0"}]
     report = Report("generation", "t", [], clips=[*rows, {**row, "score": 0.3, "reference": other}])
-    write_html(report, tmp_path / "report.html")
+    report.sounds = {made, real, near, other, f"{other}\0"}
+    assert write_html(report, tmp_path / "report.html") == []
     page = Page(tmp_path / "report.html")
     heard = [player["aria-label"].removeprefix("Play ") for player in page.all("audio")]
     first, second, third, fourth = (path.name for path in recordings[:4])
     assert heard == [first, second, third, first, fourth, second]
     assert len(page.all("img")) == 2
+
+
+def test_only_the_sounds_given_as_input_are_on_the_page(recordings, tmp_path):
+    given, private = map(str, recordings[:2])
+    clips = [{"path": given, "score": 0.1, "prompt": private}, {"path": private, "score": 0.2, "prompt": "rain"}]
+    report = Report("generation", "t", [], clips=clips, sounds=[given])
+    assert write_html(report, tmp_path / "report.html") == [private]
+    page = Page(tmp_path / "report.html")
+    assert [player["aria-label"] for player in page.all("audio")] == [f"Play {Path(given).name}"]
+    assert len(page.all("img")) == 1
+    assert "1 sound named in the cells of a table cannot be played here" in page.text
+    assert "sounds" not in report.to_dict()
 
 
 @pytest.mark.slow
@@ -161,6 +176,7 @@ def test_long_noise_and_many_classes_stay_small(tmp_path):
     clips = [{"path": str(tmp_path / "noise.wav"), "score": float(score)} for score in generator.normal(size=3)]
     labels = [f"class {index}" for index in range(150)]
     report = Report("zero-shot", "t", [], clips=clips, classes=[{"class": name, "accuracy": 0.5} for name in labels])
+    report.sounds = [str(tmp_path / "noise.wav")]
     report.confusion = Confusion(labels, generator.poisson(0.2, (150, 150)).tolist())
     write_html(report, tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size < 1_000_000  # with 3 of at most 10 players: 5 MB are never reached

@@ -18,7 +18,7 @@ def test_json_has_all_fields_and_no_nan(recordings):
     report = full_report(recordings)
     read = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert read == report.to_dict()
-    assert set(read) == set(vars(report))
+    assert set(read) == set(vars(report)) - {"sounds"}
     assert read["metrics"][0]["interval"] == [0.29, 0.334]
     assert read["clips"][0] == report.clips[0]
     assert read["clips"][-1]["score"] is None
@@ -108,3 +108,15 @@ def test_the_terminal_shows_metrics_warnings_skipped_files_and_settings(capsys, 
     assert "  plain [bold] text: plain [bold] text" in lines
     assert lines[-1] == "  and 22 more (all: --json, --html)"
     assert "7 clips; 12.3 s; clapgen 0.1" in out
+
+
+def test_a_file_name_cannot_command_the_terminal_or_write_lines_of_its_own(capsys):
+    name = "a\x1b]0;title\x07\nmetric 1.000\u202e.wav"
+    report = Report("generation", name, [Metric(name, 0.5, 1, note=name)], clips=[{"path": name}], command=name)
+    report.warnings, report.skipped, report.settings = [name], [Skipped(name, name)], {name: name}
+    print_report(report)
+    out = capsys.readouterr().out
+    assert not set(out) & {"\x1b", "\x07", "\u202e"}
+    assert "\\x1b" in out
+    outside_the_table = out[: out.index("\n")] + out[out.index("Warning") :]
+    assert "\nmetric 1.000" not in outside_the_table

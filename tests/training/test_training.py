@@ -5,54 +5,21 @@ import json
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from launch import run_processes
 from pairs import NAMES, train_pairs
+from regression import Regression, config, losses
 from torch import nn
 
 from clapgen.errors import ClapgenError
 from clapgen.training.checkpoints import newest_checkpoint
 from clapgen.training.loop import learning_rate_at, train
-from clapgen.training.task import Task, TrainingConfig
-
-
-class Regression(Task):
-    """A small network with dropout: its losses differ as soon as random state or weights do."""
-
-    def __init__(self) -> None:
-        torch.manual_seed(0)
-        self.network = nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.Dropout(0.3), nn.Linear(16, 1))
-
-    def networks(self):
-        return {"network": self.network}
-
-    def batch(self, index, generator):
-        return torch.randn(8, 4, generator=generator)
-
-    def loss(self, batch, group, step):
-        return (self.network(batch)[:, 0] - batch.sum(1)).square().mean(), {}
-
-    def evaluate(self):
-        return {"output": float(self.network(torch.ones(1, 4)).sum())}
-
-    def export(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        torch.save(self.network.state_dict(), directory / "network.pt")
-
-
-def config(output: Path, **changes) -> TrainingConfig:
-    values = {"steps": 12, "batch_size": 8, "warmup_steps": 3, "log_every": 1, "evaluate_every": 6, "save_every": 4}
-    return TrainingConfig(output=str(output), precision="no", **{**values, **changes})
-
-
-def losses(output: Path) -> dict[int, float]:
-    rows = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
-    return {row["step"]: row["loss"] for row in rows if "loss" in row}
+from clapgen.training.task import TrainingConfig
 
 
 class Killed(Regression):
@@ -262,20 +229,3 @@ def test_two_processes_train_like_one_on_the_joined_batch(tmp_path):
     for objective in NAMES:
         one, two = (torch.load(tmp_path / f"{objective}-{n}.pt", weights_only=True) for n in (1, 2))
         assert all(torch.allclose(one[key], two[key], atol=1e-5) for key in one), objective
-
-
-def run_processes(command: list[str], world: int) -> None:
-    """Like `accelerate launch --cpu --num_processes WORLD`, without its seconds of start-up."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
-    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(world)]
-    processes = [
-        subprocess.Popen(command, env={**common, **rank}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        for rank in ranks
-    ]
-    for process in processes:
-        _, errors = process.communicate(timeout=90)
-        assert process.returncode == 0, errors.decode()[-2000:]

@@ -29,7 +29,7 @@ def captions(
     common: CommonOptions,
     reference: Annotated[
         Path | None,
-        typer.Option("--reference", "-r", help="Manifest (.jsonl) with captions and labels of the table's clips."),
+        typer.Option("--reference", "-r", help="Manifest (.jsonl, .csv) with captions and labels of the clips."),
     ] = None,
     audio: Annotated[
         Path | None, typer.Option("--audio", help="Folder of the sounds, to also measure the CLAP score of captions.")

@@ -25,7 +25,7 @@ Entailment has path, hypothesis and label: entailment, neutral or contradiction.
 def compose(
     common: CommonOptions,
     manifest: Annotated[
-        Path | None, typer.Argument(help="Manifest (.jsonl) of clips with one label each, to join and mix.")
+        Path | None, typer.Argument(help="Manifest (.jsonl, .csv) of clips with one label each, to join and mix.")
     ] = None,
     pairs: Annotated[Path | None, typer.Option("--pairs", help="Table of pairs in the format of CompA.")] = None,
     entailment: Annotated[

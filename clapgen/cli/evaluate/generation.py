@@ -27,10 +27,10 @@ writes next to its sounds are used.
 
 @with_common_options
 def generation(
-    generated: Annotated[Path, typer.Argument(help="Folder or manifest (.jsonl) of generated sounds.")],
+    generated: Annotated[Path, typer.Argument(help="Folder or manifest (.jsonl, .csv) of generated sounds.")],
     common: CommonOptions,
     reference: Annotated[
-        Path | None, typer.Option("--reference", "-r", help="Folder or manifest (.jsonl) of real sounds.")
+        Path | None, typer.Option("--reference", "-r", help="Folder or manifest (.jsonl, .csv) of real sounds.")
     ] = None,
     prompts: Annotated[
         Path | None, typer.Option("--prompts", "-p", help="File of prompts: .csv, .tsv, .jsonl or .txt.")

@@ -104,7 +104,13 @@ class CommonOptions:
         if self.html is not None:
             with spinner("Writing the HTML report"):
                 ranked = rank_by if rank_by in numeric_columns(report.clips) else None
-                write_html(report, self.html, force=self.force, rank_by=ranked)
+                foreign = write_html(report, self.html, force=self.force, rank_by=ranked)
+            if foreign:
+                first = f"{foreign[0]}, …" if foreign[1:] else foreign[0]
+                print_warning(
+                    f"{count(len(foreign), 'sound')} named in a table ({first}) cannot be played in {self.html}: only "
+                    "files, folders and manifests given as input are part of the page."
+                )
         if self.as_json:
             print_json(report.to_dict())
         else:

@@ -21,7 +21,7 @@ A paraphrases file (.csv, .tsv, .jsonl) has the columns caption and paraphrase; 
 
 @with_common_options
 def retrieval(
-    manifest: Annotated[Path, typer.Argument(help="Manifest (.jsonl) of clips with captions.")],
+    manifest: Annotated[Path, typer.Argument(help="Manifest (.jsonl, .csv) of clips with captions.")],
     common: CommonOptions,
     split: SplitOption = None,
     paraphrases: Annotated[

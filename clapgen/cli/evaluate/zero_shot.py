@@ -26,7 +26,7 @@ Clips with one label each are classified; if some have several, they are tagged 
 @with_common_options
 def zero_shot(
     source: Annotated[
-        Path, typer.Argument(help="Manifest (.jsonl) of labelled clips, or the ESC-50 folder with meta/ and audio/.")
+        Path, typer.Argument(help="Manifest (.jsonl, .csv) of labelled clips, or ESC-50 (folder of meta/ and audio/).")
     ],
     common: CommonOptions,
     label_field: LabelFieldOption = "labels",

@@ -57,10 +57,10 @@ def evaluate_generation(
     if reference is None and (split or per_clip_fad):
         option = "--split selects clips of" if split else "--per-clip-fad measures a distance to"
         raise ClapgenError(f"{option} --reference; give it too.")
-    clips, references, problems = _read(generated, reference, prompts, label_field, split)
+    clips, references, problems = _read(generated, reference, prompts, label_field, split, context.notes)
     for problem in problems:
         context.warn_or_raise(problem, "Complete the prompts.")
-    trained_on = None if training is None else _training_clips(training)
+    trained_on = None if training is None else _training_clips(training, context.notes)
     data = load_generation_data(clips, references, trained_on, context, embedder, per_clip_fad)
     names, origin = posterior_labels(data, labels)
     found = alignment(data)
@@ -79,6 +79,7 @@ def evaluate_generation(
         warnings=degenerate.warnings + problems + data.warnings + found.warnings,
         skipped=data.skipped,
         lower_is_better=[KL, "FAD"],
+        sounds={str(path) for each in (data.generated, data.reference, data.training) if each for path in each.paths},
     )
 
 
@@ -88,10 +89,11 @@ def _read(
     prompts: str | Path | None,
     label_field: str | None,
     split: str | None,
+    notes: list[str],
 ) -> tuple[list[Clip], list[Clip] | None, list[str]]:
     """Generated and reference clips with their prompts and labels, and which prompts did not match."""
-    clips = read_sounds(generated)
-    references = [] if reference is None else read_sounds(reference, split)
+    clips = read_sounds(generated, notes=notes)
+    references = [] if reference is None else read_sounds(reference, split, notes)
     labelled = use_label_field([*clips, *references], label_field)
     clips, references = labelled[: len(clips)], labelled[len(clips) :]
     problems: list[str] = []
@@ -102,9 +104,9 @@ def _read(
     return clips, None if reference is None else references, problems
 
 
-def _training_clips(source: str | Path) -> list[Clip]:
+def _training_clips(source: str | Path, notes: list[str]) -> list[Clip]:
     """Only the training split where there is one: held-out clips that are also references would look like copies."""
-    clips = read_sounds(source)
+    clips = read_sounds(source, notes=notes)
     return [clip for clip in clips if clip.split == TRAINING_SPLIT] or clips
 
 

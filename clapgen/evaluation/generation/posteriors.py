@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from clapgen.data.esc50 import ESC50_LABELS
+from clapgen.data.text import distinct_labels, label_key
 from clapgen.embedders.cache import Array
 from clapgen.evaluation.context import EvaluationContext, try_metric
-from clapgen.evaluation.generation.data import Findings, GenerationData, column
+from clapgen.evaluation.generation.data import MOST_NAMED, Findings, GenerationData, column
 from clapgen.metrics.embeddings.base import NotMeasurable
 from clapgen.metrics.embeddings.kl_inception import inception_score, mean_posterior_divergence, posterior_divergence
 from clapgen.metrics.embeddings.zero_shot import DEFAULT_TEMPLATE, prompt_embeddings, zero_shot, zero_shot_probabilities
@@ -42,9 +43,9 @@ def posteriors(data: GenerationData, labels: Sequence[str], template: str = DEFA
 def posterior_labels(data: GenerationData, given: Sequence[str] | None) -> tuple[list[str], str]:
     """The classes and where they come from: as given, or those of the clips, or else ESC-50's."""
     if given:
-        return list(given), "--labels"
+        return distinct_labels(given), "--labels"
     clips = [*data.generated.clips, *(data.reference.clips if data.reference else [])]
-    found = sorted({label.replace("_", " ") for clip in clips for label in clip.labels})
+    found = sorted(distinct_labels(sorted(label for clip in clips for label in clip.labels)))
     if len(found) > 1:
         return found, "the labels of prompts and references"
     return list(ESC50_LABELS), "ESC-50"
@@ -78,14 +79,20 @@ def _divergences(data: GenerationData, reference: np.ndarray, generated: np.ndar
 
 
 def _accuracy(data: GenerationData, labels: Sequence[str], prompts: np.ndarray) -> Findings:
-    index = {label: position for position, label in enumerate(labels)}
-    truth = {
-        row: index[names[0]]
-        for row, clip in enumerate(data.generated.clips)
-        if len(names := [label.replace("_", " ") for label in clip.labels]) == 1 and names[0] in index
-    }
+    index = {label_key(label): position for position, label in enumerate(labels)}
+    truth: dict[int, int] = {}
+    unknown: list[str] = []
+    for row, clip in enumerate(data.generated.clips):
+        if len(clip.labels) != 1:
+            continue
+        position = index.get(label_key(clip.labels[0]))
+        if position is None:
+            unknown.append(clip.labels[0])
+        else:
+            truth[row] = position
+    warnings = _unknown_labels(data, unknown, len(truth))
     if not truth:
-        return Findings()
+        return Findings(warnings=warnings)
     rows = list(truth)
     audio = data.generated.embeddings[rows]
     found = zero_shot(audio, prompts, list(truth.values()), labels, seed=data.context.seed)
@@ -96,4 +103,18 @@ def _accuracy(data: GenerationData, labels: Sequence[str], prompts: np.ndarray) 
             "label": column(rows, [labels[truth[row]] for row in rows]),
             "predicted": column(rows, [labels[position] for position in found.predicted]),
         },
+        warnings,
     )
+
+
+def _unknown_labels(data: GenerationData, unknown: Sequence[str], known: int) -> list[str]:
+    """A warning about labels of generated clips that are not among the classes."""
+    if not unknown:
+        return []
+    names = distinct_labels(unknown)
+    named = ", ".join(f"'{name}'" for name in names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")
+    warning = (
+        f"{len(unknown)} of {len(unknown) + known} labelled generated clips have a label that is not among the classes "
+        f"({named}): they are not part of the zero-shot accuracy."
+    )
+    return [data.context.warn_or_raise(warning, "Add the labels to --labels.")]

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clapgen.audio import peak_normalise
+from clapgen.data.text import readable_label
 from clapgen.errors import ClapgenError
 
 Waveform = npt.NDArray[np.float32]
@@ -166,4 +167,4 @@ def _fill(template: str, **labels: str) -> str:
     missing = [place for place in labels if f"{{{place}}}" not in template]
     if missing:
         raise ClapgenError(f"The template {template!r} has no {{{missing[0]}}}; put it where the label goes.")
-    return re.sub(r"\{(first|second)\}", lambda match: labels.get(match[1], match[0]).replace("_", " "), template)
+    return re.sub(r"\{(first|second)\}", lambda match: readable_label(labels.get(match[1], match[0])), template)

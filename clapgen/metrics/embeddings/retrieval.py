@@ -33,6 +33,7 @@ class DirectionScores:
         median_rank, mean_rank: of the first correct answer, 1 is best.
         mean_average_precision: mAP@10, 0 to 1. The AP@10 of a query is the sum of the precisions at its correct answers
             among the first ten, divided by the largest possible number of them.
+        chance: R@k of a random order, for the same k: above k / gallery where queries have several correct answers.
         ranks: (queries,), of the first correct answer.
         average_precisions: (queries,), AP@10.
     """
@@ -43,6 +44,7 @@ class DirectionScores:
     mean_average_precision: float
     queries: int
     gallery: int
+    chance: dict[int, float]
     ranks: Indices = field(repr=False)
     average_precisions: Array = field(repr=False)
 
@@ -170,7 +172,7 @@ def _figures(queries: Array, gallery: Array, right: Callable[[slice], npt.NDArra
     blocks = [
         _ranks(queries[rows] @ gallery.T, right(rows)) for rows in row_blocks(len(queries), 2 * len(gallery))
     ]  # twice: correct and wrong answers separately
-    ranks, precisions = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    ranks, precisions, counts = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     return DirectionScores(
         recalls={k: float((ranks <= k).mean()) for k in RECALLS},
         median_rank=float(np.median(ranks)),
@@ -178,13 +180,28 @@ def _figures(queries: Array, gallery: Array, right: Callable[[slice], npt.NDArra
         mean_average_precision=float(np.sort(precisions).mean()),  # independent of the order of the queries
         queries=len(queries),
         gallery=len(gallery),
+        chance={k: recall_by_chance(counts, len(gallery), k) for k in RECALLS},
         ranks=ranks,
         average_precisions=precisions,
     )
 
 
-def _ranks(similarity: Array, right: npt.NDArray[np.bool_]) -> tuple[Indices, Array]:
-    """Rank of the first correct answer and AP@10 of each row of (queries, gallery)."""
+def recall_by_chance(correct: npt.ArrayLike, gallery: int, k: int) -> float:
+    """The expected R@k of a random order: the mean over queries of 1 − C(gallery − c, k) / C(gallery, k).
+
+    Args:
+        correct: (queries,), the number c of correct answers of each query, 1 to `gallery`.
+        gallery: number of items that are ranked.
+    """
+    counts = np.asarray(correct, dtype=np.float64)
+    none_found = np.ones_like(counts)
+    for place in range(min(k, gallery)):
+        none_found *= np.maximum(gallery - counts - place, 0) / (gallery - place)
+    return float(1 - none_found.mean())
+
+
+def _ranks(similarity: Array, right: npt.NDArray[np.bool_]) -> tuple[Indices, Array, Indices]:
+    """Rank of the first correct answer, AP@10 and number of correct answers of each row of (queries, gallery)."""
     count = right.sum(1)
     depth = min(_DEPTH, int(count.max()))
     answers = np.where(right, similarity, -np.inf)
@@ -193,7 +210,7 @@ def _ranks(similarity: Array, right: npt.NDArray[np.bool_]) -> tuple[Indices, Ar
     ranks = np.stack([i + 1 + (wrong >= best[:, [i]] - ROUNDING).sum(1) for i in range(depth)], axis=1)
     found = (ranks <= _DEPTH) & np.isfinite(best)
     precision = np.where(found, np.arange(1, depth + 1) / ranks, 0.0).sum(1)
-    return ranks[:, 0], precision / np.minimum(count, _DEPTH)
+    return ranks[:, 0], precision / np.minimum(count, _DEPTH), count
 
 
 def _owners(audio_of_text: npt.ArrayLike | Tensor, texts: int, clips: int) -> Indices:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from clapgen.data.text import readable_label
 from clapgen.errors import ClapgenError
 from clapgen.metrics.accumulator import Accumulator
 from clapgen.metrics.embeddings.base import ROUNDING, Array, Embeddings, NotMeasurable, unit_length
@@ -73,7 +74,7 @@ def class_prompts(labels: Sequence[str], template: str = DEFAULT_TEMPLATE) -> li
     """
     if "{label}" not in template:
         raise ClapgenError(f"The template {template!r} lacks {{label}}; put it where the label goes.")
-    return [template.replace("{label}", label.replace("_", " ")) for label in labels]
+    return [template.replace("{label}", readable_label(label)) for label in labels]
 
 
 def prompt_embeddings(

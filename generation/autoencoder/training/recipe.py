@@ -22,10 +22,11 @@ from clapgen.audio.mel import LogMel
 from clapgen.clap import Clap
 from clapgen.configuration import Source, load_config
 from clapgen.data.audio_cache import AudioCache
-from clapgen.data.manifest import held_out_clips, training_clips
+from clapgen.data.splits import split_clips
 from clapgen.errors import ClapgenError
 from clapgen.model_store import save_part
 from clapgen.training.loop import train
+from clapgen.training.provenance import describe_clips
 from clapgen.training.task import Task, TrainingConfig, weight_decay_groups
 from generation.autoencoder.config import AutoencoderConfig
 from generation.autoencoder.model import Autoencoder
@@ -136,6 +137,10 @@ class AutoencoderTask(Task):
             "latent_scale": model.latent_scale,
             "discriminators": self.discriminators,
         }
+
+    def provenance(self) -> dict[str, Any]:
+        sets = {"training clips": self.clips, "validation clips": self.validation}
+        return {n: describe_clips(data.clips, data.lengths, texts=False) for n, data in sets.items() if data}
 
     def ema_networks(self) -> list[str]:
         """Only the decoder: an average of the encoder would keep changing after `adversary.start`."""
@@ -266,8 +271,8 @@ class AutoencoderTask(Task):
 def open_clips(recipe: AutoencoderRecipe) -> tuple[AudioCache, AudioCache | None]:
     """The decoded training and validation clips of a recipe; None if no clip is held out."""
     rate = recipe.model.sample_rate
-    clips = AudioCache.build(training_clips(recipe.manifest, recipe.train_split, recipe.free_only), rate, recipe.cache)
-    held_out = held_out_clips(recipe.manifest, recipe.validation_split)
+    training, held_out = split_clips(recipe.manifest, recipe.train_split, recipe.validation_split, recipe.free_only)
+    clips = AudioCache.build(training, rate, recipe.cache)
     return clips, AudioCache.build(held_out, rate, recipe.cache) if held_out else None
 
 

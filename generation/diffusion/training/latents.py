@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from clapgen.clap import Clap
+from clapgen.configuration import to_dict
 from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import Clip
-from clapgen.files import atomic_path
+from clapgen.data.splits import class_of
+from clapgen.files import atomic_path, exclusive_lock
+from clapgen.terminal import progress
 from generation.autoencoder.model import Autoencoder
 
+logger = logging.getLogger(__name__)
+
+CLIPS_PER_PART = 256
+_OF_SOUNDS = ("latents", "lengths", "clip_of", "audio")
 LABEL_TEMPLATES = ("{}", "This is a sound of {}.", "the sound of {}")
 CROSSFADE_SECONDS = 0.25
 
@@ -47,34 +55,53 @@ class LatentCache:
         cache: AudioCache,
         autoencoder: Autoencoder,
         clap: Clap,
-        weights: Sequence[str],
         folder: str | Path,
         seconds: float,
         class_field: str = "",
     ) -> LatentCache:
         """Read the latents of these clips and texts from `folder`, or compute them and write them there.
 
-        `weights` are the hashes of the autoencoder and the CLAP. The first `seconds` of each clip are stored as they
-        are; a shorter clip is also stored repeated up to `seconds`, so that a 10 s prompt for a short event repeats the
-        event instead of padding with silence.
+        The first `seconds` of each clip are stored as they are; a shorter clip is also stored repeated up to `seconds`,
+        so that a 10 s prompt for a short event repeats the event instead of padding with silence.
+
+        Clips are encoded in parts, and only by one process at a time: a killed build continues after its last part.
+        Another file, text, encoder, CLAP or configuration is encoded again; another decoder is not.
         """
-        clips = [
-            [str(clip.path), int(length), texts_of(clip, class_field)]
-            for clip, length in zip(cache.clips, cache.lengths, strict=True)
-        ]
-        key = hashlib.sha256(json.dumps([*weights, seconds, clips]).encode()).hexdigest()[:16]
-        path = Path(folder) / f"latents-{key}.safetensors"
+        encoded_by = networks_digest(autoencoder, clap)
+        texts = [texts_of(clip, class_field) for clip in cache.clips]
+        path = Path(folder) / f"latents-{_digest([encoded_by, seconds, cache.identities, texts])}.safetensors"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(path, overwrite=True) as temporary:
-                save_file(_encode_all(cache, autoencoder, clap, seconds, class_field), temporary)
+            with exclusive_lock(path.parent / ".lock", _say_that_it_waits) as locked:
+                if not path.exists():
+                    _encode_all(cache, autoencoder, clap, encoded_by, seconds, texts, path, tidy=locked)
         return cls(**load_file(path))
+
+
+def networks_digest(autoencoder: Autoencoder, clap: Clap) -> str:
+    """Digest of all that decides the latents and embeddings of a clip: weights, sizes and tokenizer."""
+    digest = hashlib.sha256()
+    for network in (autoencoder.encoder, autoencoder.latent_scale, clap):
+        for name, tensor in network.state_dict().items():
+            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    sizes = {name: value for name, value in to_dict(autoencoder.config).items() if not name.startswith("decoder_")}
+    digest.update(json.dumps([sizes, to_dict(clap.config), clap.tokenizer.to_str()]).encode())
+    return digest.hexdigest()
+
+
+def _digest(values: list[object]) -> str:
+    return hashlib.sha256(json.dumps(values).encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def _say_that_it_waits(holder: str) -> None:
+    logger.warning("waiting for %s, which encodes latents in the same folder", holder)
 
 
 def texts_of(clip: Clip, class_field: str = "") -> list[str]:
     """Prompts that describe a clip: its captions, and its class or labels in a few templates."""
-    name = clip.extra.get(class_field)
-    names = [name.replace("_", " ")] if name else clip.labels
+    name = class_of(clip, class_field).replace("_", " ")
+    names = [name] if name else clip.labels
     return [*clip.captions, *(template.format(label) for label in names for template in LABEL_TEMPLATES)]
 
 
@@ -101,36 +128,68 @@ def _level(waveform: NDArray[np.float32]) -> float:
 
 
 def _encode_all(
-    cache: AudioCache, autoencoder: Autoencoder, clap: Clap, seconds: float, class_field: str
-) -> dict[str, Tensor]:
-    from rich.console import Console
-    from rich.progress import track
+    cache: AudioCache,
+    autoencoder: Autoencoder,
+    clap: Clap,
+    encoded_by: str,
+    seconds: float,
+    texts: list[list[str]],
+    path: Path,
+    tidy: bool,
+) -> None:
+    """Write the latents of all clips to `path`, part by part. `tidy` removes what killed builds left."""
+    if tidy:
+        for debris in path.parent.glob(".*.part.safetensors"):
+            debris.unlink()
+    parts: list[Path] = []
+    with progress(len(cache), "clips") as update:
+        for start in range(0, len(cache), CLIPS_PER_PART):
+            update(start, "Encoding")
+            rows = range(start, min(start + CLIPS_PER_PART, len(cache)))
+            key = _digest([encoded_by, seconds, start, [cache.identities[row] for row in rows]])
+            parts.append(path.parent / f"part-{key}.safetensors")
+            if not parts[-1].exists():
+                with atomic_path(parts[-1], overwrite=True) as temporary:
+                    save_file(_encode_clips(cache, rows, autoencoder, clap, seconds), temporary)
+    loaded = [load_file(part) for part in parts]
+    latents, lengths, clip_of, audio = (torch.cat([part[name] for part in loaded]) for name in _OF_SOUNDS)
+    counts = torch.tensor([0, *(len(of_clip) for of_clip in texts)])
+    tensors = {
+        "latents": latents,
+        "starts": lengths.cumsum(0) - lengths,
+        "lengths": lengths,
+        "clip_of": clip_of,
+        "audio": audio,
+        "text": _embed_texts(clap, [text for of_clip in texts for text in of_clip]),
+        "text_starts": counts.cumsum(0),
+    }
+    with atomic_path(path, overwrite=True) as temporary:
+        save_file(tensors, temporary)
+    for part in parts:
+        part.unlink()
 
+
+def _encode_clips(
+    cache: AudioCache, rows: range, autoencoder: Autoencoder, clap: Clap, seconds: float
+) -> dict[str, Tensor]:
     longest = round(seconds * autoencoder.sample_rate)
     latents: list[Tensor] = []
     clip_of: list[int] = []
     audio: list[Tensor] = []
-    texts: list[list[str]] = []
-    for index, clip in enumerate(track(cache.clips, "encoding", console=Console(stderr=True))):
-        waveform = cache.waveform(index)[:longest]
+    for row in rows:
+        waveform = cache.waveform(row)[:longest]
         versions = [waveform]
         if len(waveform) < longest:
-            versions.append(extend(waveform, longest, autoencoder.sample_rate, seed=index))
+            versions.append(extend(waveform, longest, autoencoder.sample_rate, seed=row))
         for version in versions:
             latents.append(_encode(autoencoder, version))
-            clip_of.append(index)
+            clip_of.append(row)
         audio.append(clap.embed_audio([waveform], autoencoder.sample_rate))
-        texts.append(texts_of(clip, class_field))
-    lengths = torch.tensor([len(x) for x in latents])
-    counts = torch.tensor([0, *(len(t) for t in texts)])
     return {
         "latents": torch.cat(latents),
-        "starts": lengths.cumsum(0) - lengths,
-        "lengths": lengths,
+        "lengths": torch.tensor([len(x) for x in latents]),
         "clip_of": torch.tensor(clip_of),
         "audio": torch.cat(audio),
-        "text": _embed_texts(clap, [text for of_clip in texts for text in of_clip]),
-        "text_starts": counts.cumsum(0),
     }
 
 

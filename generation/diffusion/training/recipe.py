@@ -15,16 +15,19 @@ from torch.nn import functional as F
 from clapgen.clap import Clap
 from clapgen.configuration import load_config
 from clapgen.data.audio_cache import AudioCache
-from clapgen.data.manifest import Clip, held_out_clips, training_clips
+from clapgen.data.manifest import Clip
+from clapgen.data.splits import class_of, split_clips
 from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
-from clapgen.model_store import copy_part, is_same_part, open_model, resolve_model, save_part, weights_hash
+from clapgen.model_store import copy_part, is_same_part, open_model, resolve_model, save_part
 from clapgen.training.loop import to_device, train
+from clapgen.training.provenance import describe_clips
 from clapgen.training.seeds import seeded
 from clapgen.training.task import Task, TrainingConfig
 from generation.autoencoder.model import Autoencoder
+from generation.compatibility import trained_with
 from generation.diffusion.config import DiffusionConfig
 from generation.diffusion.model import DiffusionTransformer
-from generation.diffusion.training.latents import LatentCache
+from generation.diffusion.training.latents import LatentCache, networks_digest
 from generation.pipeline import TextToAudio
 
 
@@ -38,13 +41,16 @@ class DiffusionRecipe:
     embedding (length 1). The error of each latent channel is weighted by its importance to the decoder to the power
     `importance_power` (0: equal weights): the first few channels carry the identity of a sound, most others fine detail
     that the condition cannot predict. Each batch has crops of one of `crop_seconds`: `training.batch_size` of the
-    shortest, fewer of longer ones, so that all batches cost about the same.
+    shortest, fewer of longer ones, so that all batches cost about the same. A share of `uniform_times` of the times is
+    uniform, the others are logit-normal, which hardly ever reaches the ends. `exclude_copyleft` leaves out clips with
+    that value of "copyleft" in the manifest (gpl, sharealike).
     """
 
     manifest: str = ""
     cache: str = "runs/cache"
     latents: str = "runs/latents"
     free_only: bool = False
+    exclude_copyleft: list[str] = field(default_factory=list)
     train_split: str = "train"
     validation_split: str = "val"
     class_field: str = "esc50_class"
@@ -56,6 +62,7 @@ class DiffusionRecipe:
     noise_scale: float = 0.1
     importance_power: float = 0.5
     condition_dropout: float = 0.1
+    uniform_times: float = 0.1
     evaluation_steps: int = 12
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -76,29 +83,31 @@ class DiffusionTask(Task):
             latent_dim=self.autoencoder.latent_dim,
             condition_dim=self.clap.dim,
             window_seconds=max(recipe.crop_seconds),
-            clap_hash=self.clap.hash,
-            autoencoder_hash=weights_hash(folder, "autoencoder"),
+            **trained_with(recipe.clap, folder),
         )
         self.recipe = recipe = dataclasses.replace(recipe, diffusion=config)
         self.frame_rate = self.autoencoder.sample_rate / self.autoencoder.hop_length
-        clips = training_clips(recipe.manifest, recipe.train_split, recipe.free_only)
-        self.class_names = sorted({name for clip in clips if (name := clip.extra.get(recipe.class_field))})
-        self.training_set = self._latents(clips)
-        held_out = held_out_clips(recipe.manifest, recipe.validation_split)
-        self.validation_set = self._latents(held_out) if held_out else None
+        clips, held_out = split_clips(
+            recipe.manifest, recipe.train_split, recipe.validation_split, recipe.free_only, recipe.exclude_copyleft
+        )
+        self.class_names = sorted({name for clip in clips if (name := class_of(clip, recipe.class_field))})
+        self.made_of = {"encoder and CLAP": networks_digest(self.autoencoder, self.clap)[:12]}
+        self.training_set = self._latents(clips, "training clips")
+        self.validation_set = self._latents(held_out, "validation clips") if held_out else None
         with seeded(recipe.training.seed):
             self.network = DiffusionTransformer(recipe.diffusion)
         weights = self.autoencoder.latent_importance() ** recipe.importance_power
         self.channel_weights = (weights / weights.mean())[:, None]  # (latent_dim, 1)
 
-    def _latents(self, clips: list[Clip]) -> LatentCache:
+    def _latents(self, clips: list[Clip], name: str) -> LatentCache:
         recipe = self.recipe
         audio = AudioCache.build(clips, self.autoencoder.sample_rate, recipe.cache)
-        weights = [recipe.diffusion.autoencoder_hash, recipe.diffusion.clap_hash]
+        self.made_of[name] = describe_clips(audio.clips, audio.lengths, [recipe.class_field])
         longest = max(recipe.crop_seconds)
-        return LatentCache.build(
-            audio, self.autoencoder, self.clap, weights, recipe.latents, longest, recipe.class_field
-        )
+        return LatentCache.build(audio, self.autoencoder, self.clap, recipe.latents, longest, recipe.class_field)
+
+    def provenance(self) -> dict[str, Any]:
+        return self.made_of
 
     def networks(self) -> dict[str, nn.Module]:
         return {"network": self.network}
@@ -122,13 +131,18 @@ class DiffusionTask(Task):
         return {
             "latents": latents,
             "noise": torch.randn(latents.shape, generator=generator),
-            # logit-normal times: the middle is the hardest part (Esser et al. 2024)
-            "time": torch.sigmoid(torch.randn(size, generator=generator)),
+            "time": self._times(size, generator),
             "mask": mask,
             "seconds": valid / self.frame_rate,
             "condition": self._condition(data, clips, generator),
             "dropped": torch.rand(size, generator=generator) < self.recipe.condition_dropout,
         }
+
+    def _times(self, size: int, generator: torch.Generator) -> Tensor:
+        """Logit-normal times, because the middle is the hardest part (Esser et al. 2024), and some uniform ones."""
+        middle, anywhere = torch.sigmoid(torch.randn(size, generator=generator)), torch.rand(size, generator=generator)
+        uniform = torch.rand(size, generator=generator) < self.recipe.uniform_times
+        return torch.where(uniform, anywhere, middle)
 
     def _sounds_of(self, data: LatentCache, clips: Tensor, generator: torch.Generator) -> Tensor:
         """One version of each clip, as it is or extended; they are adjacent in the cache."""
