@@ -29,7 +29,7 @@ def load_gpt2(name_or_path: str, config: DecoderConfig) -> tuple[Any, Vocabulary
     from transformers.models.gpt2.modeling_gpt2 import GPT2LMHeadModel
 
     try:
-        found = AutoConfig.from_pretrained(name_or_path)
+        found = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
         if found.model_type != "gpt2":
             raise ClapgenError(f"pretrained={name_or_path} is a {found.model_type} model; a GPT-2 is needed")
         unusual = [key for key in FIXED if getattr(found, key) != getattr(GPT2Config(), key)]
@@ -39,7 +39,7 @@ def load_gpt2(name_or_path: str, config: DecoderConfig) -> tuple[Any, Vocabulary
                 "captioner cannot store; take one with the usual layers"
             )
         model = GPT2LMHeadModel.from_pretrained(name_or_path, use_safetensors=True)
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path).backend_tokenizer
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False).backend_tokenizer
     except (OSError, ValueError, AttributeError) as error:
         raise ClapgenError(
             f"pretrained={name_or_path} cannot be loaded ({str(error).splitlines()[0]}); give the name of a GPT-2 on "
