@@ -88,6 +88,7 @@ except ClapgenError as error:
 """
 
 
+@pytest.mark.slow
 def test_two_processes_writing_one_name(tmp_path):
     start = str(time.time() + 1.0)
     target = tmp_path / "sound.wav"

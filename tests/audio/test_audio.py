@@ -87,6 +87,7 @@ def test_a_minute_of_vorbis_is_written(tmp_path):
     assert rate_and_duration_of(tmp_path / "long.ogg")[1] == pytest.approx(60.0, abs=0.01)
 
 
+@pytest.mark.slow
 def test_same_sound_same_file(tmp_path):
     waveform = 0.3 * np.random.default_rng(0).standard_normal(100_000).astype(np.float32)
     formats = [("16.wav", 16), ("32.wav", 32), ("24.flac", 24), ("lossy.ogg", None), ("lossy.opus", None)]

@@ -127,6 +127,7 @@ def test_a_wav_that_claims_days_is_refused_without_taking_memory(tmp_path: Path)
         read_audio(path)
 
 
+@pytest.mark.slow
 def test_a_small_file_that_holds_hours_is_refused_by_its_length(tmp_path: Path) -> None:
     path = tmp_path / "hours.flac"
     soundfile.write(path, np.zeros(8000 * 3600, dtype=np.int16), 8000)

@@ -12,6 +12,7 @@ from clapgen.errors import ClapgenError
 SETTINGS = [(32000, 1024, 320, 64, 50.0, None), (48000, 1024, 480, 64, 50.0, 14000.0), (16000, 512, 160, 80, 0.0, None)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_equals_librosa_on_real_recordings(recordings, settings):
     sample_rate, n_fft, hop_length, n_mels, f_min, f_max = settings

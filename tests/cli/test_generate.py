@@ -234,6 +234,7 @@ print(json.dumps({"read": read, "hashed": hashed, "resolved": resolved}))
 """
 
 
+@pytest.mark.slow
 def test_one_command_reads_and_hashes_every_file_once(here: Path, model: Path) -> None:
     options = ("generate", "rain", "--model", model, "--seconds", 0.5, "--num-steps", 1)
     line = [sys.executable, "-c", READS_OF_A_COMMAND, *map(str, options)]

@@ -71,6 +71,7 @@ def test_other_settings_give_other_clips_next_to_the_first(generate: Generate, h
     assert_whole(here / "out")
 
 
+@pytest.mark.slow
 def test_foreign_and_edited_files_are_never_touched(generate: Generate, here: Path) -> None:
     foreign = {"rain_seed0.json": "{}", "rain_seed0-2.png": "mine", "rain_seed0-3.ogg": "mine"}
     for name, text in foreign.items():

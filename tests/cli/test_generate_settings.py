@@ -121,6 +121,7 @@ def test_resampling_does_not_raise_the_peak(generate: Generate) -> None:
     assert np.abs(soundfile.read(made["path"])[0]).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_sound_goes_to_standard_output(here: Path, model: Path) -> None:
     line = [sys.executable, "-m", "clapgen.cli", "generate", "--model", model, "--seconds", 0.5, "--steps", 1]
     line += ["-o", "-", "--format", "flac", "--", "-20 degrees, rain"]

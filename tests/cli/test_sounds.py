@@ -89,6 +89,7 @@ def test_a_constant_offset_is_called_silent(clapgen: Command, here: Path, captio
     assert result.code == 0 and result.err.startswith("clapgen: a.wav: silent: a constant offset; ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_names_that_are_not_utf_8_or_would_command_a_terminal_end_no_run(
     here: Path, captioner_model: Path, name: str

@@ -227,6 +227,7 @@ def test_the_hub_is_needed_for_names_of_public_checkpoints_only(tmp_path: Path) 
     assert not any(map(needs_hub, ["default", f"laion:{tmp_path}", str(tmp_path), "C:\\models\\mine"]))
 
 
+@pytest.mark.slow
 def test_kinds_are_registered_without_importing_transformers() -> None:
     script = (
         "import sys, clapgen.embedders; assert 'torch' not in sys.modules; "

@@ -268,6 +268,7 @@ def test_what_the_caller_has_set_in_torch_changes_no_sound(model):
     assert all(torch.equal(buffers[name], value) for name, value in model.clap.named_buffers())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("instructions", "dtype"), [("avx512_bf16", "bfloat16"), ("", "float32")])
 def test_bfloat16_is_the_default_where_the_cpu_has_it(model, tmp_path, monkeypatch, instructions, dtype):
     monkeypatch.setattr("clapgen.devices.cpu_bfloat16", lambda: instructions)
