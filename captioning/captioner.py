@@ -18,7 +18,7 @@ from clapgen.audio.silence import silence_of
 from clapgen.audio.waveform import list_of_waveforms, mono_samples
 from clapgen.clap.model import Waveforms
 from clapgen.clap.tokenizer import load_tokenizer, save_tokenizer
-from clapgen.devices import inference
+from clapgen.devices import choose_device, inference
 from clapgen.embedders import ClapEmbedder, load_clap, split_name
 from clapgen.errors import ClapgenError, nearest
 from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, resolve_model, save_part, weights_hash
@@ -95,6 +95,7 @@ class Captioner:
         Raises:
             ClapgenError: an unknown model or bridge, a missing or damaged part, or a CLAP that is not the captioner's.
         """
+        device = choose_device(device)
         if split_name(str(name_or_path))[0]:
             raise _no_captioner(name_or_path)
         folder = resolve_model(name_or_path)

@@ -20,7 +20,7 @@ from clapgen.clap import audio_tower, text_tower  # noqa: F401  # they register 
 from clapgen.clap.config import ClapConfig
 from clapgen.clap.tokenizer import load_tokenizer, save_tokenizer, tokenize
 from clapgen.clap.towers import create_audio_tower, create_text_tower
-from clapgen.devices import inference
+from clapgen.devices import choose_device, inference
 from clapgen.errors import ClapgenError
 from clapgen.model_store import Model, load_module, open_model, save_part, weights_hash
 
@@ -53,6 +53,7 @@ class Clap(nn.Module):
     @classmethod
     def from_pretrained(cls, name_or_path: Model = "default", device: str | torch.device = "cpu") -> Clap:
         """Load a model by name or folder. `ClapgenError` if it is unknown, incomplete or damaged."""
+        device = choose_device(device)
         folder = open_model(name_or_path)
         tokenizer_file = folder.path / "clap" / "tokenizer.json"
         clap = load_module(folder, "clap", ClapConfig, lambda config: cls(config, load_tokenizer(tokenizer_file)))

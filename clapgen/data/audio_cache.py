@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 CLIPS_PER_PACK = 4096
 INT16_SCALE = 32767.0
+DECODING_VERSION = 2  # raise it when the same file gives other samples than before
 
 
 class AudioCache:
@@ -135,7 +136,9 @@ def _identity(path: Path, sample_rate: int) -> str:
         state = f"{status.st_size}|{status.st_mtime_ns}"
     except (OSError, ValueError):
         state = "missing"
-    return hashlib.sha256(f"{sample_rate}|{path.absolute()}|{state}".encode(errors="surrogateescape")).hexdigest()[:24]
+    return hashlib.sha256(
+        f"{DECODING_VERSION}|{sample_rate}|{path.absolute()}|{state}".encode(errors="surrogateescape")
+    ).hexdigest()[:24]
 
 
 class _Packs:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clapgen.devices import choose_device
 from clapgen.embedders.base import ClapEmbedder, Embedder
 from clapgen.errors import ClapgenError
 from clapgen.registry import Registry
@@ -45,11 +46,10 @@ def load_embedder(name: str = "default", device: str | torch.device = "cpu") -> 
     Raises:
         ClapgenError: an unknown kind or model, or files that are missing or damaged.
     """
-    import torch
-
+    device = choose_device(device)
     kind, checkpoint = split_name(name)
     if kind:
-        return _backends().get(kind)(checkpoint, torch.device(device))
+        return _backends().get(kind)(checkpoint, device)
     from clapgen.clap import Clap
 
     return Clap.from_pretrained(name, device)

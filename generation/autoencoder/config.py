@@ -35,12 +35,14 @@ class AutoencoderConfig:
     n_fft: int = 1280  # window of the inverse STFT, a multiple of hop_length
 
     def __post_init__(self) -> None:
+        step = 2 * self.mels_per_frame
+        if self.hop_length % step:
+            nearest = max(1, round(self.hop_length / step)) * step
+            raise ClapgenError(
+                f"hop_length {self.hop_length} must be a multiple of 2 * mels_per_frame = {step}, such as {nearest}."
+            )
         if self.n_fft % (2 * self.hop_length):
             raise ClapgenError(f"n_fft {self.n_fft} must be a multiple of 2 * hop_length {self.hop_length}.")
-        if self.hop_length % (2 * self.mels_per_frame):
-            raise ClapgenError(
-                f"hop_length {self.hop_length} must be a multiple of 2 * mels_per_frame {self.mels_per_frame}."
-            )
         if self.fine_n_fft > 2 * self.samples_per_latent:
             raise ClapgenError(f"fine_n_fft {self.fine_n_fft} is longer than two latent frames; choose a smaller one.")
         if self.kernel_size % 2 == 0:

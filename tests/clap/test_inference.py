@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from clapgen.clap import Clap
+from clapgen.embedders import load_embedder
 from clapgen.errors import ClapgenError
 from clapgen.testing import SAMPLE_RATE, tiny_model
 
@@ -87,3 +88,13 @@ def test_integer_samples_have_the_embedding_of_the_same_sound(clap: Clap, wavefo
 def test_what_is_no_mono_waveform_is_refused(clap: Clap, waveforms: object, words: str) -> None:
     with pytest.raises(ClapgenError, match=words):
         clap.embed_audio(waveforms, SAMPLE_RATE)  # type: ignore[arg-type]
+
+
+def test_a_device_that_is_not_there_is_named_and_auto_is_one(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path)
+    assert Clap.from_pretrained(folder, device="auto").dim
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA GPU")
+    for load in (Clap.from_pretrained, load_embedder):
+        with pytest.raises(ClapgenError, match="this torch sees 0 CUDA GPUs"):
+            load(str(folder), device="cuda")

@@ -509,3 +509,12 @@ def test_a_name_that_is_not_text_and_a_sound_that_claims_hours_end_no_run(sounds
     for file in ("page.html", "clips.csv"):
         Path(file).read_text(encoding="utf-8")
     assert "\x1b" not in Path("page.html").read_text(encoding="utf-8")
+
+
+def test_samples_far_above_full_scale_are_left_out_by_name(evaluate: Command, sounds: Path) -> None:
+    soundfile.write("made/huge.wav", np.full(SAMPLE_RATE, 1e30, dtype=np.float32), SAMPLE_RATE, subtype="FLOAT")
+    result = evaluate("made", "--reference", "real", "--json")
+    assert result.code == 0
+    report = result.json[0]
+    assert [Path(skipped["path"]).name for skipped in report["skipped"]] == ["huge.wav"]
+    assert metrics(result)["FAD"]["n"] == 8

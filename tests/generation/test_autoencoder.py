@@ -398,3 +398,9 @@ def test_principal_components_need_no_float64_on_the_device(autoencoder: Autoenc
     waveforms = noise(4, 6400)
     with NoFloat64OnTheDevice():
         copy.deepcopy(autoencoder).start_from_principal_components(waveforms)
+
+
+def test_a_hop_that_does_not_fit_is_refused_with_the_nearest_that_does() -> None:
+    with pytest.raises(ClapgenError, match=r"hop_length 441 must be a multiple of .* = 4, such as 440"):
+        AutoencoderConfig(sample_rate=44_100, hop_length=441, n_fft=1764)
+    AutoencoderConfig(sample_rate=44_100, hop_length=440, n_fft=1760)
