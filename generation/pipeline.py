@@ -97,10 +97,9 @@ class TextToAudio:
     def prompt_warnings(self, prompts: Sequence[str]) -> dict[str, list[str]]:
         """What may keep a sound from following its prompt, one sentence each: more tokens than the text tower reads, or
         words that it does not know, as in another language. Prompts without any are left out."""
-        limit = self.clap.text_tower.max_tokens
+        limit, distinct = self.clap.max_tokens, list(dict.fromkeys(prompts))
         warnings: dict[str, list[str]] = {}
-        for prompt in dict.fromkeys(prompts):
-            tokens = len(self.clap.tokenizer.encode(prompt).ids)
+        for prompt, tokens in zip(distinct, self.clap.count_tokens(distinct), strict=True):
             cut = f"'{prompt[:40]}…' has {tokens} tokens; the model reads only the first {limit}."
             found = [cut] if tokens > limit else []
             if unknown := coverage_warning(prompt, self.clap.tokenizer):

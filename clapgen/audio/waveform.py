@@ -96,6 +96,18 @@ def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     return np.stack(resampled).reshape(*waveform.shape[:-1], -1)
 
 
+def mono_samples_at(waveform: Any, from_rate: int, to_rate: int) -> np.ndarray:
+    """One mono waveform as by `mono_samples`, resampled.
+
+    Raises:
+        ClapgenError: as `mono_samples` and `resample`; nothing is left of it at the new rate.
+    """
+    samples = resample(mono_samples(waveform), from_rate, to_rate)
+    if not samples.size:
+        raise ClapgenError(f"a waveform is too short: resampled to {to_rate} Hz it is empty")
+    return samples
+
+
 def to_mono(waveform: np.ndarray) -> np.ndarray:
     """Average the channels of `(channels, samples)`; returns `(samples,)` unchanged."""
     return waveform if waveform.ndim == 1 else waveform.mean(axis=0, dtype=np.float32)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from clapgen.data.text import DEFAULT_TEMPLATE
 from clapgen.errors import ClapgenError
 from clapgen.metrics.embeddings.calibration import Calibration
-from clapgen.metrics.embeddings.zero_shot import DEFAULT_TEMPLATE
 
 # python benchmarks/calibration.py MANIFEST --leave-out clapgen/models/default/ATTRIBUTION.tsv --clips 4000, 2026-11-27:
 # fitted on 1,842 training clips that the model was not trained on, half of them everyday sounds like its training data,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,14 +13,13 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clapgen.audio.waveform import list_of_waveforms, mono_samples, resample
+from clapgen.audio.waveform import list_of_waveforms, mono_samples_at
 from clapgen.audio.windows import half_overlapping, repeat_pad
 from clapgen.clap import audio_tower, text_tower  # noqa: F401  # they register their towers
 from clapgen.clap.config import ClapConfig
 from clapgen.clap.tokenizer import load_tokenizer, save_tokenizer, tokenize
 from clapgen.clap.towers import create_audio_tower, create_text_tower
 from clapgen.devices import choose_device, inference
-from clapgen.errors import ClapgenError
 from clapgen.model_store import Model, load_module, open_model, save_part, weights_hash
 
 Waveforms = Sequence[NDArray[np.float32] | Tensor] | NDArray[np.float32] | Tensor
@@ -138,7 +136,7 @@ class Clap(nn.Module):
         counts: list[int] = []
         embedded: list[Tensor] = []
         for waveform in list_of_waveforms(waveforms):
-            pieces = list(half_overlapping([self._resampled(waveform, sample_rate)], self.window))
+            pieces = list(half_overlapping([mono_samples_at(waveform, sample_rate, self.sample_rate)], self.window))
             counts.append(len(pieces))
             windows.extend(pieces)
             while len(windows) >= self.windows_per_batch:
@@ -168,19 +166,13 @@ class Clap(nn.Module):
             ClapgenError: the waveform is not mono, is empty or is not finite.
         """
         with inference(self):
-            samples = torch.from_numpy(np.ascontiguousarray(self._resampled(waveform, sample_rate)))
+            samples = torch.from_numpy(np.ascontiguousarray(mono_samples_at(waveform, sample_rate, self.sample_rate)))
             frames = self.audio_tower.frames(self.audio_tower.front_end(samples[None].to(self.device)))
             return self.project_frames(frames)[0].cpu()
 
     def similarity(self, audio: Tensor, text: Tensor) -> Tensor:
         """Cosine (n_audio, n_text) of embeddings (n_audio, dim) and (n_text, dim), in [-1, 1]."""
         return audio @ text.T
-
-    def _resampled(self, waveform: Any, sample_rate: int) -> NDArray[np.float32]:
-        samples = resample(mono_samples(waveform), sample_rate, self.sample_rate)
-        if samples.size == 0:
-            raise ClapgenError(f"a waveform is too short: resampled to {self.sample_rate} Hz it is empty")
-        return samples
 
 
 def _projection(in_width: int, dim: int) -> nn.Sequential:

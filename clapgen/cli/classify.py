@@ -20,7 +20,7 @@ from clapgen.cli.options import (
     print_text_warnings,
 )
 from clapgen.cli.sound_files import sound_files
-from clapgen.data.text import parse_labels
+from clapgen.data.text import DEFAULT_TEMPLATE, parse_labels
 from clapgen.devices import check_device
 from clapgen.errors import ClapgenError
 
@@ -47,7 +47,7 @@ def classify(
     ],
     template: Annotated[
         str, typer.Option(help="Prompt template; CLAPs are trained on sentences rather than single words.")
-    ] = "This is a sound of {label}.",
+    ] = DEFAULT_TEMPLATE,
     none: Annotated[
         bool, typer.Option("--none", help="Allow the answer that none of the labels applies (calibrated).")
     ] = False,
@@ -70,7 +70,7 @@ def classify(
     """
     names = parse_labels(labels)
     if "{label}" not in template:
-        raise ClapgenError("--template must contain {label}, e.g. 'This is a sound of {label}.'")
+        raise ClapgenError(f"--template must contain {{label}}, e.g. '{DEFAULT_TEMPLATE}'")
     if none and independent:
         raise ClapgenError("--none chooses one answer, --independent judges each label by itself; give one of them.")
     check_device(device)

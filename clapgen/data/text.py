@@ -13,6 +13,7 @@ from typing import Any
 from clapgen.errors import ClapgenError
 
 LONGEST_PROMPT = 1000  # characters
+DEFAULT_TEMPLATE = "This is a sound of {label}."  # of a prompt for a label
 
 
 def read_text(path: str | Path) -> str:

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional as F
 
-from clapgen.audio.waveform import list_of_waveforms, mono_samples, resample
+from clapgen.audio.waveform import list_of_waveforms, mono_samples_at
 from clapgen.audio.windows import half_overlapping
 from clapgen.devices import inference
 from clapgen.errors import ClapgenError
@@ -115,10 +115,7 @@ class PublicEmbedder(ABC):
             return self._embed(list(windows)).float().cpu()
 
     def _windows(self, waveform: Any, sample_rate: int) -> list[Array]:
-        samples = resample(mono_samples(waveform), sample_rate, self.sample_rate)
-        if not samples.size:
-            raise ClapgenError(f"a waveform is too short: resampled to {self.sample_rate} Hz it is empty")
-        return list(half_overlapping([samples], self.window))
+        return list(half_overlapping([mono_samples_at(waveform, sample_rate, self.sample_rate)], self.window))
 
     def _per_window(self, windows: list[Array]) -> Tensor:
         size = self.windows_per_batch

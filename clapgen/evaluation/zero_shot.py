@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from clapgen.data.esc50 import read_esc50
 from clapgen.data.manifest import Clip
-from clapgen.data.text import distinct_labels, label_key
+from clapgen.data.text import DEFAULT_TEMPLATE, distinct_labels, label_key
 from clapgen.embedders.cache import Array
 from clapgen.errors import ClapgenError, nearest
 from clapgen.evaluation.context import EvaluationContext, content_summary, row_of_path, skipped_files
 from clapgen.evaluation.sounds import read_sounds, use_label_field
 from clapgen.metrics.embeddings.multi_label import multi_label_average_precision
-from clapgen.metrics.embeddings.zero_shot import DEFAULT_TEMPLATE, prompt_embeddings, zero_shot
+from clapgen.metrics.embeddings.zero_shot import prompt_embeddings, zero_shot
 from clapgen.report.model import Confusion, Metric, Report, Row, Skipped
 
 

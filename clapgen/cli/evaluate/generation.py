@@ -75,8 +75,8 @@ def generation(
     names = None if labels is None else parse_labels(labels)
     context = common.context()
     other = None if embedder is None else load(embedder, common.device)
+    from clapgen.data.text import DEFAULT_TEMPLATE
     from clapgen.evaluation.generation.evaluate import evaluate_generation
-    from clapgen.metrics.embeddings.zero_shot import DEFAULT_TEMPLATE
 
     report = evaluate_generation(
         generated,

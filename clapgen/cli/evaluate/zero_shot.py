@@ -48,8 +48,8 @@ def zero_shot(
         check_new_file(confusion, common.force)
     names = None if labels is None else parse_labels(labels)
     context = common.context()
+    from clapgen.data.text import DEFAULT_TEMPLATE
     from clapgen.evaluation.zero_shot import evaluate_zero_shot
-    from clapgen.metrics.embeddings.zero_shot import DEFAULT_TEMPLATE
 
     templates = template or [DEFAULT_TEMPLATE]
     report = evaluate_zero_shot(

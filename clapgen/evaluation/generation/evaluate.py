@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clapgen.data.manifest import Clip
+from clapgen.data.text import DEFAULT_TEMPLATE
 from clapgen.embedders import Embedder
 from clapgen.errors import ClapgenError
 from clapgen.evaluation.context import EvaluationContext, describe
@@ -15,7 +16,6 @@ from clapgen.evaluation.generation.data import Findings, GenerationData, load_ge
 from clapgen.evaluation.generation.distances import degenerate_outputs, distances, nearest_sounds
 from clapgen.evaluation.generation.posteriors import KL, posterior_labels, posteriors
 from clapgen.evaluation.sounds import read_sounds, use_label_field, with_prompts, with_sidecar_prompts
-from clapgen.metrics.embeddings.zero_shot import DEFAULT_TEMPLATE
 from clapgen.report.model import Report, Row
 
 TRAINING_SPLIT = "train"

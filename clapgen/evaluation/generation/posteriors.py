@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from clapgen.data.esc50 import ESC50_LABELS
-from clapgen.data.text import distinct_labels, label_key
+from clapgen.data.text import DEFAULT_TEMPLATE, distinct_labels, label_key
 from clapgen.embedders.cache import Array
 from clapgen.evaluation.context import EvaluationContext, try_metric
 from clapgen.evaluation.generation.data import MOST_NAMED, Findings, GenerationData, column
 from clapgen.metrics.embeddings.base import NotMeasurable
 from clapgen.metrics.embeddings.kl_inception import inception_score, mean_posterior_divergence, posterior_divergence
-from clapgen.metrics.embeddings.zero_shot import DEFAULT_TEMPLATE, prompt_embeddings, zero_shot, zero_shot_probabilities
+from clapgen.metrics.embeddings.zero_shot import prompt_embeddings, zero_shot, zero_shot_probabilities
 from clapgen.report.model import Metric
 
 KL = "KL(ref‖gen)"

@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from clapgen.audio.silence import SILENCE_DBFS
 from clapgen.metrics.embeddings.base import Embeddings, row_blocks, unit_length
 from clapgen.metrics.embeddings.prdc import novelty
 
 Defect = Literal["silent", "constant", "noise"]
 
-SILENCE_DBFS = -60.0
 NOISE_FLATNESS = 0.95  # of the mean spectrum; wind and rain are coloured noise and stay below
 COPY_COSINE = 0.98
 _STEADY_DB = 2.0  # a click has a flat spectrum too, but is not steady

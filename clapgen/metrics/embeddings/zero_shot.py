@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from clapgen.data.text import readable_label
+from clapgen.data.text import DEFAULT_TEMPLATE, readable_label
 from clapgen.errors import ClapgenError
 from clapgen.metrics.accumulator import Accumulator
 from clapgen.metrics.embeddings.base import ROUNDING, Array, Embeddings, NotMeasurable, unit_length
@@ -18,7 +18,6 @@ from clapgen.metrics.embeddings.clap_score import bootstrap_interval
 
 Indices = npt.NDArray[np.int64]
 
-DEFAULT_TEMPLATE = "This is a sound of {label}."
 TEMPLATES = (
     DEFAULT_TEMPLATE,
     "{label}",
