@@ -29,7 +29,7 @@ from clapgen.training.seeds import seeded
 from clapgen.training.task import Task, TrainingConfig, weight_decay_groups
 from pretrain.data import augment, captions
 from pretrain.distillation import load_text_tower
-from pretrain.objectives import OBJECTIVES, ClapBatch, Objective
+from pretrain.objectives import OBJECTIVES, BatchRow, ClapBatch, Objective
 
 CLIPS_IN_MEMORY = 64
 
@@ -168,13 +168,12 @@ class ClapTask(Task):
         inputs, mixed = self._sounds(rows[0], rows[1], generator)
         members = [(a, b) if m else (a,) for a, b, m in zip(*rows, mixed, strict=True)]  # clips of each row
         texts = [self._caption(row, generator) for row in members]
-        clips = [[self.data.clips[i] for i in row] for row in members]
-        drawn = {name: objective.draw(clips, generator) for name, objective in self._objectives()}
+        described = [BatchRow(tuple(self.data.clips[i] for i in m), t) for m, t in zip(members, texts, strict=True)]
+        drawn = {name: objective.draw(described, generator) for name, objective in self._objectives()}
         return {
             "inputs": inputs,
-            "texts": texts,
             **self._tokens(texts),
-            "clips": clips,
+            "rows": described,
             "groups": torch.tensor([self._group(*row) for row in members]),
             "extra": {
                 name: {key: self._tokens(v) if isinstance(v, list) else v for key, v in extra.items()}
@@ -240,15 +239,14 @@ class ClapTask(Task):
         with torch.no_grad():  # clamp the parameter, as CLIP does: past the limit its gradient would be zero for ever
             clap.log_logit_scale.clamp_(max=LARGEST_LOG_LOGIT_SCALE)
         frames = clap.audio_tower.frames(batch["inputs"])
+        features = clap.audio_tower.pool(frames)
         return ClapBatch(
-            audio=clap.project_features(clap.audio_tower.pool(frames)),
+            audio=clap.project_features(features),
             text=clap.project_text(batch["tokens"], batch["mask"]),
             logit_scale=clap.logit_scale,
             groups=batch["groups"],
-            texts=batch["texts"],
-            tokens=batch["tokens"],
-            mask=batch["mask"],
-            clips=batch["clips"],
+            rows=batch["rows"],
+            features=features,
             step=step,
             make_frames=lambda: clap.project_frames(frames),
         )

@@ -1,8 +1,17 @@
 """Training objectives of the CLAP, one file each, found by name in `OBJECTIVES`."""
 
-from pretrain.objectives.base import OBJECTIVES, ClapBatch, Objective
+from pretrain.objectives.base import OBJECTIVES, BatchRow, ClapBatch, Objective
 from pretrain.objectives.infonce import InfoNCE, SoftInfoNCE
 from pretrain.objectives.prompt_classification import PromptClassification
 from pretrain.objectives.sigmoid import Sigmoid
 
-__all__ = ["OBJECTIVES", "ClapBatch", "InfoNCE", "Objective", "PromptClassification", "Sigmoid", "SoftInfoNCE"]
+__all__ = [
+    "OBJECTIVES",
+    "BatchRow",
+    "ClapBatch",
+    "InfoNCE",
+    "Objective",
+    "PromptClassification",
+    "Sigmoid",
+    "SoftInfoNCE",
+]

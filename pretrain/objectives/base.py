@@ -16,7 +16,25 @@ from torch import Tensor, nn
 
 from clapgen.data.manifest import Clip
 from clapgen.registry import Registry
+from clapgen.scenes import Scene
 from clapgen.training.joined_batch import gather_rows
+
+
+@dataclass(frozen=True)
+class BatchRow:
+    """What one row of a batch was made from.
+
+    Attributes:
+        clips: Its clips: one, two that were mixed, or those of the events of a scene, in the order of `scene.events`.
+        caption: Its text.
+        scene: The scene it sounds like, if it was composed as one.
+        twin: Row of the same batch that holds the scene's counterfactual twin.
+    """
+
+    clips: tuple[Clip, ...]
+    caption: str
+    scene: Scene | None = None
+    twin: int | None = None
 
 
 @dataclass
@@ -27,9 +45,9 @@ class ClapBatch:
         audio, text: Embeddings (batch, dim) of the pairs.
         logit_scale: Inverse temperature, a scalar.
         groups: (batch,) integers; rows with the same number are positives of each other.
-        texts: The caption of each row.
-        tokens, mask: Token ids of the captions and their mask (1 = token), both (batch, tokens).
-        clips: The clips each row was made from: one, or two that were mixed.
+        rows: What each row was made from.
+        features: Output of the audio tower (batch, width), before the projection.
+        teachers: Targets (batch, width of the teacher) of each row, by the teacher's name; a row of zeros has none.
         step: Training step.
         extra: What the objective's own `draw` returned; sentences arrive as embeddings (sentences, dim).
         make_frames: Computes `frames`.
@@ -39,10 +57,9 @@ class ClapBatch:
     text: Tensor
     logit_scale: Tensor
     groups: Tensor
-    texts: Sequence[str] = ()
-    tokens: Tensor | None = None
-    mask: Tensor | None = None
-    clips: Sequence[Sequence[Clip]] = ()
+    rows: Sequence[BatchRow] = ()
+    features: Tensor | None = None
+    teachers: Mapping[str, Tensor] = field(default_factory=dict)
     step: int = 0
     extra: Mapping[str, Tensor] = field(default_factory=dict)
     make_frames: Callable[[], Tensor] | None = None
@@ -86,8 +103,8 @@ class Objective(nn.Module, ABC):
         """Called once, with all training clips. `class_field` is the key of the manifest that holds a clip's class."""
         return None
 
-    def draw(self, clips: Sequence[Sequence[Clip]], generator: torch.Generator) -> dict[str, Tensor | list[str]]:
-        """Extra inputs for one batch, on the CPU: tensors, and sentences to embed. `clips` as in `ClapBatch`.
+    def draw(self, rows: Sequence[BatchRow], generator: torch.Generator) -> dict[str, Tensor | list[str]]:
+        """Extra inputs for one batch, on the CPU: tensors, and sentences to embed. `rows` as in `ClapBatch`.
 
         Called ahead of time in a thread; all randomness must come from `generator`.
         """

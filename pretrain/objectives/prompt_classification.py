@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from clapgen.data.manifest import Clip
 from pretrain.data.captions import caption_from_labels, true_names
-from pretrain.objectives.base import OBJECTIVES, ClapBatch, Objective
+from pretrain.objectives.base import OBJECTIVES, BatchRow, ClapBatch, Objective
 
 
 @OBJECTIVES.register("prompt-classification")
@@ -31,11 +31,14 @@ class PromptClassification(Objective):
         self.names = sorted({name for clip in clips for name in true_names(clip, class_field)})
         self.index = {name: i for i, name in enumerate(self.names)}
 
-    def draw(self, clips: Sequence[Sequence[Clip]], generator: torch.Generator) -> dict[str, Tensor | list[str]]:
+    def draw(self, rows: Sequence[BatchRow], generator: torch.Generator) -> dict[str, Tensor | list[str]]:
         """A prompt for every name, from a random template, and `truth`."""
         if not self.names:
             return {}
-        return {"prompts": [caption_from_labels([name], generator) for name in self.names], "truth": self.truth(clips)}
+        return {
+            "prompts": [caption_from_labels([name], generator) for name in self.names],
+            "truth": self.truth([row.clips for row in rows]),
+        }
 
     def truth(self, clips: Sequence[Sequence[Clip]]) -> Tensor:
         """Weights (rows, names) of the true names; each row sums to 1, or to 0 if its clips have no names.

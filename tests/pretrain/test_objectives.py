@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from clapgen.data.manifest import Clip
 from clapgen.errors import ClapgenError
 from pretrain.data.captions import true_names
-from pretrain.objectives import OBJECTIVES, ClapBatch, PromptClassification
+from pretrain.objectives import OBJECTIVES, BatchRow, ClapBatch, PromptClassification
 
 SCALE = torch.tensor(10.0)
 
@@ -95,7 +95,8 @@ def prompts_of(*clips: Clip) -> PromptClassification:
 def test_true_names_of_a_clip_do_not_compete():
     objective = prompts_of(clip("bark"), clip("dog"), clip("rain"))
     assert objective.names == ["bark", "dog", "rain"]
-    drawn = objective.draw([[clip("dog", "bark", esc50_class="dog")], [clip("rain"), clip("dog")]], torch.Generator())
+    rows = [BatchRow((clip("dog", "bark", esc50_class="dog"),), ""), BatchRow((clip("rain"), clip("dog")), "")]
+    drawn = objective.draw(rows, torch.Generator())
     assert all(name in prompt.lower() for name, prompt in zip(objective.names, drawn["prompts"], strict=True))
     truth = drawn["truth"]
     assert truth.tolist() == [[0.5, 0.5, 0.0], [0.0, 0.5, 0.5]]
@@ -114,4 +115,4 @@ def test_a_clip_without_labels_costs_nothing():
 
 def test_without_any_names_there_is_no_loss():
     objective = prompts_of(clip())
-    assert objective.draw([[clip()]], torch.Generator()) == {} == loss_of(objective, *pairs())
+    assert objective.draw([BatchRow((clip(),), "")], torch.Generator()) == {} == loss_of(objective, *pairs())

@@ -42,7 +42,7 @@ def test_a_batch_is_a_pure_function_of_its_generator(manifest, tmp_path):
     one, two, other = (task.batch(0, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert same(one, two) and not same(one["inputs"], other["inputs"])
     truth = one["extra"]["prompt-classification"]["truth"]
-    assert len(one["inputs"]) == len(one["tokens"]) == len(truth) == len(one["texts"]) == len(one["clips"]) == 12
+    assert len(one["inputs"]) == len(one["tokens"]) == len(truth) == len(one["rows"]) == 12
     assert torch.allclose(truth.sum(1), torch.ones(12))
 
 
@@ -70,13 +70,13 @@ def test_clips_without_labels_are_strangers_and_need_no_prompts(tmp_path, record
 
 def test_an_objective_receives_the_whole_batch_and_may_return_named_terms(manifest, tmp_path, monkeypatch):
     class Aligned(Objective):
-        def draw(self, clips, generator):
-            return {"negatives": ["silence", "noise"], "weights": torch.ones(len(clips))}
+        def draw(self, rows, generator):
+            return {"negatives": ["silence", "noise"], "weights": torch.ones(len(rows))}
 
         def forward(self, batch):
             assert batch.extra["negatives"].shape == (2, 32) and batch.extra["weights"].shape == (12,)
-            assert batch.tokens.shape == batch.mask.shape and batch.step == 7
-            assert [clip.captions[0] for (clip,) in batch.clips] == list(batch.texts)
+            assert batch.features.shape[0] == 12 and batch.step == 7
+            assert [row.clips[0].captions[0] for row in batch.rows] == [row.caption for row in batch.rows]
             frames = batch.frames
             assert frames.shape[::2] == (12, 32) and torch.allclose(frames.norm(dim=-1), torch.ones(frames.shape[:2]))
             return {"frames": -(frames.mean(1) * batch.text).sum(1).mean(), "text": batch.text.sum()}
