@@ -11,6 +11,7 @@ from random import Random
 import torch
 from torch import Generator
 
+from clapgen.wording import languages
 from clapgen.wording.lexicon import TRAINING
 from clapgen.wording.meaning import keeps_meaning
 from clapgen.wording.rewriting import Rules, rewrite
@@ -64,6 +65,14 @@ def paraphrases(caption: str, count: int, generator: Generator) -> list[str]:
             found[wording] = None
     wordings = list(found) or [caption.strip()]
     return [wordings[i % len(wordings)] for i in range(count)]
+
+
+def translated_prompts(label: str, generator: Generator) -> list[str]:
+    """One random prompt for a label in each of German, French and Spanish; none for a label that has no translation.
+
+    Wordings that are held out for evaluation are not used.
+    """
+    return languages.prompts(label, seeded_random(generator))
 
 
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
