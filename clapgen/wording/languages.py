@@ -1,7 +1,7 @@
 """Labels of sounds in German, French and Spanish, and prompts with them.
 
-`translations.tsv` holds the 50 classes of ESC-50 and about 320 other labels. The classes of ESC-50 have one more wording
-in each language that is held out of all training (Hund: Hundegebell).
+`translations.tsv` holds the 50 classes of ESC-50 and about 320 other labels. The classes of ESC-50 have one more
+wording in each language that is held out of all training (Hund: Hundegebell).
 """
 
 from __future__ import annotations
@@ -10,19 +10,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from random import Random
 
-from clapgen.data.text import label_key, read_text
+from clapgen.data.text import DEFAULT_TEMPLATE, label_key, read_text, readable_label
 from clapgen.errors import ClapgenError, nearest
 
 TABLE = Path(__file__).with_name("translations.tsv")
 LANGUAGES = {"de": "German", "fr": "French", "es": "Spanish"}
 
-# {label} is a noun phrase without article: no template makes it inflect.
+# {label} is a noun phrase without article: no template makes it inflect. All languages say the same at each place.
+ENGLISH_TEMPLATES = (
+    DEFAULT_TEMPLATE,
+    "{label}",
+    "the sound of {label}",
+    "{label} can be heard",
+    "a recording of {label}",
+)
 TEMPLATES = {
-    "de": ("Geräusch: {label}", "{label}", "Zu hören: {label}", "Tonaufnahme: {label}", "Das ist ein Geräusch: {label}."),
-    "fr": ("Bruit : {label}", "{label}", "bruit de {label}", "le son de {label}", "On entend : {label}."),
-    "es": ("Sonido: {label}", "{label}", "sonido de {label}", "ruido de {label}", "Se oye: {label}."),
+    "de": ("Geräusch: {label}", "{label}", "Klang: {label}", "Zu hören: {label}", "Tonaufnahme: {label}"),
+    "fr": ("Bruit : {label}", "{label}", "bruit de {label}", "on entend : {label}", "enregistrement : {label}"),
+    "es": ("Sonido: {label}", "{label}", "sonido de {label}", "se oye: {label}", "grabación: {label}"),
 }
 _SILENT_H = ("hélic", "homme", "horlog", "herbe", "hennis")  # "bruit d'hélicoptère", but "bruit de hache"
 
@@ -76,8 +82,8 @@ def translate(label: str, language: str, held_out: bool = False) -> str:
     row = translations().get(label_key(label))
     if row is None:
         raise ClapgenError(
-            f"'{label}' has no translation into {LANGUAGES[language]}.{nearest(label, translations())} Give the prompts "
-            "in that language with --labels, or leave the language out."
+            f"'{label}' has no translation into {LANGUAGES[language]}.{nearest(label, translations())} Choose "
+            "classes that clapgen/wording/translations.tsv lists."
         )
     if held_out and not row[language].held_out:
         raise ClapgenError(f"'{label}' has no second wording in {LANGUAGES[language]}.")
@@ -98,26 +104,18 @@ def prompt(wording: str, template: str) -> str:
     return template.replace("{label}", wording)
 
 
-def prompts(label: str, random: Random) -> list[str]:
-    """One prompt in each language, with a random wording and template; none for a label that is not in the table."""
+def prompts(label: str, language: str) -> list[tuple[str, str]]:
+    """All prompts for a label in a language, each with its English sense; none for a label that is not in the table.
+
+    Wordings that are held out are not among them.
+    """
     row = translations().get(label_key(label))
-    return [] if row is None else [_prompt(row[language], language, random) for language in LANGUAGES]
-
-
-def _prompt(translation: Translation, language: str, random: Random) -> str:
-    wording = random.choice(translation.phrases + translation.sentences)
-    text = wording if wording in translation.sentences else prompt(wording, random.choice(TEMPLATES[language]))
-    return text[0].upper() + text[1:] if random.random() < 0.5 else text
-
-
-def all_prompts(label: str) -> list[str]:
-    """Every prompt that `prompts` can write for a label, without variants of capitals."""
-    row = translations().get(label_key(label), {})
+    if row is None:
+        return []
+    pairs = zip(TEMPLATES[language], ENGLISH_TEMPLATES, strict=True)
+    english = ENGLISH_TEMPLATES[2].replace("{label}", readable_label(label))
     return [
-        text
-        for language, translation in row.items()
-        for text in (
-            *(prompt(phrase, template) for phrase in translation.phrases for template in TEMPLATES[language]),
-            *translation.sentences,
-        )
-    ]
+        (prompt(phrase, template), english_template.replace("{label}", readable_label(label)))
+        for template, english_template in pairs
+        for phrase in row[language].phrases
+    ] + [(sentence, english) for sentence in row[language].sentences]

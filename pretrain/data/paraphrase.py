@@ -11,7 +11,7 @@ from random import Random
 import torch
 from torch import Generator
 
-from clapgen.wording import languages
+from clapgen.wording.languages import LANGUAGES, prompts
 from clapgen.wording.lexicon import TRAINING
 from clapgen.wording.meaning import keeps_meaning
 from clapgen.wording.rewriting import Rules, rewrite
@@ -72,7 +72,9 @@ def translated_prompts(label: str, generator: Generator) -> list[str]:
 
     Wordings that are held out for evaluation are not used.
     """
-    return languages.prompts(label, seeded_random(generator))
+    random = seeded_random(generator)
+    in_languages = [prompts(label, language) for language in LANGUAGES]
+    return [random.choice(pairs)[0] for pairs in in_languages if pairs]
 
 
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
