@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from clapgen.clap import Clap, ClapConfig
 from clapgen.clap.model import LARGEST_LOG_LOGIT_SCALE
-from clapgen.clap.tokenizer import tokenize, train_tokenizer
+from clapgen.clap.tokenizer import train_tokenizer
 from clapgen.configuration import load_config
 from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import Clip
@@ -23,33 +22,19 @@ from clapgen.errors import ClapgenError
 from clapgen.metrics.embeddings.retrieval import retrieval
 from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
 from clapgen.model_store import weights_hash
+from clapgen.training.joined_batch import joined_index
 from clapgen.training.loop import train
 from clapgen.training.provenance import describe_clips, stored_asset
 from clapgen.training.seeds import seeded
 from clapgen.training.task import Task, TrainingConfig, weight_decay_groups
-from pretrain.data import augment, captions
+from pretrain.data import captions
+from pretrain.data.log_mels import LogMels
+from pretrain.data.sounds import AugmentConfig, Sounds, epoch_rows, partners
 from pretrain.distillation import load_text_tower
 from pretrain.objectives import OBJECTIVES, BatchRow, ClapBatch, Objective
+from pretrain.texts import Texts, project
 
 CLIPS_IN_MEMORY = 64
-
-
-@dataclass
-class AugmentConfig:
-    """Augmentation of the audio.
-
-    `gain_db` and `mix_snr_db` are ranges in dB; `mix_probability` is the share of rows that are mixtures of two clips;
-    `roll` shifts each row by a random time; the masks are SpecAugment's, their widths in mel frames and mel bands.
-    """
-
-    gain_db: list[float] = field(default_factory=lambda: [-12.0, 6.0])
-    roll: bool = True
-    mix_probability: float = 0.5
-    mix_snr_db: list[float] = field(default_factory=lambda: [-6.0, 6.0])
-    time_masks: int = 2
-    time_width: int = 80
-    frequency_masks: int = 2
-    frequency_width: int = 12
 
 
 @dataclass
@@ -61,9 +46,10 @@ class ClapRecipe:
     "recording", or rows with the same "labels" (from the same recording if they have none). `class_field` is the key of
     the manifest that holds a clip's class.
     `text_model` is a folder with a distilled text tower (`clapgen train text`). It is fine-tuned at
-    `text_learning_rate_scale` times the learning rate; 0 freezes it. `start_from` is a model whose CLAP is trained
-    further instead of a new one; `lock_text` freezes its whole text side, so that models trained on its text embeddings
-    stay valid.
+    `text_learning_rate_scale` times the learning rate; 0 freezes it, and its states are looked up. `start_from` is a
+    model whose CLAP is trained further instead of a new one, with the temporal pooling that `clap` asks for;
+    `lock_text` freezes its whole text side, so that models trained on its text embeddings stay valid. No clip with a
+    class or label of `excluded_names` is trained on, so that they can be tested as never seen.
     """
 
     RENAMED_KEYS: ClassVar[dict[str, str]] = {"prompt_classification": "objectives.prompt-classification"}
@@ -78,6 +64,7 @@ class ClapRecipe:
     text_learning_rate_scale: float = 0.0
     start_from: str = ""
     lock_text: bool = False
+    excluded_names: list[str] = field(default_factory=list)
     objectives: dict[str, float] = field(default_factory=lambda: {"soft-infonce": 1.0, "prompt-classification": 1.0})
     positives: str = "labels"
     clap: ClapConfig = field(default_factory=ClapConfig)
@@ -101,42 +88,61 @@ class ClapTask(Task):
         if contrastive and recipe.training.batch_size == 1:
             raise ClapgenError(f"{contrastive[0]} compares the rows of a batch: training.batch_size must be at least 2")
         training, held_out = split_clips(recipe.manifest, recipe.train_split, recipe.validation_split, recipe.free_only)
-        training = captions.clips_with_text(training)
+        training = captions.clips_with_text(self._allowed(training))
         with seeded(recipe.training.seed):
             self.clap = self._model(training)  # before hours of decoding
         self.data = AudioCache.build(training, self.clap.sample_rate, recipe.cache)
         self.validation = AudioCache.build(held_out, self.clap.sample_rate, recipe.cache) if held_out else None
-        self.front_end = copy.deepcopy(self.clap.audio_tower.front_end)  # stays on the CPU, where batches are made
+        tower = self.clap.audio_tower
+        log_mels = LogMels.build(self.data, tower.front_end, recipe.cache)
+        self.sounds = Sounds(log_mels, recipe.augment, self.clap.window, tower)
+        self.texts = Texts(self.clap, frozen=not any(p.requires_grad for p in _of_states(self.clap)))
         self.groups = self._group_numbers(self.data.clips)
         for objective in objectives.values():
             objective.prepare(self.data.clips, recipe.class_field)
         self.objectives = nn.ModuleDict(objectives)
 
+    def _allowed(self, clips: Sequence[Clip]) -> list[Clip]:
+        excluded = {name.replace("_", " ").casefold() for name in self.recipe.excluded_names}
+        field = self.recipe.class_field
+        allowed = [c for c in clips if excluded.isdisjoint(n.casefold() for n in captions.true_names(c, field))]
+        if not allowed:
+            raise ClapgenError("excluded_names leaves no clip to train on")
+        return allowed
+
     def _model(self, clips: Sequence[Clip]) -> Clap:
-        recipe = self.recipe
-        tokenizer = stored_asset(recipe.training.output, "tokenizer")
-        known = Tokenizer.from_str(tokenizer) if tokenizer else None
+        recipe, config = self.recipe, self.recipe.clap
+        self.origin: dict[str, str] = {}
+        saved = stored_asset(recipe.training.output, "tokenizer")
+        known = Tokenizer.from_str(saved) if saved else None
         if recipe.start_from:
             clap = Clap.from_pretrained(recipe.start_from)
-            recipe.clap, clap.tokenizer = clap.config, known or clap.tokenizer
-            self.origin = {"start_from": clap.hash}
+            self.origin["start_from"] = clap.hash
         else:
-            clap = self._new_model(clips, known)
-        clap.text_tower.requires_grad_(recipe.text_learning_rate_scale > 0 and not recipe.lock_text)
+            texts = sorted(text for clip in clips for text in [*clip.captions, *clip.labels])
+            clap = Clap(config, known or train_tokenizer(texts, config.text.vocab_size))
+        if recipe.text_model:
+            clap = self._with_text_model(clap)
+        clap = clap.with_temporal_pooling(config.audio.temporal_layers, config.text.temporal_layers)
+        recipe.clap, clap.tokenizer = clap.config, known or clap.tokenizer
+        clap.text_tower.requires_grad_(not recipe.lock_text)
         clap.text_projection.requires_grad_(not recipe.lock_text)
+        if not recipe.text_learning_rate_scale:
+            for parameter in _of_states(clap):
+                parameter.requires_grad_(False)
         return clap
 
-    def _new_model(self, clips: Sequence[Clip], tokenizer: Tokenizer | None) -> Clap:
-        config, folder = self.recipe.clap, Path(self.recipe.text_model)
-        if not self.recipe.text_model:
-            self.origin = {}
-            texts = [text for clip in clips for text in [*clip.captions, *clip.labels]]
-            return Clap(config, tokenizer or train_tokenizer(sorted(texts), config.text.vocab_size))
-        tower, config.text, distilled = load_text_tower(folder)
-        self.origin = {"text_model": weights_hash(folder, "text")}
-        clap = Clap(config, tokenizer or distilled)
-        clap.text_tower.load_state_dict(tower.state_dict())
-        return clap
+    def _with_text_model(self, clap: Clap) -> Clap:
+        """A CLAP with the audio side of this one, and the recipe's text tower under a new projection."""
+        folder = Path(self.recipe.text_model)
+        tower, text, tokenizer = load_text_tower(folder)
+        config = replace(clap.config, text=replace(text, temporal_layers=self.recipe.clap.text.temporal_layers))
+        self.origin["text_model"] = weights_hash(folder, "text")
+        changed = Clap(config, tokenizer)
+        audio = {k: v for k, v in clap.state_dict().items() if not k.startswith("text_")}
+        changed.load_state_dict(changed.state_dict() | audio)
+        changed.text_tower.load_state_dict(changed.text_tower.state_dict() | tower.state_dict())
+        return changed
 
     def _group_numbers(self, clips: list[Clip]) -> list[int]:
         by_labels = self.recipe.positives == "labels"
@@ -156,48 +162,35 @@ class ClapTask(Task):
         return {"tokenizer": self.clap.tokenizer.to_str()}
 
     def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
-        groups = weight_decay_groups([self.clap.audio_tower, self.clap.audio_projection, self.clap.text_projection])
-        text = weight_decay_groups([self.clap.text_tower])
-        scalars = {"params": [self.clap.log_logit_scale, *self.objectives.parameters()], "weight_decay": 0.0}
+        clap = self.clap
+        pooling = getattr(clap.text_tower, "temporal", None) or nn.Identity()
+        groups = weight_decay_groups([clap.audio_tower, clap.audio_projection, clap.text_projection, pooling])
+        text = weight_decay_groups([nn.ParameterList(_of_states(clap))])
+        scalars = {"params": [clap.log_logit_scale, *self.objectives.parameters()], "weight_decay": 0.0}
         scale = self.recipe.text_learning_rate_scale
         return {"model": [*groups, scalars, *({**g, "learning_rate_scale": scale} for g in text if g["params"])]}
 
     def batch(self, index: int, generator: torch.Generator) -> dict[str, Any]:
-        size = self.recipe.training.batch_size
-        rows = distinct_rows(2 * size, len(self.data), generator).view(2, size).tolist()
-        inputs, mixed = self._sounds(rows[0], rows[1], generator)
-        members = [(a, b) if m else (a,) for a, b, m in zip(*rows, mixed, strict=True)]  # clips of each row
+        recipe, total = self.recipe, len(self.data)
+        size = recipe.training.batch_size
+        first = epoch_rows(joined_index(index), size, total, recipe.training.seed)
+        second = partners(first, total, generator)
+        short = index < recipe.augment.whole_from * recipe.training.steps * recipe.training.accumulate
+        inputs, mixed = self.sounds.batch(first, second, short, generator)
+        members = [(a, b) if m else (a,) for a, b, m in zip(first, second, mixed.tolist(), strict=True)]
         texts = [self._caption(row, generator) for row in members]
-        described = [BatchRow(tuple(self.data.clips[i] for i in m), t) for m, t in zip(members, texts, strict=True)]
-        drawn = {name: objective.draw(described, generator) for name, objective in self._objectives()}
+        rows = [BatchRow(tuple(self.data.clips[i] for i in m), t) for m, t in zip(members, texts, strict=True)]
+        drawn = {name: objective.draw(rows, generator) for name, objective in self._objectives()}
         return {
             "inputs": inputs,
-            **self._tokens(texts),
-            "rows": described,
+            "text": self.texts.prepare(texts),
+            "rows": rows,
             "groups": torch.tensor([self._group(*row) for row in members]),
             "extra": {
-                name: {key: self._tokens(v) if isinstance(v, list) else v for key, v in extra.items()}
+                name: {key: self.texts.prepare(v) if isinstance(v, list) else v for key, v in extra.items()}
                 for name, extra in drawn.items()
             },
         }
-
-    def _sounds(self, first: list[int], second: list[int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Augmented inputs (batch, bands, time) of the audio tower, and which rows are mixtures (batch,)."""
-        options, window = self.recipe.augment, self.clap.window
-        crops, others = (augment.batch_of_crops(self.data, rows, window, generator) for rows in (first, second))
-        mixed = torch.rand(len(first), generator=generator) < options.mix_probability
-        mixture = augment.mix_at_snr(crops, others, generator, *options.mix_snr_db)
-        waveforms = augment.random_gain(torch.where(mixed[:, None], mixture, crops), generator, *options.gain_db)
-        inputs = self.front_end(waveforms)
-        inputs = augment.spec_augment(
-            augment.random_roll(inputs, generator) if options.roll else inputs,
-            generator,
-            options.time_masks,
-            options.time_width,
-            options.frequency_masks,
-            options.frequency_width,
-        )
-        return inputs, mixed
 
     def _caption(self, row: Sequence[int], generator: torch.Generator) -> str:
         texts = [captions.choose_caption(self.data.clips[i], generator) for i in row]
@@ -208,10 +201,6 @@ class ClapTask(Task):
         if second is None:
             return self.groups[first]
         return len(self.data) * (self.groups[second] + 1) + self.groups[first]
-
-    def _tokens(self, texts: list[str]) -> dict[str, Tensor]:
-        tokens, mask = tokenize(self.clap.tokenizer, texts, self.clap.text_tower.max_tokens)
-        return {"tokens": tokens, "mask": mask}
 
     def _objectives(self) -> Iterator[tuple[str, Objective]]:
         for name, objective in self.objectives.items():
@@ -224,7 +213,7 @@ class ClapTask(Task):
         details: dict[str, Any] = {"logit_scale": clap_batch.logit_scale}
         for name, objective in self._objectives():
             clap_batch.extra = {
-                key: self.clap.project_text(**value) if isinstance(value, dict) else value
+                key: project(self.clap, value) if isinstance(value, dict) else value
                 for key, value in batch["extra"][name].items()
             }
             loss = objective(clap_batch)
@@ -242,7 +231,7 @@ class ClapTask(Task):
         features = clap.audio_tower.pool(frames)
         return ClapBatch(
             audio=clap.project_features(features),
-            text=clap.project_text(batch["tokens"], batch["mask"]),
+            text=project(clap, batch["text"]),
             logit_scale=clap.logit_scale,
             groups=batch["groups"],
             rows=batch["rows"],
@@ -264,10 +253,9 @@ class ClapTask(Task):
         self.clap.save_pretrained(directory)
 
 
-def distinct_rows(count: int, total: int, generator: torch.Generator) -> Tensor:
-    """`count` of the numbers below `total`, drawn at random; a number is repeated only after all others were drawn."""
-    rounds = -(-count // total)
-    return torch.cat([torch.randperm(total, generator=generator) for _ in range(rounds)])[:count]
+def _of_states(clap: Clap) -> list[nn.Parameter]:
+    """The parameters of the text tower that make its states, not those of its pooling."""
+    return [p for name, p in clap.text_tower.named_parameters() if not name.startswith("temporal.")]
 
 
 def embed_clips(clap: Clap, cache: AudioCache) -> Tensor:

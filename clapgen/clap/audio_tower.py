@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from clapgen.audio.mel import LogMel
 from clapgen.clap.config import AudioTowerConfig
 from clapgen.clap.towers import AUDIO_TOWERS, AudioTower
+from clapgen.clap.transformer import TemporalPooling
 
 
 class ResidualBlock(nn.Module):
@@ -40,7 +41,8 @@ class ResidualBlock(nn.Module):
 
 @AUDIO_TOWERS.register("residual")
 class ResidualTower(AudioTower):
-    """Log-mel windows through residual stages; frames are pooled by mean plus maximum."""
+    """Log-mel windows through residual stages; frames are pooled by mean plus maximum, to which temporal pooling adds
+    what depends on their order."""
 
     def __init__(self, config: AudioTowerConfig) -> None:
         super().__init__()
@@ -62,6 +64,7 @@ class ResidualTower(AudioTower):
                 blocks.append(ResidualBlock(width, stage_width, stride))
                 width = stage_width
         self.blocks = nn.Sequential(*blocks)
+        self.temporal = TemporalPooling(width, config.temporal_layers) if config.temporal_layers else None
         self.dropout = nn.Dropout(config.dropout)
         self.width = width
         self.frame_rate = config.sample_rate / config.hop_length / time_stride
@@ -87,7 +90,8 @@ class ResidualTower(AudioTower):
 
     def pool(self, frames: Tensor) -> Tensor:
         """Frame features (batch, frames, width) to features (batch, width), with dropout in training."""
-        return self.dropout(pool_frames(frames))
+        pooled = pool_frames(frames)
+        return self.dropout(pooled if self.temporal is None else pooled + self.temporal(frames))
 
 
 def frames_of_map(feature_map: Tensor) -> Tensor:

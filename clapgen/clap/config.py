@@ -11,7 +11,8 @@ class AudioTowerConfig:
 
     `tower` names the network in `clapgen.clap.towers.AUDIO_TOWERS`. `widths` and `depths` are the channels and the
     number of residual blocks of each stage. Every stage halves the frequency axis, and the time axis too until a frame
-    spans `frame_stride` mel frames.
+    spans `frame_stride` mel frames. `temporal_layers` is the depth of the pooling that hears the order of frames; 0
+    leaves only their mean and maximum.
     """
 
     tower: str = "residual"
@@ -26,12 +27,16 @@ class AudioTowerConfig:
     widths: list[int] = field(default_factory=lambda: [64, 128, 256, 512])
     depths: list[int] = field(default_factory=lambda: [1, 2, 2, 1])
     frame_stride: int = 16
+    temporal_layers: int = 0
     dropout: float = 0.2
 
 
 @dataclass
 class TextTowerConfig:
-    """A transformer over byte-level BPE tokens; `tower` names it in `clapgen.clap.towers.TEXT_TOWERS`."""
+    """A transformer over byte-level BPE tokens; `tower` names it in `clapgen.clap.towers.TEXT_TOWERS`.
+
+    `temporal_layers` is the depth of the pooling that reads the order of tokens; 0 leaves only their mean.
+    """
 
     tower: str = "transformer"
     vocab_size: int = 10_000
@@ -39,6 +44,7 @@ class TextTowerConfig:
     layers: int = 4
     heads: int = 4
     max_tokens: int = 77
+    temporal_layers: int = 0
     dropout: float = 0.0
 
 

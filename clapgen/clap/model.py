@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from clapgen.clap.config import ClapConfig
 from clapgen.clap.tokenizer import load_tokenizer, save_tokenizer, tokenize
 from clapgen.clap.towers import create_audio_tower, create_text_tower
 from clapgen.devices import choose_device, inference
+from clapgen.errors import ClapgenError
 from clapgen.model_store import Model, load_module, open_model, save_part, weights_hash
 
 Waveforms = Sequence[NDArray[np.float32] | Tensor] | NDArray[np.float32] | Tensor
@@ -64,6 +66,24 @@ class Clap(nn.Module):
         save_tokenizer(self.tokenizer, folder / "tokenizer.json")
         save_part(Path(model_dir), "clap", self.config, self)
 
+    def with_temporal_pooling(self, audio_layers: int, text_layers: int) -> Clap:
+        """This CLAP with at least that many layers of temporal pooling; new ones change nothing until they are trained.
+
+        Raises:
+            ClapgenError: a tower has pooling of another depth.
+        """
+        config = copy.deepcopy(self.config)
+        for tower, layers in ((config.audio, audio_layers), (config.text, text_layers)):
+            if tower.temporal_layers not in (0, layers) and layers:
+                raise ClapgenError(f"the model's pooling has {tower.temporal_layers} temporal layers, not {layers}")
+            tower.temporal_layers = tower.temporal_layers or layers
+        if config == self.config:
+            return self
+        clap = Clap(config, self.tokenizer)
+        clap.load_state_dict(clap.state_dict() | self.state_dict())
+        clap.name, clap.hash = self.name, self.hash
+        return clap.to(self.device).train(self.training)
+
     @property
     def device(self) -> torch.device:
         """Device of the weights."""
@@ -100,7 +120,11 @@ class Clap(nn.Module):
 
     def project_text(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Tokens and mask (batch, tokens) to embeddings (batch, dim) of length 1; differentiable."""
-        return F.normalize(self.text_projection(self.text_tower(tokens, mask)).float(), dim=-1)
+        return self.project_states(self.text_tower.states(tokens, mask), mask)
+
+    def project_states(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Token states of the text tower (batch, tokens, channels) to embeddings (batch, dim) of length 1."""
+        return F.normalize(self.text_projection(self.text_tower.pool(states, mask)).float(), dim=-1)
 
     def embed_text(self, texts: Sequence[str]) -> Tensor:
         """Embeddings (n, dim) of sentences: float32, length 1, on the CPU. Texts are cut at `max_tokens` (77)."""

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from clapgen.audio.mel import LogMel
 from clapgen.clap.config import AudioTowerConfig, TextTowerConfig
 from clapgen.registry import Registry
 
@@ -25,9 +26,10 @@ class AudioTower(nn.Module, ABC):
 
     @property
     @abstractmethod
-    def front_end(self) -> nn.Module:
-        """Waveforms (batch, samples) to the input of `frames`. Training copies it to the CPU, where batches are made
-        and augmented: the input is (batch, bands, time)."""
+    def front_end(self) -> LogMel:
+        """Waveforms (batch, samples) to log-mel (batch, n_mels, mel frames) in dB, the input of `frames`.
+
+        Training keeps the log-mels of all clips on disk and augments them."""
 
     @abstractmethod
     def frames(self, inputs: Tensor) -> Tensor:
@@ -43,14 +45,22 @@ class AudioTower(nn.Module, ABC):
 
 
 class TextTower(nn.Module, ABC):
-    """Up to `max_tokens` tokens to features of `width` channels."""
+    """Up to `max_tokens` tokens to features of `width` channels: `states`, then `pool`."""
 
     width: int
     max_tokens: int
 
     @abstractmethod
+    def states(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Token ids and mask (1 = token), both (batch, tokens), to token states (batch, tokens, channels)."""
+
+    @abstractmethod
+    def pool(self, states: Tensor, mask: Tensor) -> Tensor:
+        """Token states and mask to features (batch, width)."""
+
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Token ids and mask (1 = token), both (batch, tokens), to features (batch, width)."""
+        return self.pool(self.states(tokens, mask), mask)
 
 
 AUDIO_TOWERS: Registry[type[AudioTower]] = Registry("audio tower")

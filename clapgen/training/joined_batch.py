@@ -12,6 +12,12 @@ def process_rank() -> int:
     return torch.distributed.get_rank() if is_distributed() else 0
 
 
+def joined_index(index: int) -> int:
+    """The number of this process's micro-batch `index` when those of all processes are counted in turn."""
+    count = torch.distributed.get_world_size() if is_distributed() else 1
+    return index * count + process_rank()
+
+
 def is_distributed() -> bool:
     """Whether this process is one of several."""
     return torch.distributed.is_available() and torch.distributed.is_initialized()

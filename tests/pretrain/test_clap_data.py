@@ -20,7 +20,8 @@ from clapgen.testing import SAMPLE_RATE, tiny_model
 from clapgen.training.loop import train
 from pretrain.data.captions import true_names
 from pretrain.distillation import DistillationTask, TextRecipe
-from pretrain.recipe import ClapTask, class_accuracy, distinct_rows, embed_clips
+from pretrain.data.sounds import epoch_rows, partners
+from pretrain.recipe import ClapTask, class_accuracy, embed_clips
 
 
 def write_manifest(path: Path, recordings: list[Path], **changes) -> Path:
@@ -56,13 +57,18 @@ def test_clips_without_text_are_named_and_left_out_before_training(tmp_path, rec
         ClapTask(recipe_for(empty, tmp_path))
 
 
-def test_a_clip_is_drawn_again_only_after_all_others():
-    generator = torch.Generator().manual_seed(0)
-    rows = distinct_rows(25, 10, generator)
-    assert [sorted(part.tolist()) for part in rows.split(10)[:2]] == [list(range(10))] * 2
-    assert len(set(rows[20:].tolist())) == 5
-    counts = torch.stack([distinct_rows(4, 10, generator).bincount(minlength=10) for _ in range(2000)]).sum(0)
-    assert counts.max() / counts.min() < 1.25  # each equally often
+def test_every_clip_is_drawn_once_an_epoch_in_a_new_order():
+    epochs = [[row for index in range(3) for row in epoch_rows(3 * epoch + index, 3, 10, 0)] for epoch in range(3)]
+    assert all(len(set(rows)) == 9 for rows in epochs) and len({tuple(rows) for rows in epochs}) == 3
+    assert epoch_rows(4, 3, 10, 0) == epoch_rows(4, 3, 10, 0) != epoch_rows(4, 3, 10, 1)
+    assert sorted(epoch_rows(0, 25, 10, 0)) == sorted([*range(10), *range(10), *epoch_rows(0, 25, 10, 0)[20:]])
+
+
+def test_the_partners_of_a_batch_are_others():
+    for seed in range(20):
+        second = partners([3, 1, 4], 7, torch.Generator().manual_seed(seed))
+        assert len({3, 1, 4, *second}) == 6
+    assert len(partners([0, 1, 2], 4, torch.Generator())) == 3 and partners([0], 1, torch.Generator()) == [0]
 
 
 def test_no_clip_is_its_own_negative(tmp_path, recordings):
@@ -70,7 +76,9 @@ def test_no_clip_is_its_own_negative(tmp_path, recordings):
     recipe.augment.mix_probability, recipe.training.batch_size = 1.0, len(recordings) // 2
     task = ClapTask(recipe)
     for index in range(10):
-        drawn = [clip.path for row in task.batch(index, torch.Generator().manual_seed(index))["clips"] for clip in row]
+        drawn = [
+            clip.path for row in task.batch(index, torch.Generator().manual_seed(index))["rows"] for clip in row.clips
+        ]
         assert len(set(drawn)) == len(drawn) == 2 * recipe.training.batch_size
 
 

@@ -42,7 +42,7 @@ def test_a_batch_is_a_pure_function_of_its_generator(manifest, tmp_path):
     one, two, other = (task.batch(0, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert same(one, two) and not same(one["inputs"], other["inputs"])
     truth = one["extra"]["prompt-classification"]["truth"]
-    assert len(one["inputs"]) == len(one["tokens"]) == len(truth) == len(one["rows"]) == 12
+    assert len(one["inputs"]) == len(one["text"]["mask"]) == len(truth) == len(one["rows"]) == 12
     assert torch.allclose(truth.sum(1), torch.ones(12))
 
 
