@@ -93,9 +93,9 @@ class ClapTask(Task):
             self.clap = self._model(training)  # before hours of decoding
         self.data = AudioCache.build(training, self.clap.sample_rate, recipe.cache)
         self.validation = AudioCache.build(held_out, self.clap.sample_rate, recipe.cache) if held_out else None
-        tower = self.clap.audio_tower
-        log_mels = LogMels.build(self.data, tower.front_end, recipe.cache)
-        self.sounds = Sounds(log_mels, recipe.augment, self.clap.window, tower)
+        front_end = self.clap.audio_tower.front_end
+        log_mels = LogMels.build(self.data, front_end, recipe.cache)
+        self.sounds = Sounds(log_mels, recipe.augment, self.clap.window, front_end)
         self.texts = Texts(self.clap, frozen=not any(p.requires_grad for p in _of_states(self.clap)))
         self.groups = self._group_numbers(self.data.clips)
         for objective in objectives.values():
