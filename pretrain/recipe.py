@@ -23,6 +23,7 @@ from clapgen.errors import ClapgenError
 from clapgen.metrics.embeddings.retrieval import retrieval
 from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
 from clapgen.model_store import weights_hash
+from clapgen.scenes import SceneOptions, SceneSampler, scene_clip
 from clapgen.training.joined_batch import joined_index, process_rank
 from clapgen.training.loop import train
 from clapgen.training.provenance import describe_clips, stored_asset
@@ -40,8 +41,8 @@ CLIPS_IN_MEMORY = 64
 
 
 @dataclass
-class SceneConfig:
-    """Scenes composed while training: `share` of the rows."""
+class SceneConfig(SceneOptions):
+    """Scenes composed while training: `share` of the rows, each followed by its twin; the rest as in `SceneOptions`."""
 
     share: float = 0.0
 
@@ -56,8 +57,8 @@ class ClapRecipe:
     the manifest that holds a clip's class.
     `text_model` is a folder with a distilled text tower (`clapgen train text`). It is fine-tuned at
     `text_learning_rate_scale` times the learning rate; 0 freezes it, and its states are looked up. `start_from` is a
-    model whose CLAP is trained further instead of a new one, with the temporal pooling that `clap` asks for;
-    `lock_text` freezes its whole text side, so that models trained on its text embeddings stay valid. `teachers` maps
+    model whose CLAP is trained further instead of a new one, with the temporal pooling and frame head that `clap` asks
+    for; its own text tower stays unless `replace_text` puts the one of `text_model` in its place. `lock_text` freezes its whole text side, so that models trained on its text embeddings stay valid. `teachers` maps
     names, which objectives use, to tables of targets for the training clips (`clapgen pretrain teacher`).
     """
 
@@ -72,6 +73,7 @@ class ClapRecipe:
     text_model: str = ""
     text_learning_rate_scale: float = 0.0
     start_from: str = ""
+    replace_text: bool = False
     lock_text: bool = False
     objectives: dict[str, float] = field(default_factory=lambda: {"soft-infonce": 1.0, "prompt-classification": 1.0})
     positives: str = "labels"
@@ -109,6 +111,7 @@ class ClapTask(Task):
         self.teachers = {
             name: TeacherTable.load(file, self.data.clips, held_out).targets for name, file in recipe.teachers.items()
         }
+        self.sampler = self._scene_sampler() if recipe.scenes.share else None
         self.texts = Texts(self.clap, frozen=not any(p.requires_grad for p in _of_states(self.clap)))
         self.groups = self._group_numbers(self.data.clips)
         for objective in objectives.values():
@@ -128,7 +131,7 @@ class ClapTask(Task):
         else:
             texts = sorted(text for clip in clips for text in [*clip.captions, *clip.labels])
             clap = Clap(config, known or train_tokenizer(texts, config.text.vocab_size))
-        if recipe.text_model:
+        if recipe.text_model and (recipe.replace_text or not recipe.start_from):
             clap = self._with_text_model(clap)
         clap = clap.extended(config.audio.temporal_layers, config.text.temporal_layers, config.frame_head)
         recipe.clap, clap.tokenizer = clap.config, known or clap.tokenizer
@@ -150,6 +153,14 @@ class ClapTask(Task):
         changed.load_state_dict(changed.state_dict() | audio)
         changed.text_tower.load_state_dict(changed.text_tower.state_dict() | tower.state_dict())
         return changed
+
+    def _scene_sampler(self) -> SceneSampler:
+        data, rate = self.data, self.clap.sample_rate
+        facts = [
+            scene_clip(c, data.lengths[i] / rate, self.recipe.class_field, waveform=data.waveform(i), sample_rate=rate)
+            for i, c in enumerate(data.clips)
+        ]
+        return SceneSampler(facts, self.recipe.scenes, self.clap.config.audio.window_seconds)
 
     def _group_numbers(self, clips: list[Clip]) -> list[int]:
         by_labels = self.recipe.positives == "labels"
@@ -181,8 +192,8 @@ class ClapTask(Task):
     def batch(self, index: int, generator: torch.Generator) -> dict[str, Any]:
         recipe = self.recipe
         short = index < recipe.augment.whole_from * recipe.training.steps * recipe.training.accumulate
-        scenes = round(recipe.training.batch_size * recipe.scenes.share / 2)
-        size = recipe.training.batch_size - 2 * scenes
+        scenes = round(recipe.training.batch_size * recipe.scenes.share)
+        size = recipe.training.batch_size - scenes
         first = epoch_rows(joined_index(index), size, len(self.data), recipe.training.seed)
         second = partners(first, len(self.data), generator)
         crops, mixed = self.sounds.batch(first, second, short, generator)
@@ -207,14 +218,18 @@ class ClapTask(Task):
         }
 
     def _scenes(self, count: int, start: int, generator: torch.Generator) -> list[BatchRow]:
-        """`count` scenes, each followed by its twin, as rows from `start` on."""
-        rows = []
-        for scene in (self.sampler.draw(generator) for _ in range(count)):
-            twin = captions.pick(scene.twins, generator) if scene.twins else None
-            for one, other in ((scene, 1), (twin or scene, -1)):
+        """`count` rows from `start` on: scenes, each followed by its twin if it has one and there is room."""
+        rows: list[BatchRow] = []
+        while self.sampler and len(rows) < count:
+            scene = self.sampler.draw(generator)
+            pair = [scene]
+            if scene.twins and len(rows) + 2 <= count:
+                pair.append(captions.pick(scene.twins, generator))
+            numbers = [start + len(rows) + 1, start + len(rows)]
+            for one, twin in zip(pair, numbers, strict=False):
                 clips = tuple(self.data.clips[event.clip] for event in one.events)
-                other_row = start + len(rows) + other if twin else None
-                rows.append(BatchRow(clips, captions.pick(one.captions, generator), one, other_row))
+                caption = captions.pick(one.captions, generator)
+                rows.append(BatchRow(clips, caption, one, twin if len(pair) == 2 else None))
         return rows
 
     def _strangers(self, count: int) -> list[int]:
