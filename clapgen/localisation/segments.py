@@ -133,7 +133,7 @@ def _runs(curves: npt.NDArray[np.float32], lowest: float, first_frame: int) -> l
     """The runs of frames at or above `lowest` of each query."""
     frames, queries = curves.shape
     padded = np.zeros((queries, frames + 1), dtype=np.int8)  # a frame between two queries ends every run
-    padded[:, :frames] = curves.T >= lowest
+    padded[:, :frames] = (curves >= lowest).T
     edges = np.flatnonzero(np.diff(padded.ravel(), prepend=0))
     starts, ends = edges[::2], edges[1::2]
     runs: list[list[_Run]] = [[] for _ in range(queries)]

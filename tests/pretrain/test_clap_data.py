@@ -19,8 +19,8 @@ from clapgen.errors import ClapgenError
 from clapgen.testing import SAMPLE_RATE, tiny_model
 from clapgen.training.loop import train
 from pretrain.data.captions import true_names
-from pretrain.distillation import DistillationTask, TextRecipe
 from pretrain.data.sounds import epoch_rows, partners
+from pretrain.distillation import DistillationTask, TextRecipe
 from pretrain.recipe import ClapTask, class_accuracy, embed_clips
 
 
