@@ -21,9 +21,9 @@ def detection_area(
 
     For each query and each rate of false alarms e, the share of its events found is the highest of any threshold with
     at most e false detections in an hour of sound in which the query was asked. These curves are averaged over the
-    queries that have events, and the area from 0 to `most_false_per_hour` is divided by its width. That is PSDS without
-    the cost of cross-triggers (α_CT = 0) and of unevenness among classes (α_ST = 0); it differs in that a query is asked
-    in some sounds, not in all.
+    queries that have events, and the area from 0 to `most_false_per_hour` is divided by its width. That is PSDS
+    without the cost of cross-triggers (α_CT = 0) and of unevenness among classes (α_ST = 0); it differs in that a
+    query is asked in some sounds, not in all.
 
     Args:
         counts: for each query, the counts at each threshold, such as those of `intersection_counts`.
