@@ -56,10 +56,10 @@ def evaluate_zero_shot(
         templates: sentences with {label}; the embeddings of several are averaged.
         split: only this split of the manifest; "val" of ESC-50 is fold 4.
         labels: the classes, if there are more than those of the clips.
-        by: a key of the manifest; the metrics are also given for the clips with each of its values.
+        by: also give the metrics of each group of clips (see `groups_of`).
 
     Raises:
-        ClapgenError: no labels, an unknown label, no clip with the key `by`, no file could be read; strict, and a file
+        ClapgenError: no labels, an unknown label, no group, no file could be read; strict, and a file
             cannot be read.
     """
     clips, missing = _labelled(Path(source), label_field, split)
