@@ -13,7 +13,7 @@ from clapgen.scenes.sentences import Style
 SHORTEST = 0.05  # seconds of an event
 
 
-@dataclass(frozen=True)
+@dataclass
 class SceneOptions:
     """How scenes are drawn.
 
