@@ -15,7 +15,7 @@ SHORTEST = 0.05  # seconds of an event
 _BEFORE_LOUDEST, _AFTER_LOUDEST = 0.03, 0.1  # seconds of a piece around the loudest moment of its clip
 
 
-@dataclass(frozen=True)
+@dataclass
 class SceneOptions:
     """How scenes are drawn.
 

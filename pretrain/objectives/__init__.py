@@ -10,6 +10,7 @@ __all__ = [
     "OBJECTIVES",
     "BatchRow",
     "ClapBatch",
+    "Distillation",
     "InfoNCE",
     "Objective",
     "PromptClassification",
