@@ -101,6 +101,46 @@ def unpack(
 
 
 @app.command()
+def simulate(
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="Manifest of labelled clips to compose.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="New folder for sounds and manifest.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of scenes.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same files.")] = 0,
+    seconds: Annotated[float, typer.Option(min=1, max=60, help="Longest scene; a model's window.")] = 5.0,
+    kinds: Annotated[
+        str,
+        typer.Option(
+            help="Kinds of scenes, separated by commas; all by default: single, sequence, overlap, background, "
+            "repeated, duration, distance."
+        ),
+    ] = "",
+    split: Annotated[str, typer.Option(help="Compose the clips of this split.")] = "train",
+    label_field: Annotated[
+        str, typer.Option("--label-field", help="Key of the manifest that holds a clip's class, e.g. esc50_class.")
+    ] = "",
+    sample_rate: Annotated[int, typer.Option(min=8000, max=96000, help="Sample rate of the sounds in Hz.")] = 32000,
+    format: Annotated[str, typer.Option(help="Format of the sounds: flac, wav, opus, ogg or mp3.")] = "flac",
+    shards: Annotated[bool, typer.Option("--shards", help="Also pack the scenes into WebDataset tar shards.")] = False,
+    cache: Annotated[Path, typer.Option(metavar="DIR", help="Folder of decoded clips.")] = Path("runs/cache"),
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Compose scenes of labelled clips: order, overlap, loudness, count, with captions and hard negatives."""
+    from pretrain.data.simulation import Simulation, write_scenes
+
+    names = [kind.strip() for kind in kinds.split(",") if kind.strip()]
+    suffix = f".{format.lower().lstrip('.')}"
+    simulation = Simulation(count, seed, seconds, names, split, label_field, sample_rate, suffix, shards)
+    clips = write_scenes(manifest, output, simulation, cache, overwrite=force)
+    relations = Counter(str(clip.extra["relation"]) for clip in clips)
+    if as_json:
+        print_json({"manifest": str(output / "manifest.jsonl"), "scenes": len(clips), "relations": relations})
+    else:
+        parts = ", ".join(f"{number} {relation}" for relation, number in relations.most_common())
+        print_result(f"{output / 'manifest.jsonl'}: {len(clips)} scenes ({parts})")
+
+
+@app.command()
 def attribution(
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="Manifest of the training clips.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Tab-separated list to write.")],
