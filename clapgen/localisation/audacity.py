@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from clapgen.localisation.locate import Located
+from clapgen.localisation.locating import Located
 
 # https://manual.audacityteam.org/man/importing_and_exporting_labels.html
 
