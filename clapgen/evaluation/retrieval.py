@@ -12,14 +12,16 @@ import numpy.typing as npt
 from clapgen.data.manifest import Clip
 from clapgen.data.tables import read_table
 from clapgen.embedders.cache import Array
+from clapgen.embedders.segments import Segmented
 from clapgen.errors import ClapgenError
 from clapgen.evaluation.context import EvaluationContext, content_summary, row_of_path, skipped_files, try_metric
 from clapgen.evaluation.groups import group_metrics
 from clapgen.evaluation.sounds import read_sounds
 from clapgen.metrics.embeddings.clap_score import bootstrap_interval
 from clapgen.metrics.embeddings.modality_gap import modality_gap
-from clapgen.metrics.embeddings.retrieval import Retrieval, retrieval
+from clapgen.metrics.embeddings.retrieval import Retrieval, retrieval, retrieval_by_scores
 from clapgen.metrics.embeddings.robustness import Robustness, paraphrase_robustness
+from clapgen.metrics.embeddings.segments import MEAN_WEIGHT, TEMPERATURE, segment_scores
 from clapgen.report.model import Metric, Report
 from clapgen.wording.held_out import held_out_paraphrases
 
@@ -35,6 +37,7 @@ def evaluate_retrieval(
     split: str | None = None,
     paraphrases: str | Path | None = None,
     by: str | None = None,
+    segments: bool = False,
 ) -> Report:
     """R@1/5/10, median rank and mAP@10 in both directions over the clips of a manifest and all of their captions.
 
@@ -43,17 +46,20 @@ def evaluate_retrieval(
         paraphrases: a table with columns `caption` and `paraphrase`, or `HELD_OUT` for those that
             `clapgen.wording.held_out` writes and no training uses; the metrics are also computed with paraphrased
             captions, and with the same captions as they are.
-        by: a key of the manifest; R@10 is also given for the queries of the clips with each of its values, over all
-            clips and captions.
+        by: also give R@10 for the queries of each group of clips (see `groups_of`), over all clips and captions.
+        segments: rank by `segment_scores` over the windows of each clip instead of the cosine with their mean.
 
     Raises:
-        ClapgenError: no captions, nothing that can be read, no clip with the key `by`; strict, and a file cannot be
-            read.
+        ClapgenError: no captions, nothing that can be read, no group, `segments` with `paraphrases`;
+            strict, and a file cannot be read.
     """
+    if segments and paraphrases is not None:
+        raise ClapgenError("retrieval over segments does not compare paraphrases; omit --segments or --paraphrases.")
     sounds = read_sounds(manifest, split, context.notes)
     if not any(sound.captions for sound in sounds):
         raise ClapgenError(f'{manifest} has no captions; add "captions": ["…"] to its clips.')
-    embedded = context.embed([sound.path for sound in sounds], "Embedding")
+    embedder = Segmented(context.clap) if segments else None
+    embedded = context.embed([sound.path for sound in sounds], "Embedding", embedder, frames=segments)
     rows = row_of_path(embedded)
     clips = [sound for sound in sounds if sound.path in rows]
     captions = [caption for clip in clips for caption in clip.captions]
@@ -61,8 +67,11 @@ def evaluate_retrieval(
     if not captions:
         raise ClapgenError(f"no readable clip of {manifest} has a caption.")
     text = context.embed_texts(captions)
-    strict = retrieval(embedded.embeddings, text, owners)
-    same = retrieval(embedded.embeddings, text, owners, captions=captions)
+    if segments:
+        scores = segment_scores(embedded.frames, text)
+        strict, same = (retrieval_by_scores(scores, owners, captions=known) for known in (None, captions))
+    else:
+        strict, same = (retrieval(embedded.embeddings, text, owners, captions=known) for known in (None, captions))
     metrics = _metrics(strict, context.seed) + _identical(same) + [_gap(embedded.embeddings, text, owners)]
     warnings: list[str] = []
     settings = context.describe_model()
@@ -70,6 +79,11 @@ def evaluate_retrieval(
         "each caption is a query over all clips; each clip with captions is a query over all captions, and its "
         "best-ranked one counts; ties count as wrong"
     )
+    if segments:
+        settings["similarity"] = (
+            f"attention over {sum(map(len, embedded.frames))} windows, temperature {TEMPERATURE:g}; cosine with their "
+            f"mean, weight {MEAN_WEIGHT:g}"
+        )
     settings["N"] = f"{len(clips)} clips, {len(captions)} captions" + (f", split {split}" if split else "")
     settings["content"] = content_summary(embedded)
     settings["seed"] = context.seed

@@ -66,11 +66,11 @@ def evaluate_zero_shot(
             translated. Where all of them have a second wording that no training uses (the classes of ESC-50 have), the
             accuracy with that one is reported too.
         misspelt: misspell a word of every label (`clapgen.wording.misspelling`), at random from the context's seed.
-        by: a key of the manifest; the metrics are also given for the clips with each of its values.
+        by: also give the metrics of each group of clips (see `groups_of`).
 
     Raises:
-        ClapgenError: no labels, an unknown label, no clip with the key `by`, no file could be read; strict, and a file
-            cannot be read; a label without translation.
+        ClapgenError: no labels, an unknown label, no group, no file could be read; strict, and a file cannot be read; a
+            label without translation.
     """
     if language != "en":
         check_language(language)

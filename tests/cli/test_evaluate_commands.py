@@ -17,8 +17,9 @@ from clapgen.clap import Clap
 from clapgen.metrics.captions.scores import caption_scores
 from clapgen.metrics.embeddings.composition import composition_scores, composition_similarity
 from clapgen.metrics.embeddings.composition_items import CompositionItem
-from clapgen.metrics.embeddings.retrieval import retrieval
+from clapgen.metrics.embeddings.retrieval import retrieval, retrieval_by_scores
 from clapgen.metrics.embeddings.robustness import paraphrase_robustness
+from clapgen.metrics.embeddings.segments import segment_scores
 from clapgen.metrics.embeddings.zero_shot import prompt_embeddings, zero_shot
 from clapgen.testing import SAMPLE_RATE
 from clapgen.wording.misspelling import misspell
@@ -113,6 +114,24 @@ def test_retrieval_with_paraphrases(evaluate: Command, manifest: Path, clap: Cla
     assert_one_line(evaluate(*arguments, "--strict"), "nobody said this")
     table("empty.csv", ["caption", "paraphrase"], [["nobody said this", "or this"]])
     assert_one_line(evaluate("retrieval", manifest, "--paraphrases", "empty.csv"), "nobody said this")
+
+
+def test_retrieval_over_the_windows_of_long_clips(evaluate: Command, manifest: Path, clap: Clap) -> None:
+    usual = metrics(evaluate("retrieval", manifest, "--json"))
+    assert metrics(evaluate("retrieval", manifest, "--segments", "--json")) == usual  # each clip is one window
+    long = np.concatenate([read_audio(f"audio/{index}.wav")[0] for index in range(4)])
+    soundfile.write("audio/0.wav", long, SAMPLE_RATE)
+    result = evaluate("retrieval", manifest, "--segments", "--json")
+    assert "attention over 18 windows" in result.json[0]["settings"]["similarity"]
+    windows = [long[start : start + SAMPLE_RATE] for start in range(0, 3 * SAMPLE_RATE + 1, SAMPLE_RATE // 2)]
+    segments = [clap.embed_audio(windows, SAMPLE_RATE).numpy()] + [embedded(clap, [i]) for i in range(1, 12)]
+    captions = [text for i in range(12) for text in (f"a {LABELS[i % 6]} is heard", f"{LABELS[i % 6]} number {i}")]
+    expected = retrieval_by_scores(segment_scores(segments, clap.embed_text(captions)), np.repeat(np.arange(12), 2))
+    ranks = [clip["rank of its best caption"] for clip in result.json[0]["clips"]]
+    assert ranks == expected.audio_to_text.ranks.tolist()
+    table("other.csv", ["caption", "paraphrase"], [["a", "b"]])
+    wrong = evaluate("retrieval", manifest, "--segments", "--paraphrases", "other.csv")
+    assert_one_line(wrong, "--segments", "--paraphrases")
 
 
 def test_retrieval_without_captions(evaluate: Command, manifest: Path) -> None:

@@ -48,7 +48,12 @@ LabelFieldOption = Annotated[
 ]
 ByOption = Annotated[
     str | None,
-    typer.Option("--by", metavar="FIELD", help="Also give the metrics for each value of this key of the manifest."),
+    typer.Option(
+        "--by",
+        metavar="FIELD|TABLE",
+        help="Also give the metrics of each group of clips: by a key of the manifest, such as source, or by kinds of "
+        "labels (a .csv file with the columns label and kind).",
+    ),
 ]
 
 

@@ -13,7 +13,7 @@ EPILOG = """
 [bold]Examples[/bold]
 
 clapgen evaluate retrieval manifest.jsonl --split val\n
-clapgen evaluate retrieval manifest.jsonl --split val --by source\n
+clapgen evaluate retrieval manifest.jsonl --split val --by kinds.csv\n
 clapgen evaluate retrieval manifest.jsonl --split val --paraphrases held-out\n
 clapgen evaluate retrieval manifest.jsonl --paraphrases paraphrases.csv --json\n
 
@@ -27,6 +27,9 @@ def retrieval(
     common: CommonOptions,
     split: SplitOption = None,
     by: ByOption = None,
+    segments: Annotated[
+        bool, typer.Option("--segments", help="For long clips: let each caption attend to the windows that match it.")
+    ] = False,
     paraphrases: Annotated[
         str | None,
         typer.Option(
@@ -40,5 +43,5 @@ def retrieval(
     context = common.context()
     from clapgen.evaluation.retrieval import evaluate_retrieval
 
-    report = evaluate_retrieval(manifest, context, split=split, paraphrases=paraphrases, by=by)
+    report = evaluate_retrieval(manifest, context, split=split, paraphrases=paraphrases, by=by, segments=segments)
     common.give(report, "rank of its best caption")

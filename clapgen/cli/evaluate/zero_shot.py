@@ -17,7 +17,7 @@ EPILOG = """
 
 clapgen evaluate zero-shot ESC-50/ --confusion confusion.png\n
 clapgen evaluate zero-shot manifest.jsonl --split val --label-field esc50_class --html report.html\n
-clapgen evaluate zero-shot manifest.jsonl --split val --by source\n
+clapgen evaluate zero-shot manifest.jsonl --split val --by kinds.csv\n
 clapgen evaluate zero-shot manifest.jsonl --label-field esc50_class --language de\n
 clapgen evaluate zero-shot manifest.jsonl --template "{label}" --template "the sound of {label}"\n
 
