@@ -20,11 +20,13 @@ from clapgen.evaluation.sounds import read_sounds
 from clapgen.metrics.embeddings.clap_score import bootstrap_interval
 from clapgen.metrics.embeddings.modality_gap import modality_gap
 from clapgen.metrics.embeddings.retrieval import Retrieval, retrieval, retrieval_by_scores
-from clapgen.metrics.embeddings.robustness import paraphrase_robustness
+from clapgen.metrics.embeddings.robustness import Robustness, paraphrase_robustness
 from clapgen.metrics.embeddings.segments import MEAN_WEIGHT, TEMPERATURE, segment_scores
 from clapgen.report.model import Metric, Report
+from clapgen.wording.held_out import held_out_paraphrases
 
 WAYS = ("text to audio", "audio to text")
+HELD_OUT = "held-out"
 SHOWN_DROPS = ("R@1", "R@5", "R@10", "median_rank", "mAP@10")
 
 
@@ -41,8 +43,9 @@ def evaluate_retrieval(
 
     Args:
         manifest: clips with one or more captions each; clips without captions are only retrieved. Of `split` if given.
-        paraphrases: a table with columns `caption` and `paraphrase`; the metrics are also computed with paraphrased
-            captions.
+        paraphrases: a table with columns `caption` and `paraphrase`, or `HELD_OUT` for those that
+            `clapgen.wording.held_out` writes and no training uses; the metrics are also computed with paraphrased
+            captions, and with the same captions as they are.
         by: also give R@10 for the queries of each group of clips (see `groups_of`), over all clips and captions.
         segments: rank by `segment_scores` over the windows of each clip instead of the cosine with their mean.
 
@@ -161,14 +164,18 @@ def _gap(audio: Array, text: Array, owners: np.ndarray) -> Metric:
 def _paraphrased(
     path: str | Path, context: EvaluationContext, audio: Array, captions: list[str], owners: np.ndarray
 ) -> tuple[list[Metric], list[str]]:
-    rows = read_table(path, {"caption": ("caption",), "paraphrase": ("paraphrase",)})
-    others: dict[str, list[str]] = {}
-    for row in rows:
-        others.setdefault(row.cells["caption"], []).append(row.cells["paraphrase"])
     spaced = [" ".join(caption.split()) for caption in captions]
+    if str(path) == HELD_OUT:
+        others = {caption: held_out_paraphrases(caption) for caption in dict.fromkeys(spaced)}
+    else:
+        others = {}
+        for row in read_table(path, {"caption": ("caption",), "paraphrase": ("paraphrase",)}):
+            others.setdefault(row.cells["caption"], []).append(row.cells["paraphrase"])
     pairs = [(index, other) for index, caption in enumerate(spaced) for other in others.get(caption, [])]
+    if not pairs and str(path) == HELD_OUT:
+        raise ClapgenError("no caption can be paraphrased by the rules; give a table: --paraphrases FILE.csv.")
     if not pairs:
-        raise ClapgenError(f"no caption of {path} is in the manifest; its first is '{rows[0].cells['caption']}'.")
+        raise ClapgenError(f"no caption of {path} is in the manifest; its first is '{next(iter(others))}'.")
     unknown = [caption for caption in others if caption not in set(spaced)]
     warnings = []
     if unknown:
@@ -184,10 +191,21 @@ def _paraphrased(
         for name in SHOWN_DROPS:
             key = f"{way.replace(' ', '_')}/{name}"
             label, rank = f"{way} {name.replace('_', ' ')}", name.endswith("rank")
-            note = f"{before[key]:.4g} with the original captions; drop {found.drops[key] + 0.0:.4g}"
+            interval, range_of_drop = _intervals(found, way, name, context.seed)
+            note = f"{before[key]:.4g} with the original captions; drop {found.drops[key] + 0.0:.4g}{range_of_drop}"
             scale = "1 or more" if rank else "0 to 1"
-            metrics.append(Metric(f"{label}, paraphrased", after[key], n, None, scale, not rank, note))
+            metrics.append(Metric(f"{label}, paraphrased", after[key], n, interval, scale, not rank, note))
     return metrics, warnings
+
+
+def _intervals(found: Robustness, way: str, name: str, seed: int) -> tuple[tuple[float, float] | None, str]:
+    """The bootstrap interval of a recall with paraphrases, and that of its drop, over queries."""
+    before, after = (getattr(each, way.replace(" ", "_")).ranks for each in (found.original, found.paraphrased))
+    if not name.startswith("R@") or len(after) < 2:
+        return None, ""
+    hits, hits_before = ((ranks <= int(name[2:])).astype(np.float64) for ranks in (after, before))
+    low, high = bootstrap_interval(hits_before - hits, seed=seed)
+    return bootstrap_interval(hits, seed=seed), f" ({low:.4g} to {high:.4g})"
 
 
 def _clips(sounds: list[Clip], found: Retrieval, owners: np.ndarray) -> list[dict[str, Any]]:

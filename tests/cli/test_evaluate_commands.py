@@ -141,6 +141,22 @@ def test_retrieval_without_captions(evaluate: Command, manifest: Path) -> None:
     assert_one_line(evaluate("retrieval", manifest), "audio/0.wav", "2 times")
 
 
+def test_retrieval_with_held_out_paraphrases(evaluate: Command, manifest: Path) -> None:
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    for line, caption in zip(lines, ["A dog barks", "Rain", "Someone closes a door"] * 4, strict=True):
+        line["captions"] = [caption]
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = metrics(evaluate("retrieval", manifest, "--paraphrases", "held-out", "--json"))
+    assert found["caption–paraphrase cosine"]["value"] < 1
+    recall = found["text to audio R@10, paraphrased"]
+    low, high = recall["interval"]
+    assert low <= recall["value"] <= high and "drop" in recall["note"] and " to " in recall["note"]
+    for line in lines:
+        line["captions"] = ["Xyzzy was plugh"]
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert_one_line(evaluate("retrieval", manifest, "--paraphrases", "held-out"), "--paraphrases FILE.csv")
+
+
 def test_zero_shot_is_the_metric(evaluate: Command, manifest: Path, clap: Clap) -> None:
     templates = ["the sound of {label}", "{label}!"]
     options = [argument for template in templates for argument in ("--template", template)]
@@ -157,6 +173,29 @@ def test_zero_shot_is_the_metric(evaluate: Command, manifest: Path, clap: Clap) 
     assert [clip["rank"] for clip in report["clips"]] == expected.ranks.tolist()
     by_labels = metrics(evaluate("zero-shot", manifest, *options, "--json"))
     assert by_labels == found
+
+
+def test_zero_shot_in_other_languages_uses_translated_prompts(evaluate: Command, manifest: Path, clap: Clap) -> None:
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    for line in lines:
+        line["class"] = line["class"].replace("glass", "glass_breaking")
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = evaluate("zero-shot", manifest, "--label-field", "class", "--language", "de", "--json")
+    found, [report] = metrics(result), result.json
+    words = ["Kirchenglocken", "Hund", "zerbrechendes Glas", "Regen", "Hahn", "Wind"]
+    names = ["church bells", "dog", "glass breaking", "rain", "rooster", "wind"]
+    truth = [names.index(line["class"].replace("_", " ")) for line in lines]
+    prompts = prompt_embeddings(clap.embed_text, words, ["Geräusch: {label}"])
+    assert found["accuracy"]["value"] == pytest.approx(zero_shot(embedded(clap, range(12)), prompts, truth, names).top1)
+    assert report["confusion"]["labels"] == names
+    others = ["Glockengeläut", "Hundegebell", "Klirren von Scherben", "Regenschauer", "Kikeriki", "Windböen"]
+    prompts = prompt_embeddings(clap.embed_text, others, ["Geräusch: {label}"])
+    expected = zero_shot(embedded(clap, range(12)), prompts, truth, names).top1
+    assert found["accuracy, held-out words"]["value"] == pytest.approx(expected)
+    assert_one_line(evaluate("zero-shot", manifest, "--label-field", "class", "--language", "it"), "'it'", "German")
+    lines[0]["class"] = "florble"
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert_one_line(evaluate("zero-shot", manifest, "--label-field", "class", "--language", "fr"), "florble", "French")
 
 
 def test_zero_shot_with_several_labels_is_tagging(evaluate: Command, manifest: Path) -> None:

@@ -19,8 +19,8 @@ from clapgen.errors import ClapgenError
 from clapgen.testing import SAMPLE_RATE, tiny_model
 from clapgen.training.loop import train
 from pretrain.data.captions import true_names
-from pretrain.distillation import DistillationTask, TextRecipe
 from pretrain.data.sounds import epoch_rows, partners
+from pretrain.distillation import DistillationTask, TextRecipe
 from pretrain.recipe import ClapTask, class_accuracy, embed_clips
 
 
@@ -165,7 +165,7 @@ class Lengths(DistillationTask):
         self.recipe, self.training = TextRecipe(), list(range(count))
         self.recipe.training.batch_size = batch_size
 
-    def _rows(self, rows):
+    def _rows(self, rows, generator=None):
         return torch.tensor(rows)
 
 
