@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from clapgen.data.manifest import Clip
 from clapgen.data.tables import read_table
 from clapgen.embedders.cache import Array
 from clapgen.errors import ClapgenError
 from clapgen.evaluation.context import EvaluationContext, content_summary, row_of_path, skipped_files, try_metric
+from clapgen.evaluation.groups import group_metrics
 from clapgen.evaluation.sounds import read_sounds
 from clapgen.metrics.embeddings.clap_score import bootstrap_interval
 from clapgen.metrics.embeddings.modality_gap import modality_gap
@@ -24,7 +27,12 @@ SHOWN_DROPS = ("R@1", "R@5", "R@10", "median_rank", "mAP@10")
 
 
 def evaluate_retrieval(
-    manifest: str | Path, context: EvaluationContext, *, split: str | None = None, paraphrases: str | Path | None = None
+    manifest: str | Path,
+    context: EvaluationContext,
+    *,
+    split: str | None = None,
+    paraphrases: str | Path | None = None,
+    by: str | None = None,
 ) -> Report:
     """R@1/5/10, median rank and mAP@10 in both directions over the clips of a manifest and all of their captions.
 
@@ -32,9 +40,12 @@ def evaluate_retrieval(
         manifest: clips with one or more captions each; clips without captions are only retrieved. Of `split` if given.
         paraphrases: a table with columns `caption` and `paraphrase`; the metrics are also computed with paraphrased
             captions.
+        by: a key of the manifest; R@10 is also given for the queries of the clips with each of its values, over all
+            clips and captions.
 
     Raises:
-        ClapgenError: no captions, nothing that can be read; strict, and a file cannot be read.
+        ClapgenError: no captions, nothing that can be read, no clip with the key `by`; strict, and a file cannot be
+            read.
     """
     sounds = read_sounds(manifest, split, context.notes)
     if not any(sound.captions for sound in sounds):
@@ -59,6 +70,8 @@ def evaluate_retrieval(
     settings["N"] = f"{len(clips)} clips, {len(captions)} captions" + (f", split {split}" if split else "")
     settings["content"] = content_summary(embedded)
     settings["seed"] = context.seed
+    if by is not None:
+        metrics += group_metrics(clips, by, _hits(same, owners), context.seed)
     if paraphrases is not None:
         more, warnings = _paraphrased(paraphrases, context, embedded.embeddings, captions, owners)
         metrics += more
@@ -106,6 +119,16 @@ def _identical(found: Retrieval) -> list[Metric]:
         for name, way in zip(WAYS, (found.text_to_audio, found.audio_to_text), strict=True)
         for k, recall in way.recalls.items()
     ]
+
+
+def _hits(found: Retrieval, owners: np.ndarray) -> dict[str, tuple[npt.NDArray[np.float64], Sequence[int]]]:
+    """Whether each query finds a correct answer among ten, and the clip that it belongs to."""
+    return {
+        f"{name} R@10, identical captions": ((way.ranks <= 10).astype(np.float64), of_queries.tolist())
+        for name, way, of_queries in zip(
+            WAYS, (found.text_to_audio, found.audio_to_text), (owners, found.query_clips), strict=True
+        )
+    }
 
 
 def _gap(audio: Array, text: Array, owners: np.ndarray) -> Metric:

@@ -46,6 +46,10 @@ SplitOption = Annotated[str | None, typer.Option("--split", help="Only the clips
 LabelFieldOption = Annotated[
     str, typer.Option("--label-field", help="Key of the manifest that holds a clip's class, e.g. esc50_class.")
 ]
+ByOption = Annotated[
+    str | None,
+    typer.Option("--by", metavar="FIELD", help="Also give the metrics for each value of this key of the manifest."),
+]
 
 
 @dataclass

@@ -170,7 +170,8 @@ def _table(keys: Indices, values: Indices, wanted: Indices, width: int) -> npt.N
 
 def _figures(queries: Array, gallery: Array, right: Callable[[slice], npt.NDArray[np.bool_]]) -> DirectionScores:
     blocks = [
-        _ranks(queries[rows] @ gallery.T, right(rows)) for rows in row_blocks(len(queries), 2 * len(gallery))
+        ranks_and_precisions(queries[rows] @ gallery.T, right(rows))
+        for rows in row_blocks(len(queries), 2 * len(gallery))
     ]  # twice: correct and wrong answers separately
     ranks, precisions, counts = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     return DirectionScores(
@@ -200,8 +201,13 @@ def recall_by_chance(correct: npt.ArrayLike, gallery: int, k: int) -> float:
     return float(1 - none_found.mean())
 
 
-def _ranks(similarity: Array, right: npt.NDArray[np.bool_]) -> tuple[Indices, Array, Indices]:
-    """Rank of the first correct answer, AP@10 and number of correct answers of each row of (queries, gallery)."""
+def ranks_and_precisions(similarity: Array, right: npt.NDArray[np.bool_]) -> tuple[Indices, Array, Indices]:
+    """Rank of the first correct answer, AP@10 and number of correct answers of each row of (queries, gallery).
+
+    Args:
+        similarity: (queries, gallery); ties count against the model.
+        right: (queries, gallery), the correct answers, at least one in each row.
+    """
     count = right.sum(1)
     depth = min(_DEPTH, int(count.max()))
     answers = np.where(right, similarity, -np.inf)
