@@ -1,17 +1,34 @@
 """Training objectives of the CLAP, one file each, found by name in `OBJECTIVES`."""
 
-from pretrain.objectives.base import OBJECTIVES, BatchRow, ClapBatch, Objective
+from pretrain.objectives.base import (
+    OBJECTIVES,
+    BatchRow,
+    BatchSizes,
+    ClapBatch,
+    Objective,
+    create_objective,
+    options_of,
+)
+from pretrain.objectives.given_negatives import GivenNegatives
+from pretrain.objectives.hard_negatives import HardNegatives
 from pretrain.objectives.infonce import InfoNCE, SoftInfoNCE
+from pretrain.objectives.modular import Modular
 from pretrain.objectives.prompt_classification import PromptClassification
 from pretrain.objectives.sigmoid import Sigmoid
 
 __all__ = [
     "OBJECTIVES",
     "BatchRow",
+    "BatchSizes",
     "ClapBatch",
+    "GivenNegatives",
+    "HardNegatives",
     "InfoNCE",
+    "Modular",
     "Objective",
     "PromptClassification",
     "Sigmoid",
     "SoftInfoNCE",
+    "create_objective",
+    "options_of",
 ]

@@ -24,6 +24,7 @@ def test_a_new_head_has_the_same_scale_and_bias_for_every_sentence():
     assert head.beta(texts).tolist() == [-8.0] * 3
 
 
+@torch.no_grad()
 def test_log_odds_and_probability_follow_the_formula_frame_by_frame():
     head, frames, texts = trained_head(16), embeddings(2, 5, 16), embeddings(3, 16, seed=2)
     alpha, beta, probability = head.alpha(texts), head.beta(texts), head.probability(frames, texts)
