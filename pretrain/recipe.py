@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from clapgen.clap import Clap, ClapConfig
 from clapgen.clap.model import LARGEST_LOG_LOGIT_SCALE
@@ -22,7 +23,7 @@ from clapgen.errors import ClapgenError
 from clapgen.metrics.embeddings.retrieval import retrieval
 from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
 from clapgen.model_store import weights_hash
-from clapgen.training.joined_batch import joined_index
+from clapgen.training.joined_batch import joined_index, process_rank
 from clapgen.training.loop import train
 from clapgen.training.provenance import describe_clips, stored_asset
 from clapgen.training.seeds import seeded
@@ -32,9 +33,17 @@ from pretrain.data.log_mels import LogMels
 from pretrain.data.sounds import AugmentConfig, Sounds, epoch_rows, partners
 from pretrain.distillation import load_text_tower
 from pretrain.objectives import OBJECTIVES, BatchRow, ClapBatch, Objective
+from pretrain.teachers.table import TeacherTable
 from pretrain.texts import Texts, project
 
 CLIPS_IN_MEMORY = 64
+
+
+@dataclass
+class SceneConfig:
+    """Scenes composed while training: `share` of the rows."""
+
+    share: float = 0.0
 
 
 @dataclass
@@ -48,8 +57,8 @@ class ClapRecipe:
     `text_model` is a folder with a distilled text tower (`clapgen train text`). It is fine-tuned at
     `text_learning_rate_scale` times the learning rate; 0 freezes it, and its states are looked up. `start_from` is a
     model whose CLAP is trained further instead of a new one, with the temporal pooling that `clap` asks for;
-    `lock_text` freezes its whole text side, so that models trained on its text embeddings stay valid. No clip with a
-    class or label of `excluded_names` is trained on, so that they can be tested as never seen.
+    `lock_text` freezes its whole text side, so that models trained on its text embeddings stay valid. `teachers` maps
+    names, which objectives use, to tables of targets for the training clips (`clapgen pretrain teacher`).
     """
 
     RENAMED_KEYS: ClassVar[dict[str, str]] = {"prompt_classification": "objectives.prompt-classification"}
@@ -64,11 +73,12 @@ class ClapRecipe:
     text_learning_rate_scale: float = 0.0
     start_from: str = ""
     lock_text: bool = False
-    excluded_names: list[str] = field(default_factory=list)
     objectives: dict[str, float] = field(default_factory=lambda: {"soft-infonce": 1.0, "prompt-classification": 1.0})
     positives: str = "labels"
     clap: ClapConfig = field(default_factory=ClapConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    scenes: SceneConfig = field(default_factory=SceneConfig)
+    teachers: dict[str, str] = field(default_factory=dict)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
@@ -88,7 +98,7 @@ class ClapTask(Task):
         if contrastive and recipe.training.batch_size == 1:
             raise ClapgenError(f"{contrastive[0]} compares the rows of a batch: training.batch_size must be at least 2")
         training, held_out = split_clips(recipe.manifest, recipe.train_split, recipe.validation_split, recipe.free_only)
-        training = captions.clips_with_text(self._allowed(training))
+        training = captions.clips_with_text(training)
         with seeded(recipe.training.seed):
             self.clap = self._model(training)  # before hours of decoding
         self.data = AudioCache.build(training, self.clap.sample_rate, recipe.cache)
@@ -96,19 +106,16 @@ class ClapTask(Task):
         front_end = self.clap.audio_tower.front_end
         log_mels = LogMels.build(self.data, front_end, recipe.cache)
         self.sounds = Sounds(log_mels, recipe.augment, self.clap.window, front_end)
+        self.teachers = {
+            name: TeacherTable.load(file, self.data.clips, held_out).targets for name, file in recipe.teachers.items()
+        }
         self.texts = Texts(self.clap, frozen=not any(p.requires_grad for p in _of_states(self.clap)))
         self.groups = self._group_numbers(self.data.clips)
         for objective in objectives.values():
             objective.prepare(self.data.clips, recipe.class_field)
+            widths = {name: targets.shape[1] for name, targets in self.teachers.items()}
+            objective.set_widths(self.clap.audio_tower.width, widths)
         self.objectives = nn.ModuleDict(objectives)
-
-    def _allowed(self, clips: Sequence[Clip]) -> list[Clip]:
-        excluded = {name.replace("_", " ").casefold() for name in self.recipe.excluded_names}
-        field = self.recipe.class_field
-        allowed = [c for c in clips if excluded.isdisjoint(n.casefold() for n in captions.true_names(c, field))]
-        if not allowed:
-            raise ClapgenError("excluded_names leaves no clip to train on")
-        return allowed
 
     def _model(self, clips: Sequence[Clip]) -> Clap:
         recipe, config = self.recipe, self.recipe.clap
@@ -123,7 +130,7 @@ class ClapTask(Task):
             clap = Clap(config, known or train_tokenizer(texts, config.text.vocab_size))
         if recipe.text_model:
             clap = self._with_text_model(clap)
-        clap = clap.with_temporal_pooling(config.audio.temporal_layers, config.text.temporal_layers)
+        clap = clap.extended(config.audio.temporal_layers, config.text.temporal_layers, config.frame_head)
         recipe.clap, clap.tokenizer = clap.config, known or clap.tokenizer
         clap.text_tower.requires_grad_(not recipe.lock_text)
         clap.text_projection.requires_grad_(not recipe.lock_text)
@@ -164,33 +171,62 @@ class ClapTask(Task):
     def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
         clap = self.clap
         pooling = getattr(clap.text_tower, "temporal", None) or nn.Identity()
-        groups = weight_decay_groups([clap.audio_tower, clap.audio_projection, clap.text_projection, pooling])
+        head = clap.frame_head or nn.Identity()
+        groups = weight_decay_groups([clap.audio_tower, clap.audio_projection, clap.text_projection, pooling, head])
         text = weight_decay_groups([nn.ParameterList(_of_states(clap))])
         scalars = {"params": [clap.log_logit_scale, *self.objectives.parameters()], "weight_decay": 0.0}
         scale = self.recipe.text_learning_rate_scale
         return {"model": [*groups, scalars, *({**g, "learning_rate_scale": scale} for g in text if g["params"])]}
 
     def batch(self, index: int, generator: torch.Generator) -> dict[str, Any]:
-        recipe, total = self.recipe, len(self.data)
-        size = recipe.training.batch_size
-        first = epoch_rows(joined_index(index), size, total, recipe.training.seed)
-        second = partners(first, total, generator)
+        recipe = self.recipe
         short = index < recipe.augment.whole_from * recipe.training.steps * recipe.training.accumulate
-        inputs, mixed = self.sounds.batch(first, second, short, generator)
+        scenes = round(recipe.training.batch_size * recipe.scenes.share / 2)
+        size = recipe.training.batch_size - 2 * scenes
+        first = epoch_rows(joined_index(index), size, len(self.data), recipe.training.seed)
+        second = partners(first, len(self.data), generator)
+        crops, mixed = self.sounds.batch(first, second, short, generator)
         members = [(a, b) if m else (a,) for a, b, m in zip(first, second, mixed.tolist(), strict=True)]
-        texts = [self._caption(row, generator) for row in members]
-        rows = [BatchRow(tuple(self.data.clips[i] for i in m), t) for m, t in zip(members, texts, strict=True)]
+        rows = [BatchRow(tuple(self.data.clips[i] for i in row), self._caption(row, generator)) for row in members]
+        inputs, composed = {"crops": crops}, self._scenes(scenes, size, generator)
+        if composed:
+            rows += composed
+            scene_mels = torch.stack([self.sounds.scene(row.scene) for row in composed if row.scene])
+            inputs["scenes"] = self.sounds.disturbed(scene_mels, generator)
         drawn = {name: objective.draw(rows, generator) for name, objective in self._objectives()}
         return {
             "inputs": inputs,
-            "text": self.texts.prepare(texts),
+            "text": self.texts.prepare([row.caption for row in rows]),
             "rows": rows,
-            "groups": torch.tensor([self._group(*row) for row in members]),
+            "groups": torch.tensor([*(self._group(*row) for row in members), *self._strangers(len(composed))]),
+            "teachers": {name: self._targets(table, members, len(rows)) for name, table in self.teachers.items()},
             "extra": {
                 name: {key: self.texts.prepare(v) if isinstance(v, list) else v for key, v in extra.items()}
                 for name, extra in drawn.items()
             },
         }
+
+    def _scenes(self, count: int, start: int, generator: torch.Generator) -> list[BatchRow]:
+        """`count` scenes, each followed by its twin, as rows from `start` on."""
+        rows = []
+        for scene in (self.sampler.draw(generator) for _ in range(count)):
+            twin = captions.pick(scene.twins, generator) if scene.twins else None
+            for one, other in ((scene, 1), (twin or scene, -1)):
+                clips = tuple(self.data.clips[event.clip] for event in one.events)
+                other_row = start + len(rows) + other if twin else None
+                rows.append(BatchRow(clips, captions.pick(one.captions, generator), one, other_row))
+        return rows
+
+    def _strangers(self, count: int) -> list[int]:
+        """Group numbers of rows that have no other positives, in any process."""
+        return [-1 - process_rank() * self.recipe.training.batch_size - row for row in range(count)]
+
+    def _targets(self, table: Tensor, members: Sequence[Sequence[int]], rows: int) -> Tensor:
+        """Targets of the rows that are a single clip, and zeros for the others."""
+        single = [row for row, clips in enumerate(members) if len(clips) == 1]
+        targets = torch.zeros(rows, table.shape[1])
+        targets[single] = table[[members[row][0] for row in single]]
+        return targets
 
     def _caption(self, row: Sequence[int], generator: torch.Generator) -> str:
         texts = [captions.choose_caption(self.data.clips[i], generator) for i in row]
@@ -227,8 +263,8 @@ class ClapTask(Task):
         clap = self.clap
         with torch.no_grad():  # clamp the parameter, as CLIP does: past the limit its gradient would be zero for ever
             clap.log_logit_scale.clamp_(max=LARGEST_LOG_LOGIT_SCALE)
-        frames = clap.audio_tower.frames(batch["inputs"])
-        features = clap.audio_tower.pool(frames)
+        frames = [clap.audio_tower.frames(inputs) for inputs in batch["inputs"].values()]
+        features = torch.cat([clap.audio_tower.pool(part) for part in frames])
         return ClapBatch(
             audio=clap.project_features(features),
             text=project(clap, batch["text"]),
@@ -236,8 +272,10 @@ class ClapTask(Task):
             groups=batch["groups"],
             rows=batch["rows"],
             features=features,
+            teachers=batch["teachers"],
             step=step,
-            make_frames=lambda: clap.project_frames(frames),
+            frame_head=clap.frame_head,
+            make_frames=lambda: clap.project_frames(joined_frames(frames)),
         )
 
     def evaluate(self) -> dict[str, float]:
@@ -256,6 +294,12 @@ class ClapTask(Task):
 def _of_states(clap: Clap) -> list[nn.Parameter]:
     """The parameters of the text tower that make its states, not those of its pooling."""
     return [p for name, p in clap.text_tower.named_parameters() if not name.startswith("temporal.")]
+
+
+def joined_frames(parts: Sequence[Tensor]) -> Tensor:
+    """Frames (batch, frames, width) of parts of different lengths, the shorter ones followed by zeros."""
+    longest = max(part.shape[1] for part in parts)
+    return torch.cat([F.pad(part, (0, 0, 0, longest - part.shape[1])) for part in parts])
 
 
 def embed_clips(clap: Clap, cache: AudioCache) -> Tensor:

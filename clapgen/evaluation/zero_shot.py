@@ -22,6 +22,7 @@ from clapgen.metrics.embeddings.clap_score import bootstrap_interval
 from clapgen.metrics.embeddings.multi_label import multi_label_average_precision
 from clapgen.metrics.embeddings.zero_shot import prompt_embeddings, zero_shot
 from clapgen.report.model import Confusion, Metric, Report, Row, Skipped
+from clapgen.wording.languages import LANGUAGES, TEMPLATES, check_language, has_held_out, translate
 
 
 @dataclass
@@ -40,9 +41,10 @@ def evaluate_zero_shot(
     context: EvaluationContext,
     *,
     label_field: str = "labels",
-    templates: Sequence[str] = (DEFAULT_TEMPLATE,),
+    templates: Sequence[str] | None = None,
     split: str | None = None,
     labels: Sequence[str] | None = None,
+    language: str = "en",
     by: str | None = None,
 ) -> Report:
     """Classify clips by the nearest prompt.
@@ -53,28 +55,43 @@ def evaluate_zero_shot(
     Args:
         source: a manifest, or an ESC-50 folder (`meta/esc50.csv`, `audio/`), which gets metrics for each of five folds.
         label_field: key of the manifest that holds the class or the labels.
-        templates: sentences with {label}; the embeddings of several are averaged.
+        templates: sentences with {label}; the embeddings of several are averaged. By default "This is a sound of
+            {label}.", or its counterpart in `language`.
         split: only this split of the manifest; "val" of ESC-50 is fold 4.
         labels: the classes, if there are more than those of the clips.
+        language: of the prompts: "en", or one of `clapgen.wording.languages.LANGUAGES`, into which the labels are
+            translated. Where all of them have a second wording that no training uses (the classes of ESC-50 have), the
+            accuracy with that one is reported too.
         by: a key of the manifest; the metrics are also given for the clips with each of its values.
 
     Raises:
         ClapgenError: no labels, an unknown label, no clip with the key `by`, no file could be read; strict, and a file
-            cannot be read.
+            cannot be read; a label without translation.
     """
+    if language != "en":
+        check_language(language)
+    templates = templates or [DEFAULT_TEMPLATE if language == "en" else TEMPLATES[language][0]]
     clips, missing = _labelled(Path(source), label_field, split)
     if missing:
         context.warn_or_raise(f"{missing[0]} is listed in meta/esc50.csv, but not in audio/.", "Complete the folder.")
+    _prompt_words(clips, labels, language)  # a label that cannot be translated is an error before anything is embedded
     embedded = context.embed([clip.path for clip in clips], "Embedding")
     rows = row_of_path(embedded)
     clips = [clip for clip in clips if clip.path in rows]
-    names = _names(clips, labels)
+    names, translated = _prompt_words(clips, labels, language)
     name_of = {label_key(name): name for name in names}
     grouped = clips
     clips = [replace(clip, labels=[name_of[label_key(label)] for label in clip.labels]) for clip in clips]
-    prompts = prompt_embeddings(context.embed_texts, names, templates)
     several = any(len(clip.labels) > 1 for clip in clips)
-    results = (_tagged if several else _classified)(clips, embedded.embeddings, prompts, names, context.seed)
+
+    def measure(words: Sequence[str]) -> _Results:
+        prompts = prompt_embeddings(context.embed_texts, words, templates)
+        return (_tagged if several else _classified)(clips, embedded.embeddings, prompts, names, context.seed)
+
+    results = measure(translated)
+    if language != "en" and all(map(has_held_out, names)):
+        again = measure([translate(name, language, held_out=True) for name in names]).metrics[0]
+        results.metrics.insert(1, replace(again, name=f"{again.name}, held-out words", note="words no training used"))
     is_esc50 = Path(source).is_dir()
     if is_esc50 and "accuracy" in results.of_clips:
         results.metrics += _folds(clips, results.of_clips["accuracy"])
@@ -87,6 +104,7 @@ def evaluate_zero_shot(
         "classes": f"{len(names)}, by {chosen_by}" + (f", split {split}" if split else ""),
         "content": content_summary(embedded),
         "templates": list(templates),
+        **({"language": LANGUAGES[language], "prompts": "; ".join(translated)} if language != "en" else {}),
         "seed": context.seed,
     }
     kind, unit = ("tagging", "labels") if several else ("classification", "classes")
@@ -121,6 +139,12 @@ def _labelled(source: Path, label_field: str, split: str | None) -> tuple[list[C
             "key of the manifest that holds the class."
         )
     return labelled, missing
+
+
+def _prompt_words(clips: Sequence[Clip], labels: Sequence[str] | None, language: str) -> tuple[list[str], list[str]]:
+    """The classes, and what their prompts call them."""
+    names = _names(clips, labels)
+    return names, names if language == "en" else [translate(name, language) for name in names]
 
 
 def _names(clips: Sequence[Clip], given: Sequence[str] | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Generator
@@ -12,6 +13,7 @@ from clapgen.errors import ClapgenError
 from clapgen.wording.grammar import join_labels, lower_first, with_article
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 # The first is the zero-shot evaluation prompt of LAION-CLAP; the others keep the text tower from overfitting to it.
 TEMPLATES = (
@@ -36,7 +38,7 @@ def caption_from_labels(labels: Sequence[str], generator: Generator | None = Non
     label = join_labels(labels)
     if not label:
         raise ClapgenError("a clip without captions needs at least one label")
-    template = TEMPLATES[0] if generator is None else TEMPLATES[_pick(len(TEMPLATES), generator)]
+    template = pick(TEMPLATES, generator)
     sentence = template.format(label=label, a_label=with_article(label))
     return sentence[0].upper() + sentence[1:]
 
@@ -71,7 +73,7 @@ def choose_caption(clip: Clip, generator: Generator | None = None) -> str:
     """
     captions = [caption for caption in clip.captions if caption.strip()]
     if captions:
-        return captions[0 if generator is None else _pick(len(captions), generator)].strip()
+        return pick(captions, generator).strip()
     try:
         return caption_from_labels(clip.labels, generator)
     except ClapgenError as error:
@@ -83,9 +85,10 @@ def join_captions(first: str, second: str, generator: Generator | None = None) -
 
     The connective is random, or "and" without a generator.
     """
-    connective = CONNECTIVES[0 if generator is None else _pick(len(CONNECTIVES), generator)]
+    connective = pick(CONNECTIVES, generator)
     return f"{first.strip().rstrip('.!?;, ')} {connective} {lower_first(second.strip())}"
 
 
-def _pick(count: int, generator: Generator) -> int:
-    return int(torch.randint(count, (), generator=generator))
+def pick(items: Sequence[T], generator: Generator | None = None) -> T:
+    """A random one of several, or the first without a generator."""
+    return items[0 if generator is None else int(torch.randint(len(items), (), generator=generator))]

@@ -1,14 +1,7 @@
 """Training objectives of the CLAP, one file each, found by name in `OBJECTIVES`."""
 
-from pretrain.objectives.base import (
-    OBJECTIVES,
-    BatchRow,
-    BatchSizes,
-    ClapBatch,
-    Objective,
-    create_objective,
-    options_of,
-)
+from pretrain.objectives.base import OBJECTIVES, BatchRow, ClapBatch, Objective, create_objective, options_of
+from pretrain.objectives.distillation import Distillation
 from pretrain.objectives.given_negatives import GivenNegatives
 from pretrain.objectives.hard_negatives import HardNegatives
 from pretrain.objectives.infonce import InfoNCE, SoftInfoNCE
@@ -19,8 +12,8 @@ from pretrain.objectives.sigmoid import Sigmoid
 __all__ = [
     "OBJECTIVES",
     "BatchRow",
-    "BatchSizes",
     "ClapBatch",
+    "Distillation",
     "GivenNegatives",
     "HardNegatives",
     "InfoNCE",

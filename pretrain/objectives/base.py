@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from clapgen.clap.frame_head import FrameHead
 from clapgen.data.manifest import Clip
 from clapgen.errors import ClapgenError, nearest
 from clapgen.registry import Registry
@@ -39,23 +40,6 @@ class BatchRow:
     twin: int | None = None
 
 
-@dataclass(frozen=True)
-class BatchSizes:
-    """Sizes that all batches of a run have.
-
-    Attributes:
-        dim: Width of the embeddings.
-        features: Width of `ClapBatch.features`.
-        frame_rate: Frames a second of `ClapBatch.frames`; frame k is about the moment k / frame_rate.
-        teachers: Width of each teacher's targets.
-    """
-
-    dim: int
-    features: int
-    frame_rate: float
-    teachers: Mapping[str, int] = field(default_factory=dict)
-
-
 @dataclass
 class ClapBatch:
     """One micro-batch, with this process's rows. All embeddings have length 1.
@@ -69,6 +53,8 @@ class ClapBatch:
         teachers: Targets (batch, width of the teacher) of each row, by the teacher's name; a row of zeros has none.
         step: Training step.
         extra: What the objective's own `draw` returned; sentences arrive as embeddings (sentences, dim).
+        frame_head: The CLAP's frame head, if it has one.
+        frame_rate: Frames a second of `frames`; frame k is about the moment k / frame_rate. 0 if it is not known.
         make_frames: Computes `frames`.
     """
 
@@ -81,6 +67,8 @@ class ClapBatch:
     teachers: Mapping[str, Tensor] = field(default_factory=dict)
     step: int = 0
     extra: Mapping[str, Tensor] = field(default_factory=dict)
+    frame_head: FrameHead | None = None
+    frame_rate: float = 0.0
     make_frames: Callable[[], Tensor] | None = None
 
     @cached_property
@@ -124,8 +112,8 @@ class Objective(nn.Module, ABC):
         """Called once, with all training clips. `class_field` is the key of the manifest that holds a clip's class."""
         return None
 
-    def build(self, sizes: BatchSizes) -> None:
-        """Called once, after `prepare`: the place to make parameters whose shapes depend on the model."""
+    def set_widths(self, features: int, teachers: Mapping[str, int]) -> None:
+        """Called once, with the widths of the audio tower's features and of each teacher's targets."""
         return None
 
     def draw(self, rows: Sequence[BatchRow], generator: torch.Generator) -> dict[str, Tensor | list[str]]:

@@ -7,9 +7,9 @@ from torch.nn import functional as F
 
 from clapgen.data.manifest import Clip
 from clapgen.scenes import Event, Negative, Scene
-from pretrain.objectives import BatchRow, BatchSizes, ClapBatch
+from pretrain.objectives import BatchRow, ClapBatch
 
-DIM, FRAMES, SIZES = 16, 8, BatchSizes(dim=16, features=24, frame_rate=2.0, teachers={"ear": 12})
+DIM, FRAMES, FRAME_RATE, FEATURES = 16, 8, 2.0, 24
 SCALE = torch.tensor(10.0)
 
 
@@ -79,8 +79,9 @@ def batch_of(objective, rows=None, groups=None, seed: int = 0, scale: torch.Tens
         logit_scale=scale,
         groups=groups,
         rows=rows,
-        features=random(len(rows), 24, seed=seed + 3, unit=False),
+        features=random(len(rows), FEATURES, seed=seed + 3, unit=False),
         teachers={"ear": targets},
         extra=embedded(draw(objective, rows, seed)),
+        frame_rate=FRAME_RATE,
         make_frames=lambda: frames,
     )

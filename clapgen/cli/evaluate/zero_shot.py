@@ -18,6 +18,7 @@ EPILOG = """
 clapgen evaluate zero-shot ESC-50/ --confusion confusion.png\n
 clapgen evaluate zero-shot manifest.jsonl --split val --label-field esc50_class --html report.html\n
 clapgen evaluate zero-shot manifest.jsonl --split val --by source\n
+clapgen evaluate zero-shot manifest.jsonl --label-field esc50_class --language de\n
 clapgen evaluate zero-shot manifest.jsonl --template "{label}" --template "the sound of {label}"\n
 
 Clips with one label each are classified; if some have several, they are tagged and scored by mAP.
@@ -35,6 +36,9 @@ def zero_shot(
         list[str] | None,
         typer.Option("--template", help="Prompt with {label}; repeat the option to average several prompts."),
     ] = None,
+    language: Annotated[
+        str, typer.Option("--language", help="Language of the prompts: en, de, fr or es; labels are translated.")
+    ] = "en",
     labels: Annotated[
         str | None,
         typer.Option("--labels", "-l", help="All classes, if some have no clips: comma-separated, or @FILE."),
@@ -50,12 +54,17 @@ def zero_shot(
         check_new_file(confusion, common.force)
     names = None if labels is None else parse_labels(labels)
     context = common.context()
-    from clapgen.data.text import DEFAULT_TEMPLATE
     from clapgen.evaluation.zero_shot import evaluate_zero_shot
 
-    templates = template or [DEFAULT_TEMPLATE]
     report = evaluate_zero_shot(
-        source, context, label_field=label_field, templates=templates, split=split, labels=names, by=by
+        source,
+        context,
+        label_field=label_field,
+        templates=template,
+        split=split,
+        labels=names,
+        language=language,
+        by=by,
     )
     common.give(report, "margin")
     if confusion is not None:
