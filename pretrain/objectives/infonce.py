@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clapgen.training.joined_batch import process_rank
-from pretrain.objectives.base import OBJECTIVES, ClapBatch, Objective
+from pretrain.objectives.base import OBJECTIVES, ClapBatch, Objective, cosines
 
 
 @OBJECTIVES.register("soft-infonce")
@@ -18,8 +18,8 @@ class SoftInfoNCE(Objective):
 
     def forward(self, batch: ClapBatch) -> Tensor:
         targets = self.targets(batch)
-        to_text = F.cross_entropy(batch.logit_scale * batch.audio @ batch.all_text.T, targets)
-        to_audio = F.cross_entropy(batch.logit_scale * batch.text @ batch.all_audio.T, targets)
+        to_text = F.cross_entropy(batch.logit_scale * cosines(batch.audio, batch.all_text), targets)
+        to_audio = F.cross_entropy(batch.logit_scale * cosines(batch.text, batch.all_audio), targets)
         return (to_text + to_audio) / 2
 
     def targets(self, batch: ClapBatch) -> Tensor:
