@@ -29,7 +29,7 @@ from pretrain.data.log_mels import LogMels
 from pretrain.data.rows import RowMaker, SceneConfig
 from pretrain.data.sounds import AugmentConfig, Sounds
 from pretrain.model import build_clap, parameters_of_states
-from pretrain.objectives import OBJECTIVES, ClapBatch, Objective
+from pretrain.objectives import ClapBatch, Objective, create_objective
 from pretrain.teachers.table import TeacherTable
 from pretrain.texts import Texts, project
 
@@ -40,10 +40,11 @@ CLIPS_IN_MEMORY = 64
 class ClapRecipe:
     """A CLAP's data, sizes and objectives.
 
-    `objectives` maps names (infonce, soft-infonce, sigmoid, prompt-classification) to weights; a weight of 0 leaves one
-    out. `positives` decides which rows of a batch are positives of each other under soft objectives: rows from the same
-    "recording", or rows with the same "labels" (from the same recording if they have none). `class_field` is the key of
-    the manifest that holds a clip's class.
+    `objectives` maps names (of `pretrain.objectives.OBJECTIVES`) to weights; a weight of 0 leaves one out.
+    `objective_options` maps names to their options, such as {"given-negatives": {"count": 2}}.
+    `positives` decides which rows of a batch are positives of each other under soft objectives: rows from the same
+    "recording", or rows with the same "labels" (from the same recording if they have none).
+    `class_field` is the key of the manifest that holds a clip's class.
     `text_model` is a folder with a distilled text tower (`clapgen train text`). It is fine-tuned at
     `text_learning_rate_scale` times the learning rate; 0 freezes it, and its states are looked up.
     `start_from` is a model whose CLAP is trained further instead of a new one, with the temporal pooling and frame head
@@ -66,6 +67,7 @@ class ClapRecipe:
     replace_text: bool = False
     lock_text: bool = False
     objectives: dict[str, float] = field(default_factory=lambda: {"soft-infonce": 1.0, "prompt-classification": 1.0})
+    objective_options: dict[str, dict[str, Any]] = field(default_factory=dict)
     positives: str = "labels"
     clap: ClapConfig = field(default_factory=ClapConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -82,7 +84,7 @@ class ClapTask(Task):
             raise ClapgenError(f'positives must be "recording" or "labels", not "{recipe.positives}"')
         self.recipe = recipe
         objectives: dict[str, Objective] = {
-            n: OBJECTIVES.create(n) for n, weight in recipe.objectives.items() if weight
+            n: create_objective(n, recipe.objective_options.get(n)) for n, weight in recipe.objectives.items() if weight
         }
         if not objectives:
             raise ClapgenError("the recipe has no objective with a weight; set one, e.g. objectives.infonce=1")
@@ -195,6 +197,7 @@ class ClapTask(Task):
             teachers=batch["teachers"],
             step=step,
             frame_head=clap.frame_head,
+            frame_rate=clap.audio_tower.frame_rate,
             make_frames=lambda: clap.project_frames(joined_frames(frames)),
         )
 
