@@ -17,6 +17,7 @@ from clapgen.configuration import load_config
 from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import Clip
 from clapgen.data.splits import class_of, split_clips
+from clapgen.embedders.cache import EmbeddingCache
 from clapgen.errors import ClapgenError
 from clapgen.metrics.embeddings.retrieval import retrieval
 from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
@@ -97,8 +98,10 @@ class ClapTask(Task):
             self.clap, self.origin = build_clap(recipe, training)  # before hours of decoding
         self.data = AudioCache.build(training, self.clap.sample_rate, recipe.cache)
         self.validation = AudioCache.build(held_out, self.clap.sample_rate, recipe.cache) if held_out else None
+        cache = EmbeddingCache() if recipe.teachers else None  # knows the contents of files that have not changed
         self.teachers = {
-            name: TeacherTable.load(file, self.data.clips, held_out).targets for name, file in recipe.teachers.items()
+            name: TeacherTable.load(file, self.data.clips, held_out, cache=cache).targets
+            for name, file in recipe.teachers.items()
         }
         self.rows = self._row_maker()
         self.texts = Texts(self.clap, frozen=not any(p.requires_grad for p in parameters_of_states(self.clap)))
