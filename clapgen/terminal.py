@@ -36,8 +36,11 @@ def _commands_terminal(character: str) -> bool:
 
 
 @contextmanager
-def progress(total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
-    """Show a progress bar on stderr and yield `update(done, description)`; nothing unless stderr is a terminal."""
+def progress(total: int | None, unit: str) -> Iterator[Callable[[int, str], None]]:
+    """Show a progress bar on stderr and yield `update(done, description)`; nothing unless stderr is a terminal.
+
+    `total` is None if it is not known.
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -51,7 +54,8 @@ def progress(total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
         task = bar.add_task("", total=total)
 
         def update(done: int, description: str) -> None:
-            bar.update(task, completed=min(done, total), description=escape(printable(description)))
+            completed = done if total is None else min(done, total)
+            bar.update(task, completed=completed, description=escape(printable(description)))
 
         yield update
 

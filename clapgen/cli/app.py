@@ -15,6 +15,7 @@ from clapgen.cli import (
     embed,
     evaluate,
     generate,
+    locate,
     models,
     pretrain,
     reconstruct,
@@ -65,6 +66,7 @@ app.command("generate", cls=generate.GenerateCommand, epilog=generate.EPILOG)(ge
 app.command("caption", epilog=caption.EPILOG)(caption.caption)
 app.command("embed", epilog=embed.EPILOG)(embed.embed)
 app.command("classify", epilog=classify.EPILOG)(classify.classify)
+app.command("locate", epilog=locate.EPILOG)(locate.locate)
 app.command("score", epilog=score.EPILOG)(score.score)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")

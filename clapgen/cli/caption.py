@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clapgen.cli.caption_output import Output, clock
-from clapgen.cli.console import garbage_collector_off, spinner
+from clapgen.cli.caption_output import Output
+from clapgen.cli.console import clock, garbage_collector_off, spinner
 from clapgen.cli.options import (
     MAX_HOURS,
     DeviceOption,

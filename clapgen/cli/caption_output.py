@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clapgen.cli.console import print_json, print_result, print_warning
+from clapgen.cli.console import clock, print_json, print_result, print_warning
 from clapgen.cli.options import check_new_file, make_writable_folder
 from clapgen.data.csv_cells import write_csv_rows
 from clapgen.devices import library_versions
@@ -146,12 +146,3 @@ def _write(path: Path, text: str, force: bool) -> None:
 
 def _times(row: dict[str, Any]) -> str:
     return f"{clock(row['start'])}–{clock(row['end'])}"
-
-
-def clock(seconds: float) -> str:
-    """Seconds as 1:05 or 12:00:30, with tenths unless they are 0."""
-    tenths = round(10 * seconds)
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    second = f"{rest // 10:02d}" + (f".{rest % 10}" if rest % 10 else "")
-    return f"{hours}:{minutes:02d}:{second}" if hours else f"{minutes}:{second}"

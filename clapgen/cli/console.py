@@ -71,6 +71,15 @@ def _is_number(text: str) -> bool:
     return text.strip("-+%.0123456789") == ""
 
 
+def clock(seconds: float) -> str:
+    """Seconds as 1:05 or 12:00:30, with tenths unless they are 0."""
+    tenths = round(10 * seconds)
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    second = f"{rest // 10:02d}" + (f".{rest % 10}" if rest % 10 else "")
+    return f"{hours}:{minutes:02d}:{second}" if hours else f"{minutes}:{second}"
+
+
 @contextmanager
 def spinner(what: str) -> Iterator[None]:
     """Show a spinner with `what` while the block runs; nothing when stderr is not a terminal."""

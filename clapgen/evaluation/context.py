@@ -164,8 +164,13 @@ def skipped_files(*embedded: Embedded) -> list[Skipped]:
 
 def content_summary(embedded: Embedded) -> str:
     """The number of files and a hash of their contents, in any order: equal if two reports are about the same files."""
-    digest = hashlib.sha256("".join(sorted(embedded.digests)).encode()).hexdigest()
-    return f"{len(embedded.paths)} files, {digest[:12]}"
+    return digest_summary(embedded.digests)
+
+
+def digest_summary(digests: Sequence[str]) -> str:
+    """`content_summary` of files with these sha256 digests."""
+    digest = hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+    return f"{len(digests)} files, {digest[:12]}"
 
 
 def try_metric(name: str, n: int, measure: Callable[[], Metric | float], **about: Any) -> Metric:

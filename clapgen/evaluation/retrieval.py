@@ -46,12 +46,11 @@ def evaluate_retrieval(
         paraphrases: a table with columns `caption` and `paraphrase`, or `HELD_OUT` for those that
             `clapgen.wording.held_out` writes and no training uses; the metrics are also computed with paraphrased
             captions, and with the same captions as they are.
-        by: a key of the manifest; R@10 is also given for the queries of the clips with each of its values, over all
-            clips and captions.
+        by: also give R@10 for the queries of each group of clips (see `groups_of`), over all clips and captions.
         segments: rank by `segment_scores` over the windows of each clip instead of the cosine with their mean.
 
     Raises:
-        ClapgenError: no captions, nothing that can be read, no clip with the key `by`, `segments` with `paraphrases`;
+        ClapgenError: no captions, nothing that can be read, no group, `segments` with `paraphrases`;
             strict, and a file cannot be read.
     """
     if segments and paraphrases is not None:
@@ -195,7 +194,8 @@ def _paraphrased(
             interval, range_of_drop = _intervals(found, way, name, context.seed)
             note = f"{before[key]:.4g} with the original captions; drop {found.drops[key] + 0.0:.4g}{range_of_drop}"
             scale = "1 or more" if rank else "0 to 1"
-            metrics.append(Metric(f"{label}, paraphrased", after[key], n, interval, scale, not rank, note))
+            queries = getattr(found.paraphrased, way.replace(" ", "_")).queries
+            metrics.append(Metric(f"{label}, paraphrased", after[key], queries, interval, scale, not rank, note))
     return metrics, warnings
 
 

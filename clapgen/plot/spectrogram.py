@@ -15,9 +15,10 @@ from clapgen.plot.lettering import fitted
 _WIDTH, _HEIGHT = 1060, 420  # of the spectrogram itself, in pixels
 _LEFT, _RIGHT, _TOP, _BOTTOM = 74, 100, 56, 56  # margins
 PLOT_AREA = (_LEFT, _TOP, _LEFT + _WIDTH, _TOP + _HEIGHT)  # where the spectrogram is in the PNG; as for Image.crop
-_WINDOW, _FFT = 2048, 4096  # zero-padded to twice the window, so that single bins do not show at low frequencies
-_LOWEST = 40.0  # Hz
+WINDOW, _FFT = 2048, 4096  # zero-padded to twice the window, so that single bins do not show at low frequencies
+LOWEST = 40.0  # Hz
 _RANGE = 80.0  # dB
+_TIME_UNITS = (("h", 3600), ("min", 60), ("s", 1))  # of the axis, once a sound has five of them
 _SILENCE = -100.0  # dB: lower limit of the colour range, so that dither stays dark
 
 
@@ -30,7 +31,7 @@ def spectrogram_png(
         ClapgenError: the waveform is empty, or the file exists (and not `overwrite`) or cannot be written.
     """
     shade = _shade(waveform, sample_rate, _WIDTH, _HEIGHT, path)
-    picture = _draw(shade, len(waveform) / sample_rate, sample_rate / 2, title)
+    picture = with_axes(shade, len(waveform) / sample_rate, sample_rate / 2, title)
     with atomic_path(path, overwrite) as temporary:
         picture.save(temporary, format="PNG", optimize=True)
 
@@ -57,45 +58,59 @@ def _shade(waveform: np.ndarray, sample_rate: int, width: int, height: int, path
         raise ClapgenError(
             f"cannot draw {path}: the waveform must be mono and not empty; its shape is {waveform.shape}."
         )
-    power = _power_image(waveform, sample_rate, np.geomspace(_LOWEST, sample_rate / 2, height + 1), width)
-    top = max(power.max(), _SILENCE + _RANGE)
-    return np.clip((power[::-1] - top) / _RANGE + 1, 0, 1)
+    return brightness(_power_image(waveform, sample_rate, np.geomspace(LOWEST, sample_rate / 2, height + 1), width))
+
+
+def brightness(power: np.ndarray) -> np.ndarray:
+    """Mean power (height, width), low frequencies first, to brightness in [0, 1], high frequencies first."""
+    decibels = 10 * np.log10(np.maximum(power[::-1], 1e-16))
+    top = max(decibels.max(), _SILENCE + _RANGE)
+    return np.clip((decibels - top) / _RANGE + 1, 0, 1)
 
 
 def _power_image(waveform: np.ndarray, sample_rate: int, frequencies: np.ndarray, width: int) -> np.ndarray:
-    """Mean power `(rows, width)` in dB over the time and frequency range of each pixel; low frequencies first."""
-    bins = np.linspace(0, sample_rate / 2, 1 + _FFT // 2)
-    hop = max(1, min(_WINDOW // 4, len(waveform) // width))
+    """Mean power `(rows, width)` over the time and frequency range of each pixel; low frequencies first."""
+    hop = max(1, min(WINDOW // 4, len(waveform) // width))
     total, count = np.zeros((width, len(frequencies) - 1)), np.zeros((width, 1))
     for first_frame, spectra in _spectra(waveform, hop):
-        # The mean over a row is a difference of the running integral; this works for rows narrower than a bin too.
-        integral = np.concatenate([np.zeros((len(spectra), 1)), np.cumsum(spectra, axis=1)], axis=1)
-        edges = np.interp(frequencies, bins, np.arange(len(bins))) + 0.5
-        lower = np.floor(edges).astype(int)
-        upper = np.minimum(lower + 1, integral.shape[1] - 1)
-        at_edges = integral[:, lower] + (edges - lower) * (integral[:, upper] - integral[:, lower])
-        rows = np.diff(at_edges, axis=1) / np.diff(edges)
+        rows = row_powers(spectra, sample_rate, frequencies)
         centres = (first_frame + np.arange(len(spectra))) * hop
         columns = np.minimum(centres * width // len(waveform), width - 1)
         np.add.at(total, columns, rows)
         np.add.at(count, columns, 1)
     filled = np.flatnonzero(count[:, 0])  # a very short sound has fewer frames than the image has columns
     nearest = filled[np.clip(np.searchsorted(filled, np.arange(width), side="right") - 1, 0, None)]
-    mean = total[nearest] / count[nearest]
-    return 10 * np.log10(np.maximum(mean.T, 1e-16))
+    return (total[nearest] / count[nearest]).T
+
+
+def row_powers(spectra: np.ndarray, sample_rate: int, frequencies: np.ndarray) -> np.ndarray:
+    """Mean power (n, rows) of spectra (n, bins) between each two of `frequencies` (rows + 1) in Hz."""
+    bins = np.linspace(0, sample_rate / 2, 1 + _FFT // 2)
+    # The mean over a row is a difference of the running integral; this works for rows narrower than a bin too.
+    integral = np.concatenate([np.zeros((len(spectra), 1)), np.cumsum(spectra, axis=1)], axis=1)
+    edges = np.interp(frequencies, bins, np.arange(len(bins))) + 0.5
+    lower = np.floor(edges).astype(int)
+    upper = np.minimum(lower + 1, integral.shape[1] - 1)
+    at_edges = integral[:, lower] + (edges - lower) * (integral[:, upper] - integral[:, lower])
+    return np.diff(at_edges, axis=1) / np.diff(edges)
+
+
+def power_spectra(frames: np.ndarray) -> np.ndarray:
+    """Power spectra (n, bins) of frames (n, WINDOW); a full-scale sine has power 1."""
+    window = np.hanning(WINDOW + 1)[:-1]
+    return (np.abs(np.fft.rfft(frames * window, _FFT)) * 2 / window.sum()) ** 2
 
 
 def _spectra(waveform: np.ndarray, hop: int, chunk: int = 512) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (first frame, power spectra of up to `chunk` frames), in bounded memory."""
-    window = np.hanning(_WINDOW + 1)[:-1]
-    padded = np.pad(waveform, _WINDOW // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[: len(waveform) : hop]
+    padded = np.pad(waveform, WINDOW // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[: len(waveform) : hop]
     for first in range(0, len(frames), chunk):
-        spectrum = np.fft.rfft(frames[first : first + chunk] * window, _FFT)
-        yield first, (np.abs(spectrum) * 2 / window.sum()) ** 2
+        yield first, power_spectra(frames[first : first + chunk])
 
 
-def _draw(shade: np.ndarray, seconds: float, highest: float, title: str) -> Image.Image:
+def with_axes(shade: np.ndarray, seconds: float, highest: float, title: str) -> Image.Image:
+    """The picture of a brightness (height, width) of the size of `PLOT_AREA`; `highest` is its upper edge in Hz."""
     picture = Image.new("RGB", (_LEFT + _WIDTH + _RIGHT, _TOP + _HEIGHT + _BOTTOM), BACKGROUND)
     picture.paste(Image.fromarray(magma(shade)), (_LEFT, _TOP))
     draw = ImageDraw.Draw(picture)
@@ -111,13 +126,15 @@ def _draw(shade: np.ndarray, seconds: float, highest: float, title: str) -> Imag
 def _time_axis(draw: ImageDraw.ImageDraw, seconds: float) -> None:
     font = ImageFont.load_default(size=15)
     bottom = _TOP + _HEIGHT
+    unit, per_unit = next((name, size) for name, size in _TIME_UNITS if seconds >= 5 * size or size == 1)
+    seconds = seconds / per_unit
     step = _round_step(seconds / 12)
     for index in range(math.floor(seconds / step + 1e-9) + 1):
         x = _LEFT + index * step / seconds * _WIDTH
         draw.line((x, bottom, x, bottom + 6), fill=FAINT)
         if x < _LEFT + _WIDTH - 22 or step * (index + 1) > seconds:
             draw.text((x, bottom + 10), f"{index * step:g}", fill=TEXT, font=font, anchor="mt")
-    draw.text((_LEFT + _WIDTH + 14, bottom + 10), "s", fill=FAINT, font=font, anchor="lt")
+    draw.text((_LEFT + _WIDTH + 14, bottom + 10), unit, fill=FAINT, font=font, anchor="lt")
 
 
 def _frequency_axis(draw: ImageDraw.ImageDraw, highest: float) -> None:
@@ -125,7 +142,7 @@ def _frequency_axis(draw: ImageDraw.ImageDraw, highest: float) -> None:
     for frequency in (50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000):
         if frequency > highest:
             break
-        height = math.log(frequency / _LOWEST) / math.log(highest / _LOWEST)
+        height = math.log(frequency / LOWEST) / math.log(highest / LOWEST)
         y = _TOP + _HEIGHT * (1 - height)
         draw.line((_LEFT - 7, y, _LEFT - 1, y), fill=FAINT)
         draw.text((_LEFT - 12, y), f"{frequency / 1000:g}", fill=TEXT, font=font, anchor="rm")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from clapgen.audio.silence import silence_of
+from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import Clip
 from clapgen.data.splits import class_of
 from clapgen.data.text import distinct_labels, label_key
@@ -29,6 +32,7 @@ class SceneClip:
         recording: What it was cut from.
         start: Second at which it starts to sound.
         sounds: How many sounds with pauses between them it has, if known.
+        loudest: Second at which it is loudest, if known: every piece of the clip contains it.
     """
 
     names: tuple[str, ...]
@@ -37,6 +41,7 @@ class SceneClip:
     recording: str | None = None
     start: float = 0.0
     sounds: int | None = None
+    loudest: float | None = None
 
 
 def scene_clip(
@@ -50,26 +55,34 @@ def scene_clip(
     """
     names = distinct_labels(name for name in (class_of(clip, class_field), *clip.labels) if name.strip())
     captions = tuple(caption.strip() for caption in clip.captions if caption.strip())
-    start, sounds = 0.0, None
-    if waveform is not None:
-        start, seconds, sounds = sounding(waveform, sample_rate)
-    return SceneClip(tuple(names), captions, seconds, clip.recording, start, sounds)
+    facts = SceneClip(tuple(names), captions, seconds, clip.recording)
+    return facts if waveform is None else replace(facts, **sounding(waveform, sample_rate))
 
 
-def sounding(waveform: np.ndarray, sample_rate: int) -> tuple[float, float, int]:
-    """Where a waveform (samples,) sounds: start and length in seconds, and how many sounds with pauses between them.
+def scene_clips(cache: AudioCache, class_field: str = "") -> list[SceneClip]:
+    """The facts about all clips of a cache, in its order."""
+    rate = cache.sample_rate
+    return [
+        scene_clip(clip, int(length) / rate, class_field, waveform=cache.waveform(index), sample_rate=rate)
+        for index, (clip, length) in enumerate(zip(cache.clips, cache.lengths, strict=True))
+    ]
 
-    A frame of 20 ms sounds if it is less than 40 dB below the loudest.
+
+def sounding(waveform: np.ndarray, sample_rate: int) -> dict[str, Any]:
+    """The attributes `start`, `seconds`, `sounds` and `loudest` of a `SceneClip`, of a waveform (samples,).
+
+    A frame of 20 ms sounds if it is less than 40 dB below the loudest. A silent waveform sounds for 0 seconds.
     """
     frame = max(1, round(_FRAME * sample_rate))
     power = np.square(np.pad(waveform, (0, -len(waveform) % frame)).astype(np.float64)).reshape(-1, frame).mean(1)
-    active = np.flatnonzero(power > max(_ACTIVE * power.max(initial=0.0), 1e-12))
-    if not len(active):
-        return 0.0, 0.0, 0
-    start = active[0] * frame / sample_rate
-    stop = min((active[-1] + 1) * frame, len(waveform)) / sample_rate
+    peak = power.max(initial=0.0)
+    if silence_of(waveform):
+        return {"start": 0.0, "seconds": 0.0, "sounds": 0, "loudest": None}
+    active = np.flatnonzero(power > _ACTIVE * peak)
+    start, stop = active[0] * frame / sample_rate, min((active[-1] + 1) * frame, len(waveform)) / sample_rate
     pauses = int((np.diff(active) * frame / sample_rate > _PAUSE).sum())
-    return float(start), float(stop - start), pauses + 1
+    loudest = (int(power.argmax()) + 0.5) * frame / sample_rate
+    return {"start": float(start), "seconds": float(stop - start), "sounds": pauses + 1, "loudest": min(loudest, stop)}
 
 
 class Differences:

@@ -21,7 +21,7 @@ LEAST_OVERLAP = 0.3  # of the shorter sound
 
 
 def single(stage: Stage) -> Scene | None:
-    """One sound."""
+    """One sound. In the twin there is another at the same time."""
     clip, styles = stage.first, stage.styles()
     event = stage.piece(clip, stage.window)
     captions = [style.say("single", clip) for style in styles]
@@ -33,7 +33,20 @@ def single(stage: Stage) -> Scene | None:
 
     negatives = stage.negatives(styles[0], [clip], say, [])
     captions = _with_absent(stage, styles, [clip], captions, "single")
-    return Scene(event.duration, (event,), "single", distinct(captions), negatives)
+    twin = _with_another(stage, styles, event)
+    return Scene(event.duration, (event,), "single", distinct(captions), negatives, twin)
+
+
+def _with_another(stage: Stage, styles: Sequence[Style], event: Event) -> tuple[Scene, ...]:
+    """The twin of a single sound: the same with another at the same time; none if there is no other."""
+    other = stage.another([event.clip])
+    if other is None:
+        return ()
+    added = stage.piece(other, event.duration)
+    added = replace(added, start=stage.draws.between(0, event.duration - added.duration))
+    events = shifted([event, added])
+    captions = [style.say("overlap", *(each.clip for each in events)) for style in styles]
+    return (Scene(event.duration, events, "overlap", distinct(captions)),)
 
 
 def sequence(stage: Stage) -> Scene | None:
@@ -105,12 +118,11 @@ def _without(events: Sequence[Event], gone: Event, stage: Stage, styles: Sequenc
     other = stage.another([event.clip for event in events]) if stage.draws.chance(0.5) else None
     rest = [event for event in events if event is not gone]
     if other is not None:
-        label, seconds, start = stage.facts(other)
-        middle = max(rest, key=lambda event: event.duration)
-        begin, end = max(gone.start, middle.start), min(gone.end, middle.end)
-        duration = min(seconds, gone.duration)
-        place = gone.start if seconds >= gone.duration else max(begin, min(end - duration, gone.start))
-        rest.append(Event(other, label, place, duration, gone.gain_db, start))
+        length = max(rest, key=lambda event: event.duration)
+        piece = stage.cut(other, min(stage.clip(other).seconds, gone.duration))
+        begin, end = max(gone.start, length.start), min(gone.end, length.end)
+        start = gone.start if piece.duration >= gone.duration else max(begin, min(end - piece.duration, gone.start))
+        rest.append(replace(piece, start=start, gain_db=gone.gain_db))
     events = shifted(rest)
     clips = [event.clip for event in events]
     relation = "overlap" if len(clips) > 1 else "single"
@@ -154,7 +166,7 @@ def background(stage: Stage) -> Scene | None:
 def repeated(stage: Stage) -> Scene | None:
     """One sound two to four times. The twin has another count, which may be once."""
     clip, draws = stage.first, stage.draws
-    duration = stage.facts(clip)[1]
+    duration = stage.clip(clip).seconds
     most = int((stage.window + GAPS[0]) / (duration + GAPS[0]))
     fitting = [count for count in COUNTS if count <= most]
     if not fitting:
@@ -166,7 +178,7 @@ def repeated(stage: Stage) -> Scene | None:
 
     def scene(times: int) -> Scene:
         clips = [clip, *(stage.alike(clip) if several else clip for _ in range(times - 1))]
-        pieces = [stage.piece(each, 2 * max(duration, stage.facts(each)[1])) for each in clips]
+        pieces = [stage.piece(each, 2 * max(duration, stage.clip(each).seconds)) for each in clips]
         room = stage.window - sum(piece.duration for piece in pieces)
         if room < GAPS[0] * (times - 1):
             pieces = [stage.piece(clip, 2 * duration) for _ in clips]
@@ -190,20 +202,19 @@ def repeated(stage: Stage) -> Scene | None:
 
 
 def duration(stage: Stage) -> Scene | None:
-    """One sound that lasts long, or only for a moment. The twin is the other, if the clip is long enough."""
+    """One sound that lasts long, or only for a moment. The twin is the other; of a short clip, another."""
     clip, draws = stage.first, stage.draws
-    label, seconds, start = stage.facts(clip)
+    seconds = stage.clip(clip).seconds
     possible = [n for n, fits in (("long", min(seconds, stage.window) >= LONG), ("short", True)) if fits]
     if seconds > BRIEF[1] and possible == ["short"]:
         return None  # neither
     styles = stage.styles()
 
-    def scene(kind: str) -> Scene:
-        low, high = (LONG, min(seconds, stage.window)) if kind == "long" else BRIEF
-        length = min(seconds, stage.window, draws.between(low, high))
-        begin = start + (draws.between(0, seconds - length) if draws.chance(0.5) else 0.0)
-        event = Event(clip, label, 0.0, length, clip_start=begin)
-        return Scene(length, (event,), "single", distinct([style.say(kind, clip) for style in styles]))
+    def scene(kind: str, sound: int = clip) -> Scene:
+        longest = min(stage.clip(sound).seconds, stage.window)
+        low, high = (LONG, longest) if kind == "long" else BRIEF
+        event = stage.cut(sound, min(longest, draws.between(low, high)))
+        return Scene(event.duration, (event,), "single", distinct([style.say(kind, sound) for style in styles]))
 
     kind = draws.pick(possible)
     style = draws.pick(styles)
@@ -211,7 +222,11 @@ def duration(stage: Stage) -> Scene | None:
     negatives = stage.negatives(
         style, [clip], lambda clips: _attribute(style, clips, kind), [("duration", style.say(wrong, clip))]
     )
-    twins = (scene(wrong),) if len(possible) > 1 else ()
+    other = stage.another([clip])
+    if len(possible) > 1:
+        twins: tuple[Scene, ...] = (scene(wrong),)
+    else:
+        twins = () if other is None else (scene("short", other),)
     return replace(scene(kind), negatives=negatives, twins=twins)
 
 

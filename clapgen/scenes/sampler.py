@@ -134,16 +134,13 @@ class SceneSampler:
                 self._phrases[clip, kind] = phrases_of(self.clips[clip], kind)
             return self._phrases[clip, kind]
 
-        def facts(clip: int) -> tuple[str, float, float]:
-            return self.clips[clip].names[0], self.clips[clip].seconds, self.clips[clip].start
-
         def another(clips: Sequence[int]) -> int | None:
             return self._another(draws, clips)
 
         def alike(clip: int) -> int:
             return draws.pick(self._alike[self.clips[clip].names])
 
-        return Stage(draws, first, self.window, self.options, another, alike, phrases, facts)
+        return Stage(draws, first, self.window, self.options, another, alike, phrases, self.clips.__getitem__)
 
     def _another(self, draws: Draws, clips: Sequence[int]) -> int | None:
         differ, pool = self._differences.differ, self._pools["any"]

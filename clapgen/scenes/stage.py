@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from clapgen.scenes.clips import SceneClip
 from clapgen.scenes.draws import Draws
 from clapgen.scenes.phrases import Phrases
 from clapgen.scenes.scene import Event, Negative
 from clapgen.scenes.sentences import Style
 
 SHORTEST = 0.05  # seconds of an event
+_BEFORE_LOUDEST, _AFTER_LOUDEST = 0.03, 0.1  # seconds of a piece around the loudest moment of its clip
 
 
-@dataclass(frozen=True)
+@dataclass
 class SceneOptions:
     """How scenes are drawn.
 
@@ -46,7 +48,7 @@ class Stage:
         another: Draws a clip that is another sound than all of these; None if there is none.
         alike: Draws a clip that is the same sound as this one, and short enough to be repeated.
         phrases: What a clip can be called in a scene of this kind.
-        label, seconds, start: Name, length and start of each clip.
+        clip: What is known of a clip.
     """
 
     draws: Draws
@@ -56,7 +58,7 @@ class Stage:
     another: Callable[[Sequence[int]], int | None]
     alike: Callable[[int], int]
     phrases: Callable[[int], Phrases]
-    facts: Callable[[int], tuple[str, float, float]]
+    clip: Callable[[int], SceneClip]
 
     def styles(self) -> list[Style]:
         """A style for each caption."""
@@ -64,13 +66,25 @@ class Stage:
         offset = self.draws.share()
         return [Style(self.draws, self.phrases, (offset + index / count) % 1) for index in range(count)]
 
-    def piece(self, clip: int, longest: float, shortest: float = SHORTEST) -> Event:
-        """A piece of a clip, at most `longest` seconds, at 0; half of those that are cut start with the clip."""
-        label, seconds, start = self.facts(clip)
-        duration = min(seconds, self.draws.between(max(0.6 * longest, min(shortest, longest)), longest))
-        if self.draws.chance(0.5):
-            start += self.draws.between(0, seconds - duration)
-        return Event(clip, label, 0.0, duration, clip_start=start)
+    def piece(self, number: int, longest: float) -> Event:
+        """A piece of a clip, at 0: all of it, or 60% to all of `longest` seconds of it."""
+        clip = self.clip(number)
+        duration = min(clip.seconds, self.draws.between(0.6 * longest, longest))
+        return self.cut(number, duration)
+
+    def cut(self, number: int, duration: float) -> Event:
+        """A piece of a clip, at 0, that lasts `duration`: half of the time the start of the clip, if it is loud there.
+
+        A piece contains the loudest moment of its clip.
+        """
+        clip, draws = self.clip(number), self.draws
+        low, latest = clip.start, clip.start + clip.seconds - duration
+        high = latest
+        if clip.loudest is not None:
+            low = min(max(low, clip.loudest + min(_AFTER_LOUDEST, duration / 2) - duration), latest)
+            high = max(low, min(latest, clip.loudest - min(_BEFORE_LOUDEST, duration / 2)))
+        start = low if draws.chance(0.5) and low == clip.start else draws.between(low, high)
+        return Event(number, clip.names[0], 0.0, duration, clip_start=max(start, 0.0))
 
     def with_more(self, clips: Sequence[int], count: int) -> list[int] | None:
         """`clips` and others, `count` different sounds in all; None if there are not so many."""

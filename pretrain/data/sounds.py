@@ -54,9 +54,8 @@ class Sounds:
     def __init__(self, log_mels: LogMels, options: AugmentConfig, window: int, front_end: LogMel) -> None:
         self.log_mels, self.options = log_mels, options
         self.frames = window // front_end.hop_length + 1
-        self.short_frames = min(
-            self.frames, round(options.crop_seconds * front_end.sample_rate) // front_end.hop_length + 1
-        )
+        crop = round(options.crop_seconds * front_end.sample_rate) or window
+        self.short_frames = min(crop, window) // front_end.hop_length + 1
         self.rate = front_end.sample_rate / front_end.hop_length  # mel frames a second
         self.level = float(torch.as_tensor(log_mels.levels).median())
 

@@ -54,6 +54,17 @@ def test_groups_are_sorted_by_size_and_lists_put_a_clip_into_several() -> None:
         groups_of(many, "recording")
 
 
+def test_a_table_puts_clips_into_the_kinds_of_their_labels(tmp_path: Path) -> None:
+    table = tmp_path / "kinds.csv"
+    table.write_text("label,kind\ndog,animals\nBark,animals\nrain,weather\nrain,water\n")
+    clips = [Clip(Path(f"{i}"), labels=labels) for i, labels in enumerate((["dog", "bark"], ["rain"], ["gong"]))]
+    assert groups_of(clips, str(table)) == {"animals": [0], "water": [1], "weather": [1]}
+    with pytest.raises(ClapgenError, match="no clip has one of the labels"):
+        groups_of(clips[2:], str(table))
+    [metric] = group_metrics(clips[:1], str(table), {"recall": (np.array([1.0]), [0])}, seed=0)
+    assert metric.name == "recall, kind animals"
+
+
 def test_a_query_counts_for_the_group_of_its_clip() -> None:
     clips = [Clip(Path(f"{i}"), extra={"kind": kind}) for i, kind in enumerate("aab")]
     hits = (np.array([1.0, 0.0, 0.5, 1.0]), [0, 0, 1, 2])  # two queries of the first clip

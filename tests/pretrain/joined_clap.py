@@ -18,13 +18,18 @@ class JoinedBatch(ClapTask):
     rank, world = 0, 1
 
     def batch(self, index, generator):
-        with mock.patch("pretrain.recipe.joined_index", lambda number: number):  # the same clips in every process
+        with mock.patch("pretrain.data.rows.joined_index", lambda number: number):  # the same clips in every process
             whole = super().batch(index, torch.Generator().manual_seed(index))
         size = len(whole["rows"]) // self.world
         part = slice(self.rank * size, (self.rank + 1) * size)
         text = {key: value[part] for key, value in whole["text"].items()}
-        rows = {key: whole[key][part] for key in ("inputs", "rows", "groups")}
-        return {**rows, "text": text, "extra": {name: {} for name in whole["extra"]}}
+        rows = {"rows": whole["rows"][part], "groups": whole["groups"][part], "teachers": {}}
+        return {
+            **rows,
+            "inputs": {"crops": whole["inputs"]["crops"][part]},
+            "text": text,
+            "extra": {name: {} for name in whole["extra"]},
+        }
 
 
 def train_joined(manifest: Path, output: Path, rank: int = 0, world: int = 1) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from clapgen.cli.evaluate import captions, compose, generation, retrieval, zero_shot
+from clapgen.cli.evaluate import captions, compose, generation, locate, retrieval, zero_shot
 
 app = typer.Typer(
     help="Evaluate generated sounds, retrieval, classification and captions.",
@@ -23,3 +23,4 @@ app.command("retrieval", epilog=retrieval.EPILOG)(retrieval.retrieval)
 app.command("zero-shot", epilog=zero_shot.EPILOG)(zero_shot.zero_shot)
 app.command("captions", epilog=captions.EPILOG)(captions.captions)
 app.command("compose", epilog=compose.EPILOG)(compose.compose)
+app.command("locate", epilog=locate.EPILOG)(locate.locate)

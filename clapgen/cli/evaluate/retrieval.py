@@ -13,7 +13,7 @@ EPILOG = """
 [bold]Examples[/bold]
 
 clapgen evaluate retrieval manifest.jsonl --split val\n
-clapgen evaluate retrieval manifest.jsonl --split val --by source\n
+clapgen evaluate retrieval manifest.jsonl --split val --by kinds.csv\n
 clapgen evaluate retrieval manifest.jsonl --split val --paraphrases held-out\n
 clapgen evaluate retrieval manifest.jsonl --paraphrases paraphrases.csv --json\n
 

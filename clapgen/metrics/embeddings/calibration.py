@@ -104,14 +104,18 @@ def fit_choice(choices: Sequence[tuple[npt.ArrayLike, npt.ArrayLike]]) -> tuple[
     return float(best[0]), float(best[1])
 
 
-def expected_calibration_error(probabilities: npt.ArrayLike, correct: npt.ArrayLike, bins: int = 10) -> float:
+def expected_calibration_error(
+    probabilities: npt.ArrayLike, correct: npt.ArrayLike, bins: int = 10, weights: npt.ArrayLike | None = None
+) -> float:
     """ECE (Guo et al. 2017), 0 (calibrated) to 1: the mean gap between probability and share correct, in equal bins.
 
     Args:
         probabilities: (n,) stated.
         correct: (n,), whether what each states was so.
+        weights: (n,), how much each counts; all the same if None.
     """
     p, right = np.asarray(probabilities, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    weight = np.ones(len(p)) if weights is None else np.asarray(weights, dtype=np.float64)
     place = np.minimum((p * bins).astype(np.int64), bins - 1)
-    gaps = [abs(p[place == b].sum() - right[place == b].sum()) for b in range(bins)]
-    return float(sum(gaps) / len(p))
+    gaps = np.abs(np.bincount(place, weight * (p - right), minlength=bins))
+    return float(gaps.sum() / weight.sum())
