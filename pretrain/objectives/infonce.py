@@ -24,8 +24,7 @@ class SoftInfoNCE(Objective):
 
     def targets(self, batch: ClapBatch) -> Tensor:
         """Target distribution (batch, rows of all processes) of each row."""
-        same = (batch.groups[:, None] == batch.all_groups[None, :]).to(batch.audio.dtype)
-        return same / same.sum(1, keepdim=True)
+        return group_targets(batch)
 
 
 @OBJECTIVES.register("infonce")
@@ -35,3 +34,9 @@ class InfoNCE(SoftInfoNCE):
     def targets(self, batch: ClapBatch) -> Tensor:
         rows = torch.arange(len(batch.audio), device=batch.audio.device) + len(batch.audio) * process_rank()
         return F.one_hot(rows, len(batch.all_audio)).to(batch.audio.dtype)
+
+
+def group_targets(batch: ClapBatch) -> Tensor:
+    """Targets (batch, rows of all processes) that rows of one group share equally; each row sums to 1."""
+    same = (batch.groups[:, None] == batch.all_groups[None, :]).to(batch.audio.dtype)
+    return same / same.sum(1, keepdim=True)

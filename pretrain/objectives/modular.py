@@ -52,11 +52,11 @@ class Modular(Objective):
         """Surprise (batch, positives) of finding each positive of a sound."""
         of_others = gather_rows(exist.float()) > 0
         stranger = batch.groups[:, None] != batch.all_groups[None, :]  # (batch, rows of all processes)
-        others = cosines(batch.audio, gather_rows(positives).flatten(0, 1))
+        others = batch.logit_scale * cosines(batch.audio, gather_rows(positives).flatten(0, 1))
         others = others.masked_fill(~(stranger[:, :, None] & of_others).flatten(1), float("-inf"))
         negatives, given = unpack("negatives", batch)
-        wrong = cosines(batch.audio[:, None], negatives)[:, 0].masked_fill(~given, float("-inf"))
-        against = (batch.logit_scale * torch.cat([others, wrong], 1)).logsumexp(1, keepdim=True)
+        wrong = batch.logit_scale * cosines(batch.audio[:, None], negatives)[:, 0]
+        against = torch.cat([others, wrong.masked_fill(~given, float("-inf"))], 1).logsumexp(1, keepdim=True)
         own = batch.logit_scale * cosines(batch.audio[:, None], positives)[:, 0]
         return F.softplus(against - own)  # -log(e^own / (e^own + e^against))
 

@@ -5,11 +5,13 @@ import hashlib
 import torch
 from torch.nn import functional as F
 
+from clapgen.clap.frame_head import FrameHead
 from clapgen.data.manifest import Clip
 from clapgen.scenes import Event, Negative, Scene
-from pretrain.objectives import BatchRow, ClapBatch
+from clapgen.testing import randomise
+from pretrain.objectives import BatchRow, ClapBatch, create_objective
 
-DIM, FRAMES, FRAME_RATE, FEATURES = 16, 8, 2.0, 24
+DIM, FRAMES, FRAME_RATE, FEATURES, TARGETS = 16, 8, 2.0, 24, 12
 SCALE = torch.tensor(10.0)
 
 
@@ -17,7 +19,7 @@ def clip(*labels: str, captions=()) -> Clip:
     return Clip(path=None, labels=list(labels), captions=list(captions))
 
 
-CLIPS = [clip("dog"), clip("rain"), clip("cat"), clip("bell")]
+DOG, RAIN, CAT, BELL = CLIPS = [clip("dog"), clip("rain"), clip("cat"), clip("bell")]
 
 
 def sequence(first: str, second: str, twin: bool = True) -> Scene:
@@ -39,11 +41,20 @@ def scene_rows(scene: Scene, at: int) -> list[BatchRow]:
 def some_rows() -> list[BatchRow]:
     """Two scenes with their twins, a single clip, a mixture, and two clips that share a group."""
     rows = [*scene_rows(sequence("dog", "rain"), 0), *scene_rows(sequence("cat", "bell"), 2)]
-    dog, rain, cat, bell = CLIPS
-    return [*rows, BatchRow((dog,), "a dog"), BatchRow((rain, cat), "rain and a cat"), *[BatchRow((bell,), "bell")] * 2]
+    mixture = BatchRow((RAIN, CAT), "rain and a cat")
+    return [*rows, BatchRow((DOG,), "a dog"), mixture, *[BatchRow((BELL,), "bell")] * 2]
 
 
 SOME_GROUPS = [0, 1, 2, 3, 4, 5, 6, 6]
+
+
+def prepared(name: str, options=None, clips=CLIPS):
+    """An objective for these clips and a teacher 'ear'."""
+    torch.manual_seed(0)
+    objective = create_objective(name, options)
+    objective.prepare(clips, "")
+    objective.set_widths(FEATURES, {"ear": TARGETS})
+    return objective
 
 
 def embedding(sentence: str) -> torch.Tensor:
@@ -52,10 +63,9 @@ def embedding(sentence: str) -> torch.Tensor:
     return F.normalize(torch.randn(DIM, generator=torch.Generator().manual_seed(seed)), dim=-1)
 
 
-def embedded(drawn: dict) -> dict[str, torch.Tensor]:
+def embedded(drawn: dict, embed=embedding) -> dict[str, torch.Tensor]:
     """`extra` of a batch: sentences as embeddings."""
-    texts = {key: torch.stack([embedding(text) for text in v]) for key, v in drawn.items() if isinstance(v, list)}
-    return {**drawn, **texts}
+    return drawn | {key: torch.stack([embed(text) for text in v]) for key, v in drawn.items() if isinstance(v, list)}
 
 
 def draw(objective, rows, seed: int = 0) -> dict:
@@ -67,21 +77,32 @@ def random(*shape: int, seed: int = 0, unit: bool = True) -> torch.Tensor:
     return F.normalize(values, dim=-1) if unit else values
 
 
-def batch_of(objective, rows=None, groups=None, seed: int = 0, scale: torch.Tensor = SCALE) -> ClapBatch:
+def trained_head() -> FrameHead:
+    head = FrameHead(DIM, width=4)
+    randomise(head, torch.Generator().manual_seed(0))
+    return head
+
+
+def batch_of(objective, rows=None, groups=None, seed: int = 0, scale: torch.Tensor = SCALE, **changes) -> ClapBatch:
     """Random sounds, the embeddings of the rows' captions, and what the objective draws."""
     rows = some_rows() if rows is None else rows
-    groups = torch.tensor(SOME_GROUPS if groups is None else groups)
-    frames, targets = random(len(rows), FRAMES, DIM, seed=seed + 1), random(len(rows), 12, seed=seed + 2)
-    targets[[row for row in range(len(rows)) if len(rows[row].clips) > 1]] = 0.0
-    return ClapBatch(
-        audio=random(len(rows), DIM, seed=seed),
-        text=torch.stack([embedding(row.caption) for row in rows]),
-        logit_scale=scale,
-        groups=groups,
-        rows=rows,
-        features=random(len(rows), FEATURES, seed=seed + 3, unit=False),
-        teachers={"ear": targets},
-        extra=embedded(draw(objective, rows, seed)),
-        frame_rate=FRAME_RATE,
-        make_frames=lambda: frames,
-    )
+    count = len(rows)
+    if groups is None:
+        groups = SOME_GROUPS if count == len(SOME_GROUPS) else range(count)
+    frames, targets = random(count, FRAMES, DIM, seed=seed + 1), random(count, TARGETS, seed=seed + 2)
+    targets[[row for row in range(count) if len(rows[row].clips) > 1]] = 0.0
+    values = {
+        "audio": random(count, DIM, seed=seed),
+        "text": torch.stack([embedding(row.caption) for row in rows]),
+        "features": random(count, FEATURES, seed=seed + 3, unit=False),
+        "teachers": {"ear": targets},
+        "extra": embedded(draw(objective, rows, seed)),
+        "frame_head": trained_head(),
+        "make_frames": lambda: frames,
+    }
+    groups = torch.tensor(list(groups))
+    return ClapBatch(logit_scale=scale, groups=groups, rows=rows, frame_rate=FRAME_RATE, **(values | changes))
+
+
+def logit(one: torch.Tensor, other: torch.Tensor) -> float:
+    return float(SCALE * one.dot(other))

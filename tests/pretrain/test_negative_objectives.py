@@ -6,11 +6,11 @@ import pytest
 import torch
 from objective_batches import (
     DIM,
-    SCALE,
     SOME_GROUPS,
     batch_of,
     draw,
     embedding,
+    logit,
     random,
     scene_rows,
     sequence,
@@ -22,10 +22,6 @@ from pretrain.objectives import BatchRow, ClapBatch, create_objective
 
 def softmax_loss(right: float, all_logits: list[float]) -> float:
     return math.log(sum(math.exp(logit) for logit in all_logits)) - right
-
-
-def logit(one: torch.Tensor, other: torch.Tensor) -> float:
-    return float(SCALE * one.dot(other))
 
 
 def text_to_audio(batch: ClapBatch) -> float:
@@ -170,3 +166,13 @@ def test_modular_contrast_is_small_once_order_is_understood_and_large_before():
         batch.text = torch.stack([vectors[row.caption] for row in rows])
         losses.append(float(objective(batch)))
     assert losses[0] < 1e-6 and losses[1] > math.log(2)
+
+
+@pytest.mark.parametrize("name", ["hard-negatives", "given-negatives", "modular"])
+def test_a_batch_without_any_negatives_has_finite_gradients(name):
+    objective = create_objective(name)
+    audio, scale = random(2, DIM).requires_grad_(), torch.tensor(10.0, requires_grad=True)
+    rows = [BatchRow(row.clips, row.caption) for row in some_rows()[:2]]
+    loss = objective(batch_of(objective, rows, [0, 0], scale=scale, audio=audio))
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(audio.grad).all() and torch.isfinite(scale.grad)
