@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clapgen.errors import ClapgenError
@@ -57,16 +58,19 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def cpu_bfloat16() -> str:
-    """The CPU's instructions for bfloat16: "amx_bf16", "avx512_bf16" or "bf16" (Arm); empty if it has none."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            lines = [line for line in file if line.lower().startswith(("flags", "features"))]
-    except OSError:  # not Linux
-        import torch
+    """The CPU's instructions that make bfloat16 fast: "amx_bf16", "avx512_bf16" or "bf16" (Arm); empty if it has none.
 
-        return "avx512_bf16" if torch.cpu._is_avx512_bf16_supported() else ""
+    On Intel's CPUs "avx512_bf16" alone is half as fast as float32 (2048 x 2048 matrices, 3 x 3 convolutions), so it
+    counts on AMD's only.
+    """
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # not Linux
+        return ""
+    lines = [line for line in text.splitlines() if line.lower().startswith(("flags", "features"))]
     found = lines[0].split() if lines else []
-    return next((name for name in ("amx_bf16", "avx512_bf16", "bf16") if name in found), "")
+    names = ("amx_bf16", *(["avx512_bf16"] if "AuthenticAMD" in text else []), "bf16")
+    return next((name for name in names if name in found), "")
 
 
 @contextmanager

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from clapgen.clap import Clap, ClapConfig
 from clapgen.clap.model import LARGEST_LOG_LOGIT_SCALE
-from clapgen.clap.tokenizer import train_tokenizer
 from clapgen.configuration import load_config
 from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import Clip
@@ -21,17 +20,17 @@ from clapgen.data.splits import class_of, split_clips
 from clapgen.errors import ClapgenError
 from clapgen.metrics.embeddings.retrieval import retrieval
 from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
-from clapgen.model_store import weights_hash
-from clapgen.training.joined_batch import joined_index
 from clapgen.training.loop import train
-from clapgen.training.provenance import describe_clips, stored_asset
+from clapgen.training.provenance import describe_clips
 from clapgen.training.seeds import seeded
 from clapgen.training.task import Task, TrainingConfig, weight_decay_groups
 from pretrain.data import captions
 from pretrain.data.log_mels import LogMels
-from pretrain.data.sounds import AugmentConfig, Sounds, epoch_rows, partners
-from pretrain.distillation import load_text_tower
-from pretrain.objectives import OBJECTIVES, BatchRow, ClapBatch, Objective
+from pretrain.data.rows import RowMaker, SceneConfig
+from pretrain.data.sounds import AugmentConfig, Sounds
+from pretrain.model import build_clap, parameters_of_states
+from pretrain.objectives import OBJECTIVES, ClapBatch, Objective
+from pretrain.teachers.table import TeacherTable
 from pretrain.texts import Texts, project
 
 CLIPS_IN_MEMORY = 64
@@ -46,10 +45,11 @@ class ClapRecipe:
     "recording", or rows with the same "labels" (from the same recording if they have none). `class_field` is the key of
     the manifest that holds a clip's class.
     `text_model` is a folder with a distilled text tower (`clapgen train text`). It is fine-tuned at
-    `text_learning_rate_scale` times the learning rate; 0 freezes it, and its states are looked up. `start_from` is a
-    model whose CLAP is trained further instead of a new one, with the temporal pooling that `clap` asks for;
-    `lock_text` freezes its whole text side, so that models trained on its text embeddings stay valid. No clip with a
-    class or label of `excluded_names` is trained on, so that they can be tested as never seen.
+    `text_learning_rate_scale` times the learning rate; 0 freezes it, and its states are looked up.
+    `start_from` is a model whose CLAP is trained further instead of a new one, with the temporal pooling and frame head
+    that `clap` asks for. Its own text tower stays, unless `replace_text` puts the one of `text_model` in its place.
+    `lock_text` freezes its whole text side, so that models trained on its text embeddings stay valid.
+    `teachers` maps names to tables of targets for the training clips (`clapgen pretrain teacher`), for `distillation`.
     """
 
     RENAMED_KEYS: ClassVar[dict[str, str]] = {"prompt_classification": "objectives.prompt-classification"}
@@ -63,12 +63,14 @@ class ClapRecipe:
     text_model: str = ""
     text_learning_rate_scale: float = 0.0
     start_from: str = ""
+    replace_text: bool = False
     lock_text: bool = False
-    excluded_names: list[str] = field(default_factory=list)
     objectives: dict[str, float] = field(default_factory=lambda: {"soft-infonce": 1.0, "prompt-classification": 1.0})
     positives: str = "labels"
     clap: ClapConfig = field(default_factory=ClapConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    scenes: SceneConfig = field(default_factory=SceneConfig)
+    teachers: dict[str, str] = field(default_factory=dict)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
@@ -88,67 +90,35 @@ class ClapTask(Task):
         if contrastive and recipe.training.batch_size == 1:
             raise ClapgenError(f"{contrastive[0]} compares the rows of a batch: training.batch_size must be at least 2")
         training, held_out = split_clips(recipe.manifest, recipe.train_split, recipe.validation_split, recipe.free_only)
-        training = captions.clips_with_text(self._allowed(training))
+        training = captions.clips_with_text(training)
         with seeded(recipe.training.seed):
-            self.clap = self._model(training)  # before hours of decoding
+            self.clap, self.origin = build_clap(recipe, training)  # before hours of decoding
         self.data = AudioCache.build(training, self.clap.sample_rate, recipe.cache)
         self.validation = AudioCache.build(held_out, self.clap.sample_rate, recipe.cache) if held_out else None
-        tower = self.clap.audio_tower
-        log_mels = LogMels.build(self.data, tower.front_end, recipe.cache)
-        self.sounds = Sounds(log_mels, recipe.augment, self.clap.window, tower)
-        self.texts = Texts(self.clap, frozen=not any(p.requires_grad for p in _of_states(self.clap)))
-        self.groups = self._group_numbers(self.data.clips)
+        self.teachers = {
+            name: TeacherTable.load(file, self.data.clips, held_out).targets for name, file in recipe.teachers.items()
+        }
+        self.rows = self._row_maker()
+        self.texts = Texts(self.clap, frozen=not any(p.requires_grad for p in parameters_of_states(self.clap)))
         for objective in objectives.values():
             objective.prepare(self.data.clips, recipe.class_field)
+            widths = {name: targets.shape[1] for name, targets in self.teachers.items()}
+            objective.set_widths(self.clap.audio_tower.width, widths)
         self.objectives = nn.ModuleDict(objectives)
 
-    def _allowed(self, clips: Sequence[Clip]) -> list[Clip]:
-        excluded = {name.replace("_", " ").casefold() for name in self.recipe.excluded_names}
-        field = self.recipe.class_field
-        allowed = [c for c in clips if excluded.isdisjoint(n.casefold() for n in captions.true_names(c, field))]
-        if not allowed:
-            raise ClapgenError("excluded_names leaves no clip to train on")
-        return allowed
-
-    def _model(self, clips: Sequence[Clip]) -> Clap:
-        recipe, config = self.recipe, self.recipe.clap
-        self.origin: dict[str, str] = {}
-        saved = stored_asset(recipe.training.output, "tokenizer")
-        known = Tokenizer.from_str(saved) if saved else None
-        if recipe.start_from:
-            clap = Clap.from_pretrained(recipe.start_from)
-            self.origin["start_from"] = clap.hash
-        else:
-            texts = sorted(text for clip in clips for text in [*clip.captions, *clip.labels])
-            clap = Clap(config, known or train_tokenizer(texts, config.text.vocab_size))
-        if recipe.text_model:
-            clap = self._with_text_model(clap)
-        clap = clap.with_temporal_pooling(config.audio.temporal_layers, config.text.temporal_layers)
-        recipe.clap, clap.tokenizer = clap.config, known or clap.tokenizer
-        clap.text_tower.requires_grad_(not recipe.lock_text)
-        clap.text_projection.requires_grad_(not recipe.lock_text)
-        if not recipe.text_learning_rate_scale:
-            for parameter in _of_states(clap):
-                parameter.requires_grad_(False)
-        return clap
-
-    def _with_text_model(self, clap: Clap) -> Clap:
-        """A CLAP with the audio side of this one, and the recipe's text tower under a new projection."""
-        folder = Path(self.recipe.text_model)
-        tower, text, tokenizer = load_text_tower(folder)
-        config = replace(clap.config, text=replace(text, temporal_layers=self.recipe.clap.text.temporal_layers))
-        self.origin["text_model"] = weights_hash(folder, "text")
-        changed = Clap(config, tokenizer)
-        audio = {k: v for k, v in clap.state_dict().items() if not k.startswith("text_")}
-        changed.load_state_dict(changed.state_dict() | audio)
-        changed.text_tower.load_state_dict(changed.text_tower.state_dict() | tower.state_dict())
-        return changed
-
-    def _group_numbers(self, clips: list[Clip]) -> list[int]:
-        by_labels = self.recipe.positives == "labels"
-        keys = ["|".join(sorted(c.labels)) if by_labels and c.labels else c.recording or str(c.path) for c in clips]
-        numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-        return [numbers[key] for key in keys]
+    def _row_maker(self) -> RowMaker:
+        recipe, clap = self.recipe, self.clap
+        front_end = clap.audio_tower.front_end
+        log_mels = LogMels.build(self.data, front_end, recipe.cache)
+        return RowMaker(
+            self.data,
+            Sounds(log_mels, recipe.augment, clap.window, front_end),
+            recipe.scenes,
+            recipe.clap.audio.window_seconds,
+            recipe.positives,
+            recipe.class_field,
+            recipe.training.seed,
+        )
 
     def networks(self) -> dict[str, nn.Module]:
         return {"clap": self.clap, "objectives": self.objectives}
@@ -164,43 +134,29 @@ class ClapTask(Task):
     def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
         clap = self.clap
         pooling = getattr(clap.text_tower, "temporal", None) or nn.Identity()
-        groups = weight_decay_groups([clap.audio_tower, clap.audio_projection, clap.text_projection, pooling])
-        text = weight_decay_groups([nn.ParameterList(_of_states(clap))])
+        head = clap.frame_head or nn.Identity()
+        groups = weight_decay_groups([clap.audio_tower, clap.audio_projection, clap.text_projection, pooling, head])
+        text = weight_decay_groups([nn.ParameterList(parameters_of_states(clap))])
         scalars = {"params": [clap.log_logit_scale, *self.objectives.parameters()], "weight_decay": 0.0}
         scale = self.recipe.text_learning_rate_scale
         return {"model": [*groups, scalars, *({**g, "learning_rate_scale": scale} for g in text if g["params"])]}
 
     def batch(self, index: int, generator: torch.Generator) -> dict[str, Any]:
-        recipe, total = self.recipe, len(self.data)
-        size = recipe.training.batch_size
-        first = epoch_rows(joined_index(index), size, total, recipe.training.seed)
-        second = partners(first, total, generator)
+        recipe = self.recipe
         short = index < recipe.augment.whole_from * recipe.training.steps * recipe.training.accumulate
-        inputs, mixed = self.sounds.batch(first, second, short, generator)
-        members = [(a, b) if m else (a,) for a, b, m in zip(first, second, mixed.tolist(), strict=True)]
-        texts = [self._caption(row, generator) for row in members]
-        rows = [BatchRow(tuple(self.data.clips[i] for i in m), t) for m, t in zip(members, texts, strict=True)]
-        drawn = {name: objective.draw(rows, generator) for name, objective in self._objectives()}
+        drawn = self.rows.draw(index, recipe.training.batch_size, short, generator)
+        extra = {name: objective.draw(drawn.rows, generator) for name, objective in self._objectives()}
         return {
-            "inputs": inputs,
-            "text": self.texts.prepare(texts),
-            "rows": rows,
-            "groups": torch.tensor([self._group(*row) for row in members]),
+            "inputs": drawn.inputs,
+            "text": self.texts.prepare([row.caption for row in drawn.rows]),
+            "rows": drawn.rows,
+            "groups": drawn.groups,
+            "teachers": {name: targets_of(table, drawn.single) for name, table in self.teachers.items()},
             "extra": {
-                name: {key: self.texts.prepare(v) if isinstance(v, list) else v for key, v in extra.items()}
-                for name, extra in drawn.items()
+                name: {key: self.texts.prepare(v) if isinstance(v, list) else v for key, v in values.items()}
+                for name, values in extra.items()
             },
         }
-
-    def _caption(self, row: Sequence[int], generator: torch.Generator) -> str:
-        texts = [captions.choose_caption(self.data.clips[i], generator) for i in row]
-        return captions.join_captions(texts[0], texts[1], generator) if len(texts) == 2 else texts[0]
-
-    def _group(self, first: int, second: int | None = None) -> int:
-        """A number that a mixture shares only with mixtures of the same two groups."""
-        if second is None:
-            return self.groups[first]
-        return len(self.data) * (self.groups[second] + 1) + self.groups[first]
 
     def _objectives(self) -> Iterator[tuple[str, Objective]]:
         for name, objective in self.objectives.items():
@@ -227,8 +183,8 @@ class ClapTask(Task):
         clap = self.clap
         with torch.no_grad():  # clamp the parameter, as CLIP does: past the limit its gradient would be zero for ever
             clap.log_logit_scale.clamp_(max=LARGEST_LOG_LOGIT_SCALE)
-        frames = clap.audio_tower.frames(batch["inputs"])
-        features = clap.audio_tower.pool(frames)
+        frames = [clap.audio_tower.frames(inputs) for inputs in batch["inputs"].values()]
+        features = torch.cat([clap.audio_tower.pool(part) for part in frames])
         return ClapBatch(
             audio=clap.project_features(features),
             text=project(clap, batch["text"]),
@@ -236,8 +192,10 @@ class ClapTask(Task):
             groups=batch["groups"],
             rows=batch["rows"],
             features=features,
+            teachers=batch["teachers"],
             step=step,
-            make_frames=lambda: clap.project_frames(frames),
+            frame_head=clap.frame_head,
+            make_frames=lambda: clap.project_frames(joined_frames(frames)),
         )
 
     def evaluate(self) -> dict[str, float]:
@@ -253,9 +211,15 @@ class ClapTask(Task):
         self.clap.save_pretrained(directory)
 
 
-def _of_states(clap: Clap) -> list[nn.Parameter]:
-    """The parameters of the text tower that make its states, not those of its pooling."""
-    return [p for name, p in clap.text_tower.named_parameters() if not name.startswith("temporal.")]
+def targets_of(table: Tensor, clips: Tensor) -> Tensor:
+    """The rows of a teacher's table (clips, width) with these numbers, and zeros for -1: (rows, width)."""
+    return torch.where(clips[:, None] >= 0, table[clips], 0.0)
+
+
+def joined_frames(parts: Sequence[Tensor]) -> Tensor:
+    """Frames (batch, frames, width) of parts of different lengths, the shorter ones followed by zeros."""
+    longest = max(part.shape[1] for part in parts)
+    return torch.cat([F.pad(part, (0, 0, 0, longest - part.shape[1])) for part in parts])
 
 
 def embed_clips(clap: Clap, cache: AudioCache) -> Tensor:

@@ -50,8 +50,9 @@ class TextTowerConfig:
 
 @dataclass
 class ClapConfig:
-    """Two towers and the width `dim` of the embedding space."""
+    """Two towers and the width `dim` of the embedding space. `frame_head` adds the head that finds sounds in time."""
 
     dim: int = 256
+    frame_head: bool = False
     audio: AudioTowerConfig = field(default_factory=AudioTowerConfig)
     text: TextTowerConfig = field(default_factory=TextTowerConfig)

@@ -18,6 +18,7 @@ from clapgen.audio.waveform import list_of_waveforms, mono_samples_at
 from clapgen.audio.windows import half_overlapping, repeat_pad
 from clapgen.clap import audio_tower, text_tower  # noqa: F401  # they register their towers
 from clapgen.clap.config import ClapConfig
+from clapgen.clap.frame_head import FrameHead
 from clapgen.clap.tokenizer import load_tokenizer, save_tokenizer, tokenize
 from clapgen.clap.towers import create_audio_tower, create_text_tower
 from clapgen.devices import choose_device, inference
@@ -45,6 +46,7 @@ class Clap(nn.Module):
         self.audio_tower, self.text_tower = create_audio_tower(config.audio), create_text_tower(config.text)
         self.audio_projection = _projection(self.audio_tower.width, config.dim)
         self.text_projection = _projection(self.text_tower.width, config.dim)
+        self.frame_head = FrameHead(config.dim) if config.frame_head else None
         self.log_logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         self.name, self.hash = "unsaved", ""
         self.dim, self.sample_rate = config.dim, config.audio.sample_rate
@@ -66,13 +68,16 @@ class Clap(nn.Module):
         save_tokenizer(self.tokenizer, folder / "tokenizer.json")
         save_part(Path(model_dir), "clap", self.config, self)
 
-    def with_temporal_pooling(self, audio_layers: int, text_layers: int) -> Clap:
-        """This CLAP with at least that many layers of temporal pooling; new ones change nothing until they are trained.
+    def extended(self, audio_layers: int = 0, text_layers: int = 0, frame_head: bool = False) -> Clap:
+        """This CLAP with at least so many layers of temporal pooling in its towers, and a frame head if wanted.
+
+        The embeddings stay the same until the new parts are trained.
 
         Raises:
             ClapgenError: a tower has pooling of another depth.
         """
         config = copy.deepcopy(self.config)
+        config.frame_head = config.frame_head or frame_head
         for tower, layers in ((config.audio, audio_layers), (config.text, text_layers)):
             if tower.temporal_layers not in (0, layers) and layers:
                 raise ClapgenError(f"the model's pooling has {tower.temporal_layers} temporal layers, not {layers}")

@@ -1,4 +1,4 @@
-"""`clapgen models`: list models, show their cards, verify their files, join parts of several."""
+"""`clapgen models`: list models, show their cards, verify their files, join parts of several, average CLAPs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clapgen.errors import ClapgenError
 from clapgen.terminal import printable
 
 app = typer.Typer(
-    help="List models, show a model's card, verify its files, or join parts of several models.",
+    help="List models, show a model's card, verify its files, join parts of several models, or average CLAPs.",
     epilog="""
 [bold]Examples[/bold]
 
@@ -22,6 +22,7 @@ clapgen models\n
 clapgen models show default\n
 clapgen models verify runs/my-model\n
 clapgen models join runs/clap/model default default -o my-model (a CLAP whose audio side was trained further)\n
+clapgen models average runs/clap/checkpoints/step-* -o my-average\n
 """,
     rich_markup_mode="rich",
 )
@@ -33,7 +34,7 @@ NameArgument = Annotated[
 
 @app.callback(invoke_without_command=True)
 def list_all(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List models, show a model's card, verify its files, or join parts of several models."""
+    """List models, show a model's card, verify its files, join parts of several models, or average CLAPs."""
     if context.invoked_subcommand is not None:
         return
     from clapgen.model_store import list_models, resolve_model
@@ -129,4 +130,19 @@ def join(
         from generation.joining import join_parts
 
         join_parts({part: source for part, source in sources.items() if source is not None}, output)
+    print_result(str(output))
+
+
+@app.command()
+def average(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SOURCE...", help="Models or checkpoints (runs/clap/checkpoints/step-…).")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="New folder for the model.")],
+) -> None:
+    """Average the weights of CLAPs of one architecture: checkpoints of a run, or models trained from one start."""
+    with garbage_collector_off(), spinner("Averaging"):
+        from clapgen.training.model_average import average_claps
+
+        average_claps(sources, output)
     print_result(str(output))

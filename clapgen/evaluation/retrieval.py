@@ -2,44 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from clapgen.data.manifest import Clip
 from clapgen.data.tables import read_table
 from clapgen.embedders.cache import Array
+from clapgen.embedders.segments import Segmented
 from clapgen.errors import ClapgenError
 from clapgen.evaluation.context import EvaluationContext, content_summary, row_of_path, skipped_files, try_metric
+from clapgen.evaluation.groups import group_metrics
 from clapgen.evaluation.sounds import read_sounds
 from clapgen.metrics.embeddings.clap_score import bootstrap_interval
 from clapgen.metrics.embeddings.modality_gap import modality_gap
-from clapgen.metrics.embeddings.retrieval import Retrieval, retrieval
-from clapgen.metrics.embeddings.robustness import paraphrase_robustness
+from clapgen.metrics.embeddings.retrieval import Retrieval, retrieval, retrieval_by_scores
+from clapgen.metrics.embeddings.robustness import Robustness, paraphrase_robustness
+from clapgen.metrics.embeddings.segments import MEAN_WEIGHT, TEMPERATURE, segment_scores
 from clapgen.report.model import Metric, Report
+from clapgen.wording.held_out import held_out_paraphrases
 
 WAYS = ("text to audio", "audio to text")
+HELD_OUT = "held-out"
 SHOWN_DROPS = ("R@1", "R@5", "R@10", "median_rank", "mAP@10")
 
 
 def evaluate_retrieval(
-    manifest: str | Path, context: EvaluationContext, *, split: str | None = None, paraphrases: str | Path | None = None
+    manifest: str | Path,
+    context: EvaluationContext,
+    *,
+    split: str | None = None,
+    paraphrases: str | Path | None = None,
+    by: str | None = None,
+    segments: bool = False,
 ) -> Report:
     """R@1/5/10, median rank and mAP@10 in both directions over the clips of a manifest and all of their captions.
 
     Args:
         manifest: clips with one or more captions each; clips without captions are only retrieved. Of `split` if given.
-        paraphrases: a table with columns `caption` and `paraphrase`; the metrics are also computed with paraphrased
-            captions.
+        paraphrases: a table with columns `caption` and `paraphrase`, or `HELD_OUT` for those that
+            `clapgen.wording.held_out` writes and no training uses; the metrics are also computed with paraphrased
+            captions, and with the same captions as they are.
+        by: also give R@10 for the queries of each group of clips (see `groups_of`), over all clips and captions.
+        segments: rank by `segment_scores` over the windows of each clip instead of the cosine with their mean.
 
     Raises:
-        ClapgenError: no captions, nothing that can be read; strict, and a file cannot be read.
+        ClapgenError: no captions, nothing that can be read, no group, `segments` with `paraphrases`;
+            strict, and a file cannot be read.
     """
+    if segments and paraphrases is not None:
+        raise ClapgenError("retrieval over segments does not compare paraphrases; omit --segments or --paraphrases.")
     sounds = read_sounds(manifest, split, context.notes)
     if not any(sound.captions for sound in sounds):
         raise ClapgenError(f'{manifest} has no captions; add "captions": ["…"] to its clips.')
-    embedded = context.embed([sound.path for sound in sounds], "Embedding")
+    embedder = Segmented(context.clap) if segments else None
+    embedded = context.embed([sound.path for sound in sounds], "Embedding", embedder, frames=segments)
     rows = row_of_path(embedded)
     clips = [sound for sound in sounds if sound.path in rows]
     captions = [caption for clip in clips for caption in clip.captions]
@@ -47,8 +67,11 @@ def evaluate_retrieval(
     if not captions:
         raise ClapgenError(f"no readable clip of {manifest} has a caption.")
     text = context.embed_texts(captions)
-    strict = retrieval(embedded.embeddings, text, owners)
-    same = retrieval(embedded.embeddings, text, owners, captions=captions)
+    if segments:
+        scores = segment_scores(embedded.frames, text)
+        strict, same = (retrieval_by_scores(scores, owners, captions=known) for known in (None, captions))
+    else:
+        strict, same = (retrieval(embedded.embeddings, text, owners, captions=known) for known in (None, captions))
     metrics = _metrics(strict, context.seed) + _identical(same) + [_gap(embedded.embeddings, text, owners)]
     warnings: list[str] = []
     settings = context.describe_model()
@@ -56,9 +79,16 @@ def evaluate_retrieval(
         "each caption is a query over all clips; each clip with captions is a query over all captions, and its "
         "best-ranked one counts; ties count as wrong"
     )
+    if segments:
+        settings["similarity"] = (
+            f"attention over {sum(map(len, embedded.frames))} windows, temperature {TEMPERATURE:g}; cosine with their "
+            f"mean, weight {MEAN_WEIGHT:g}"
+        )
     settings["N"] = f"{len(clips)} clips, {len(captions)} captions" + (f", split {split}" if split else "")
     settings["content"] = content_summary(embedded)
     settings["seed"] = context.seed
+    if by is not None:
+        metrics += group_metrics(clips, by, _hits(same, owners), context.seed)
     if paraphrases is not None:
         more, warnings = _paraphrased(paraphrases, context, embedded.embeddings, captions, owners)
         metrics += more
@@ -108,6 +138,16 @@ def _identical(found: Retrieval) -> list[Metric]:
     ]
 
 
+def _hits(found: Retrieval, owners: np.ndarray) -> dict[str, tuple[npt.NDArray[np.float64], Sequence[int]]]:
+    """Whether each query finds a correct answer among ten, and the clip that it belongs to."""
+    return {
+        f"{name} R@10, identical captions": ((way.ranks <= 10).astype(np.float64), of_queries.tolist())
+        for name, way, of_queries in zip(
+            WAYS, (found.text_to_audio, found.audio_to_text), (owners, found.query_clips), strict=True
+        )
+    }
+
+
 def _gap(audio: Array, text: Array, owners: np.ndarray) -> Metric:
     captioned, first = np.unique(owners, return_index=True)
     name, note = "Modality gap", "distance between the mean audio and the mean first-caption embedding"
@@ -124,14 +164,18 @@ def _gap(audio: Array, text: Array, owners: np.ndarray) -> Metric:
 def _paraphrased(
     path: str | Path, context: EvaluationContext, audio: Array, captions: list[str], owners: np.ndarray
 ) -> tuple[list[Metric], list[str]]:
-    rows = read_table(path, {"caption": ("caption",), "paraphrase": ("paraphrase",)})
-    others: dict[str, list[str]] = {}
-    for row in rows:
-        others.setdefault(row.cells["caption"], []).append(row.cells["paraphrase"])
     spaced = [" ".join(caption.split()) for caption in captions]
+    if str(path) == HELD_OUT:
+        others = {caption: held_out_paraphrases(caption) for caption in dict.fromkeys(spaced)}
+    else:
+        others = {}
+        for row in read_table(path, {"caption": ("caption",), "paraphrase": ("paraphrase",)}):
+            others.setdefault(row.cells["caption"], []).append(row.cells["paraphrase"])
     pairs = [(index, other) for index, caption in enumerate(spaced) for other in others.get(caption, [])]
+    if not pairs and str(path) == HELD_OUT:
+        raise ClapgenError("no caption can be paraphrased by the rules; give a table: --paraphrases FILE.csv.")
     if not pairs:
-        raise ClapgenError(f"no caption of {path} is in the manifest; its first is '{rows[0].cells['caption']}'.")
+        raise ClapgenError(f"no caption of {path} is in the manifest; its first is '{next(iter(others))}'.")
     unknown = [caption for caption in others if caption not in set(spaced)]
     warnings = []
     if unknown:
@@ -147,10 +191,21 @@ def _paraphrased(
         for name in SHOWN_DROPS:
             key = f"{way.replace(' ', '_')}/{name}"
             label, rank = f"{way} {name.replace('_', ' ')}", name.endswith("rank")
-            note = f"{before[key]:.4g} with the original captions; drop {found.drops[key] + 0.0:.4g}"
+            interval, range_of_drop = _intervals(found, way, name, context.seed)
+            note = f"{before[key]:.4g} with the original captions; drop {found.drops[key] + 0.0:.4g}{range_of_drop}"
             scale = "1 or more" if rank else "0 to 1"
-            metrics.append(Metric(f"{label}, paraphrased", after[key], n, None, scale, not rank, note))
+            metrics.append(Metric(f"{label}, paraphrased", after[key], n, interval, scale, not rank, note))
     return metrics, warnings
+
+
+def _intervals(found: Robustness, way: str, name: str, seed: int) -> tuple[tuple[float, float] | None, str]:
+    """The bootstrap interval of a recall with paraphrases, and that of its drop, over queries."""
+    before, after = (getattr(each, way.replace(" ", "_")).ranks for each in (found.original, found.paraphrased))
+    if not name.startswith("R@") or len(after) < 2:
+        return None, ""
+    hits, hits_before = ((ranks <= int(name[2:])).astype(np.float64) for ranks in (after, before))
+    low, high = bootstrap_interval(hits_before - hits, seed=seed)
+    return bootstrap_interval(hits, seed=seed), f" ({low:.4g} to {high:.4g})"
 
 
 def _clips(sounds: list[Clip], found: Retrieval, owners: np.ndarray) -> list[dict[str, Any]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,13 @@ from clapgen.data.text import DEFAULT_TEMPLATE, distinct_labels, label_key
 from clapgen.embedders.cache import Array
 from clapgen.errors import ClapgenError, nearest
 from clapgen.evaluation.context import EvaluationContext, content_summary, row_of_path, skipped_files
+from clapgen.evaluation.groups import group_metrics
 from clapgen.evaluation.sounds import read_sounds, use_label_field
+from clapgen.metrics.embeddings.clap_score import bootstrap_interval
 from clapgen.metrics.embeddings.multi_label import multi_label_average_precision
 from clapgen.metrics.embeddings.zero_shot import prompt_embeddings, zero_shot
 from clapgen.report.model import Confusion, Metric, Report, Row, Skipped
+from clapgen.wording.languages import LANGUAGES, TEMPLATES, check_language, has_held_out, translate
 
 
 @dataclass
@@ -29,7 +33,7 @@ class _Results:
     clips: list[Row]
     classes: list[Row]
     confusion: Confusion | None = None
-    correct: npt.NDArray[np.bool_] | None = None
+    of_clips: dict[str, npt.NDArray[Any]] = field(default_factory=dict)  # metric to its values (clips,)
 
 
 def evaluate_zero_shot(
@@ -37,9 +41,11 @@ def evaluate_zero_shot(
     context: EvaluationContext,
     *,
     label_field: str = "labels",
-    templates: Sequence[str] = (DEFAULT_TEMPLATE,),
+    templates: Sequence[str] | None = None,
     split: str | None = None,
     labels: Sequence[str] | None = None,
+    language: str = "en",
+    by: str | None = None,
 ) -> Report:
     """Classify clips by the nearest prompt.
 
@@ -49,33 +55,56 @@ def evaluate_zero_shot(
     Args:
         source: a manifest, or an ESC-50 folder (`meta/esc50.csv`, `audio/`), which gets metrics for each of five folds.
         label_field: key of the manifest that holds the class or the labels.
-        templates: sentences with {label}; the embeddings of several are averaged.
+        templates: sentences with {label}; the embeddings of several are averaged. By default "This is a sound of
+            {label}.", or its counterpart in `language`.
         split: only this split of the manifest; "val" of ESC-50 is fold 4.
         labels: the classes, if there are more than those of the clips.
+        language: of the prompts: "en", or one of `clapgen.wording.languages.LANGUAGES`, into which the labels are
+            translated. Where all of them have a second wording that no training uses (the classes of ESC-50 have), the
+            accuracy with that one is reported too.
+        by: also give the metrics of each group of clips (see `groups_of`).
 
     Raises:
-        ClapgenError: no labels, an unknown label, no file could be read; strict, and a file cannot be read.
+        ClapgenError: no labels, an unknown label, no group, no file could be read; strict, and a file cannot be read; a
+            label without translation.
     """
+    if language != "en":
+        check_language(language)
+    templates = templates or [DEFAULT_TEMPLATE if language == "en" else TEMPLATES[language][0]]
     clips, missing = _labelled(Path(source), label_field, split)
     if missing:
         context.warn_or_raise(f"{missing[0]} is listed in meta/esc50.csv, but not in audio/.", "Complete the folder.")
+    _prompt_words(clips, labels, language)  # a label that cannot be translated is an error before anything is embedded
     embedded = context.embed([clip.path for clip in clips], "Embedding")
     rows = row_of_path(embedded)
     clips = [clip for clip in clips if clip.path in rows]
-    names = _names(clips, labels)
+    names, translated = _prompt_words(clips, labels, language)
     name_of = {label_key(name): name for name in names}
+    grouped = clips
     clips = [replace(clip, labels=[name_of[label_key(label)] for label in clip.labels]) for clip in clips]
-    prompts = prompt_embeddings(context.embed_texts, names, templates)
     several = any(len(clip.labels) > 1 for clip in clips)
-    results = (_tagged if several else _classified)(clips, embedded.embeddings, prompts, names, context.seed)
+
+    def measure(words: Sequence[str]) -> _Results:
+        prompts = prompt_embeddings(context.embed_texts, words, templates)
+        return (_tagged if several else _classified)(clips, embedded.embeddings, prompts, names, context.seed)
+
+    results = measure(translated)
+    if language != "en" and all(map(has_held_out, names)):
+        again = measure([translate(name, language, held_out=True) for name in names]).metrics[0]
+        results.metrics.insert(1, replace(again, name=f"{again.name}, held-out words", note="words no training used"))
     is_esc50 = Path(source).is_dir()
-    if is_esc50 and results.correct is not None:
-        results.metrics += _folds(clips, results.correct)
-    by = "the category of ESC-50" if is_esc50 else f"'{label_field}'"
+    if is_esc50 and "accuracy" in results.of_clips:
+        results.metrics += _folds(clips, results.of_clips["accuracy"])
+    if by is not None:
+        owners = range(len(clips))
+        values = {name: (of_clips, owners) for name, of_clips in results.of_clips.items()}
+        results.metrics += group_metrics(grouped, by, values, context.seed)
+    chosen_by = "the category of ESC-50" if is_esc50 else f"'{label_field}'"
     settings = context.describe_model() | {
-        "classes": f"{len(names)}, by {by}" + (f", split {split}" if split else ""),
+        "classes": f"{len(names)}, by {chosen_by}" + (f", split {split}" if split else ""),
         "content": content_summary(embedded),
         "templates": list(templates),
+        **({"language": LANGUAGES[language], "prompts": "; ".join(translated)} if language != "en" else {}),
         "seed": context.seed,
     }
     kind, unit = ("tagging", "labels") if several else ("classification", "classes")
@@ -112,6 +141,12 @@ def _labelled(source: Path, label_field: str, split: str | None) -> tuple[list[C
     return labelled, missing
 
 
+def _prompt_words(clips: Sequence[Clip], labels: Sequence[str] | None, language: str) -> tuple[list[str], list[str]]:
+    """The classes, and what their prompts call them."""
+    names = _names(clips, labels)
+    return names, names if language == "en" else [translate(name, language) for name in names]
+
+
 def _names(clips: Sequence[Clip], given: Sequence[str] | None) -> list[str]:
     found = sorted(distinct_labels(sorted(label for clip in clips for label in clip.labels)))
     if given is None:
@@ -142,7 +177,7 @@ def _classified(clips: Sequence[Clip], audio: Array, prompts: np.ndarray, names:
     classes: list[Row] = [
         {"class": each.label, "n": each.n, "accuracy": each.top1, "first 5": each.top5} for each in found.classes
     ]
-    return _Results(metrics, rows, classes, Confusion(names, found.confusion.tolist()), found.ranks == 1)
+    return _Results(metrics, rows, classes, Confusion(names, found.confusion.tolist()), {"accuracy": found.ranks == 1})
 
 
 def _folds(clips: Sequence[Clip], correct: npt.NDArray[np.bool_]) -> list[Metric]:
@@ -184,4 +219,9 @@ def _tagged(clips: Sequence[Clip], audio: Array, prompts: np.ndarray, names: lis
         for name, n in zip(names, truth.sum(0), strict=True)
     ]
     note = f"mean over {len(found.average_precisions)} labels; chance {found.chance:.4f}"
-    return _Results([Metric("mAP", found.mean, found.n, None, "0 to 1", True, note)], rows, classes)
+    of_clips = {"mAP@10 of the labels of a clip": found.of_clips, "accuracy of the first label": found.first_is_right}
+    metrics = [Metric("mAP", found.mean, found.n, None, "0 to 1", True, note)]
+    for name, values in of_clips.items():
+        interval = bootstrap_interval(values.astype(np.float64), seed=seed) if found.n > 1 else None
+        metrics.append(Metric(name, float(values.mean()), found.n, interval, "0 to 1", True))
+    return _Results(metrics, rows, classes, of_clips=of_clips)

@@ -35,7 +35,7 @@ class Event:
 @dataclass(frozen=True)
 class Negative:
     """A sentence that is nearly true of a scene. `kind` says what is wrong: order, exchanged, left_out, added, count,
-    loudness, distance, relation or absence."""
+    loudness, duration, distance, relation or absence."""
 
     kind: str
     caption: str

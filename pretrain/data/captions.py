@@ -1,8 +1,8 @@
 """Captions for training: from labels where there are none, one of several, and joined for mixtures."""
 
 import logging
-import re
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Generator
@@ -10,8 +10,10 @@ from torch import Generator
 from clapgen.data.manifest import Clip
 from clapgen.data.splits import class_of, some
 from clapgen.errors import ClapgenError
+from clapgen.wording.grammar import join_labels, lower_first, with_article
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 # The first is the zero-shot evaluation prompt of LAION-CLAP; the others keep the text tower from overfitting to it.
 TEMPLATES = (
@@ -26,44 +28,6 @@ TEMPLATES = (
 )
 CONNECTIVES = ("and", "while", "as")
 
-# Proper names that spelling does not reveal; acronyms (TV, DJ) and two-word names (Big Ben) are found by theirs.
-_PROPER_WORDS = """
-    african american arabic asian australian british caribbean celtic chinese christmas dutch easter english european
-    french german halloween hawaiian hindi indian irish italian japanese korean latin london mexican paris portuguese
-    russian scottish spanish swedish swiss tibetan turkish monday tuesday wednesday thursday friday saturday sunday
-    january february april june july august september october november december morse doppler tesla god
-"""
-_PROPER = frozenset(_PROPER_WORDS.split())
-_AN_DESPITE_CONSONANT = re.compile(r"(hour|honest|honou?r|heir)", re.IGNORECASE)
-_A_DESPITE_VOWEL = re.compile(r"(uni(?![dmn])|us[aeiu]|ut[ei]|eu|ew|one\b|once\b|ukulele|urin)", re.IGNORECASE)
-_LETTERS_SAID_WITH_VOWEL = "AEFHILMNORSX"
-
-
-def clean_label(label: str) -> str:
-    """`"Door_wood_knock"` -> `"door wood knock"`; acronyms and proper names keep their capitals."""
-    words = label.replace("_", " ").split()
-    return " ".join(word if _keeps_capital(word) else word[0].lower() + word[1:] for word in words)
-
-
-def join_labels(labels: Sequence[str]) -> str:
-    """`["rain", "wind", "thunder"]` -> `"rain, wind and thunder"`, cleaned and without repetitions."""
-    words = list(dict.fromkeys(clean for label in labels if (clean := clean_label(label))))
-    if len(words) < 2:
-        return "".join(words)
-    return f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def with_article(phrase: str) -> str:
-    """`"engine"` -> `"an engine"`, `"uniform"` -> `"a uniform"`, `"FM radio"` -> `"an FM radio"`."""
-    first = phrase.split(maxsplit=1)[0] if phrase.strip() else ""
-    if len(first) > 1 and first.isupper():
-        vowel = first[0] in _LETTERS_SAID_WITH_VOWEL
-    elif _AN_DESPITE_CONSONANT.match(first):
-        vowel = True
-    else:
-        vowel = first[:1].lower() in tuple("aeiou") and not _A_DESPITE_VOWEL.match(first)
-    return f"{'an' if vowel else 'a'} {phrase}"
-
 
 def caption_from_labels(labels: Sequence[str], generator: Generator | None = None) -> str:
     """A sentence about the labels, from a random template, or from the first of `TEMPLATES` without a generator.
@@ -74,7 +38,7 @@ def caption_from_labels(labels: Sequence[str], generator: Generator | None = Non
     label = join_labels(labels)
     if not label:
         raise ClapgenError("a clip without captions needs at least one label")
-    template = TEMPLATES[0] if generator is None else TEMPLATES[_pick(len(TEMPLATES), generator)]
+    template = pick(TEMPLATES, generator)
     sentence = template.format(label=label, a_label=with_article(label))
     return sentence[0].upper() + sentence[1:]
 
@@ -109,7 +73,7 @@ def choose_caption(clip: Clip, generator: Generator | None = None) -> str:
     """
     captions = [caption for caption in clip.captions if caption.strip()]
     if captions:
-        return captions[0 if generator is None else _pick(len(captions), generator)].strip()
+        return pick(captions, generator).strip()
     try:
         return caption_from_labels(clip.labels, generator)
     except ClapgenError as error:
@@ -121,30 +85,10 @@ def join_captions(first: str, second: str, generator: Generator | None = None) -
 
     The connective is random, or "and" without a generator.
     """
-    connective = CONNECTIVES[0 if generator is None else _pick(len(CONNECTIVES), generator)]
+    connective = pick(CONNECTIVES, generator)
     return f"{first.strip().rstrip('.!?;, ')} {connective} {lower_first(second.strip())}"
 
 
-def lower_first(sentence: str) -> str:
-    """Lower-case the first letter, unless the sentence starts with an acronym, a proper name or "I"."""
-    words = sentence.split(maxsplit=2)
-    if not words or _keeps_capital(words[0]):
-        return sentence
-    two_word_name = len(words) > 1 and words[1][0].isupper() and not _is_acronym(words[1]) and words[0] not in _OPENERS
-    return sentence if two_word_name else sentence[0].lower() + sentence[1:]
-
-
-_OPENERS = frozenset({"A", "An", "The", "Some", "Several", "Many", "Two", "Three", "Someone", "In", "On", "At", "This"})
-
-
-def _keeps_capital(word: str) -> bool:
-    bare = re.split(r"['’-]", word.strip('.,;:!?"()'), maxsplit=1)[0]
-    return bare == "I" or _is_acronym(bare) or bare.lower() in _PROPER
-
-
-def _is_acronym(word: str) -> bool:
-    return sum(letter.isupper() for letter in word) > 1
-
-
-def _pick(count: int, generator: Generator) -> int:
-    return int(torch.randint(count, (), generator=generator))
+def pick(items: Sequence[T], generator: Generator | None = None) -> T:
+    """A random one of several, or the first without a generator."""
+    return items[0 if generator is None else int(torch.randint(len(items), (), generator=generator))]

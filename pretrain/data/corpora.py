@@ -21,7 +21,7 @@ from clapgen.data.esc50 import esc50_clips
 from clapgen.data.manifest import Clip, save_manifest
 from clapgen.errors import ClapgenError
 from clapgen.registry import Registry
-from pretrain.data.captions import clean_label
+from clapgen.wording.grammar import clean_label
 
 
 class CorpusFolder:

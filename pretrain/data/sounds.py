@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor
 
-from clapgen.clap.towers import AudioTower
+from clapgen.audio.mel import LogMel
 from clapgen.scenes import Scene
 from clapgen.training.seeds import step_seed
 from pretrain.data import augment
@@ -51,13 +51,11 @@ class AugmentConfig:
 class Sounds:
     """Makes the log-mels of a batch, all `frames` long, from the clips of a `LogMels`."""
 
-    def __init__(self, log_mels: LogMels, options: AugmentConfig, window: int, tower: AudioTower) -> None:
-        front_end = tower.front_end
+    def __init__(self, log_mels: LogMels, options: AugmentConfig, window: int, front_end: LogMel) -> None:
         self.log_mels, self.options = log_mels, options
         self.frames = window // front_end.hop_length + 1
-        self.short_frames = min(
-            self.frames, round(options.crop_seconds * front_end.sample_rate) // front_end.hop_length + 1
-        )
+        crop = round(options.crop_seconds * front_end.sample_rate) or window
+        self.short_frames = min(crop, window) // front_end.hop_length + 1
         self.rate = front_end.sample_rate / front_end.hop_length  # mel frames a second
         self.level = float(torch.as_tensor(log_mels.levels).median())
 

@@ -14,6 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from clapgen.clap.frame_head import FrameHead
 from clapgen.data.manifest import Clip
 from clapgen.registry import Registry
 from clapgen.scenes import Scene
@@ -50,6 +51,7 @@ class ClapBatch:
         teachers: Targets (batch, width of the teacher) of each row, by the teacher's name; a row of zeros has none.
         step: Training step.
         extra: What the objective's own `draw` returned; sentences arrive as embeddings (sentences, dim).
+        frame_head: The CLAP's frame head, if it has one.
         make_frames: Computes `frames`.
     """
 
@@ -62,6 +64,7 @@ class ClapBatch:
     teachers: Mapping[str, Tensor] = field(default_factory=dict)
     step: int = 0
     extra: Mapping[str, Tensor] = field(default_factory=dict)
+    frame_head: FrameHead | None = None
     make_frames: Callable[[], Tensor] | None = None
 
     @cached_property
@@ -101,6 +104,10 @@ class Objective(nn.Module, ABC):
 
     def prepare(self, clips: Sequence[Clip], class_field: str) -> None:
         """Called once, with all training clips. `class_field` is the key of the manifest that holds a clip's class."""
+        return None
+
+    def set_widths(self, features: int, teachers: Mapping[str, int]) -> None:
+        """Called once, with the widths of the audio tower's features and of each teacher's targets."""
         return None
 
     def draw(self, rows: Sequence[BatchRow], generator: torch.Generator) -> dict[str, Tensor | list[str]]:

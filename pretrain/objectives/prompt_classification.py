@@ -18,10 +18,12 @@ class PromptClassification(Objective):
     """Softmax over the prompts of all names, each true name against the false ones only (UniCL, Yang et al. 2022).
 
     The true names of a clip do not compete: "dog" and "bark" are both right. Without any names there is no loss.
+    Of many names, those of the batch's clips take part and random others, up to `most` (sampled softmax).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 256) -> None:
         super().__init__()
+        self.most = most
         self.class_field = ""
         self.names: list[str] = []
         self.index: dict[str, int] = {}
@@ -32,13 +34,20 @@ class PromptClassification(Objective):
         self.index = {name: i for i, name in enumerate(self.names)}
 
     def draw(self, rows: Sequence[BatchRow], generator: torch.Generator) -> dict[str, Tensor | list[str]]:
-        """A prompt for every name, from a random template, and `truth`."""
+        """A prompt for each name that takes part, from a random template, and `truth`."""
         if not self.names:
             return {}
-        return {
-            "prompts": [caption_from_labels([name], generator) for name in self.names],
-            "truth": self.truth([row.clips for row in rows]),
-        }
+        truth = self.truth([row.clips for row in rows])
+        chosen = self._chosen(truth, generator)
+        prompts = [caption_from_labels([self.names[i]], generator) for i in chosen]
+        return {"prompts": prompts, "truth": truth[:, chosen]}
+
+    def _chosen(self, truth: Tensor, generator: torch.Generator) -> list[int]:
+        """The numbers of the names that take part, in order: all true ones, and others up to `most`."""
+        needed = truth.any(0)
+        order = torch.randperm(len(self.names), generator=generator)
+        others = order[~needed[order]][: max(0, self.most - int(needed.sum()))]
+        return sorted([*needed.nonzero().flatten().tolist(), *others.tolist()])
 
     def truth(self, clips: Sequence[Sequence[Clip]]) -> Tensor:
         """Weights (rows, names) of the true names; each row sums to 1, or to 0 if its clips have no names.

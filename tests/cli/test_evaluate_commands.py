@@ -16,8 +16,9 @@ from clapgen.clap import Clap
 from clapgen.metrics.captions.scores import caption_scores
 from clapgen.metrics.embeddings.composition import composition_scores, composition_similarity
 from clapgen.metrics.embeddings.composition_items import CompositionItem
-from clapgen.metrics.embeddings.retrieval import retrieval
+from clapgen.metrics.embeddings.retrieval import retrieval, retrieval_by_scores
 from clapgen.metrics.embeddings.robustness import paraphrase_robustness
+from clapgen.metrics.embeddings.segments import segment_scores
 from clapgen.metrics.embeddings.zero_shot import prompt_embeddings, zero_shot
 from clapgen.testing import SAMPLE_RATE
 
@@ -113,6 +114,24 @@ def test_retrieval_with_paraphrases(evaluate: Command, manifest: Path, clap: Cla
     assert_one_line(evaluate("retrieval", manifest, "--paraphrases", "empty.csv"), "nobody said this")
 
 
+def test_retrieval_over_the_windows_of_long_clips(evaluate: Command, manifest: Path, clap: Clap) -> None:
+    usual = metrics(evaluate("retrieval", manifest, "--json"))
+    assert metrics(evaluate("retrieval", manifest, "--segments", "--json")) == usual  # each clip is one window
+    long = np.concatenate([read_audio(f"audio/{index}.wav")[0] for index in range(4)])
+    soundfile.write("audio/0.wav", long, SAMPLE_RATE)
+    result = evaluate("retrieval", manifest, "--segments", "--json")
+    assert "attention over 18 windows" in result.json[0]["settings"]["similarity"]
+    windows = [long[start : start + SAMPLE_RATE] for start in range(0, 3 * SAMPLE_RATE + 1, SAMPLE_RATE // 2)]
+    segments = [clap.embed_audio(windows, SAMPLE_RATE).numpy()] + [embedded(clap, [i]) for i in range(1, 12)]
+    captions = [text for i in range(12) for text in (f"a {LABELS[i % 6]} is heard", f"{LABELS[i % 6]} number {i}")]
+    expected = retrieval_by_scores(segment_scores(segments, clap.embed_text(captions)), np.repeat(np.arange(12), 2))
+    ranks = [clip["rank of its best caption"] for clip in result.json[0]["clips"]]
+    assert ranks == expected.audio_to_text.ranks.tolist()
+    table("other.csv", ["caption", "paraphrase"], [["a", "b"]])
+    wrong = evaluate("retrieval", manifest, "--segments", "--paraphrases", "other.csv")
+    assert_one_line(wrong, "--segments", "--paraphrases")
+
+
 def test_retrieval_without_captions(evaluate: Command, manifest: Path) -> None:
     assert_one_line(evaluate("retrieval", manifest, "--split", "test"), "'test'", "train, val")
     assert_one_line(evaluate("retrieval", "audio"), "no captions")
@@ -120,6 +139,22 @@ def test_retrieval_without_captions(evaluate: Command, manifest: Path) -> None:
     lines = manifest.read_text().splitlines()
     manifest.write_text("\n".join([*lines, lines[0]]))
     assert_one_line(evaluate("retrieval", manifest), "audio/0.wav", "2 times")
+
+
+def test_retrieval_with_held_out_paraphrases(evaluate: Command, manifest: Path) -> None:
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    for line, caption in zip(lines, ["A dog barks", "Rain", "Someone closes a door"] * 4, strict=True):
+        line["captions"] = [caption]
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = metrics(evaluate("retrieval", manifest, "--paraphrases", "held-out", "--json"))
+    assert found["caption–paraphrase cosine"]["value"] < 1
+    recall = found["text to audio R@10, paraphrased"]
+    low, high = recall["interval"]
+    assert low <= recall["value"] <= high and "drop" in recall["note"] and " to " in recall["note"]
+    for line in lines:
+        line["captions"] = ["Xyzzy was plugh"]
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert_one_line(evaluate("retrieval", manifest, "--paraphrases", "held-out"), "--paraphrases FILE.csv")
 
 
 def test_zero_shot_is_the_metric(evaluate: Command, manifest: Path, clap: Clap) -> None:
@@ -140,13 +175,36 @@ def test_zero_shot_is_the_metric(evaluate: Command, manifest: Path, clap: Clap) 
     assert by_labels == found
 
 
+def test_zero_shot_in_other_languages_uses_translated_prompts(evaluate: Command, manifest: Path, clap: Clap) -> None:
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    for line in lines:
+        line["class"] = line["class"].replace("glass", "glass_breaking")
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = evaluate("zero-shot", manifest, "--label-field", "class", "--language", "de", "--json")
+    found, [report] = metrics(result), result.json
+    words = ["Kirchenglocken", "Hund", "zerbrechendes Glas", "Regen", "Hahn", "Wind"]
+    names = ["church bells", "dog", "glass breaking", "rain", "rooster", "wind"]
+    truth = [names.index(line["class"].replace("_", " ")) for line in lines]
+    prompts = prompt_embeddings(clap.embed_text, words, ["Geräusch: {label}"])
+    assert found["accuracy"]["value"] == pytest.approx(zero_shot(embedded(clap, range(12)), prompts, truth, names).top1)
+    assert report["confusion"]["labels"] == names
+    others = ["Glockengeläut", "Hundegebell", "Klirren von Scherben", "Regenschauer", "Kikeriki", "Windböen"]
+    prompts = prompt_embeddings(clap.embed_text, others, ["Geräusch: {label}"])
+    expected = zero_shot(embedded(clap, range(12)), prompts, truth, names).top1
+    assert found["accuracy, held-out words"]["value"] == pytest.approx(expected)
+    assert_one_line(evaluate("zero-shot", manifest, "--label-field", "class", "--language", "it"), "'it'", "German")
+    lines[0]["class"] = "florble"
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert_one_line(evaluate("zero-shot", manifest, "--label-field", "class", "--language", "fr"), "florble", "French")
+
+
 def test_zero_shot_with_several_labels_is_tagging(evaluate: Command, manifest: Path) -> None:
     lines = [json.loads(line) for line in manifest.read_text().splitlines()]
     lines[0]["labels"].append("wind")
     manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
     result = evaluate("zero-shot", manifest, "--json")
     found = metrics(result)
-    assert list(found) == ["mAP"]
+    assert list(found) == ["mAP", "mAP@10 of the labels of a clip", "accuracy of the first label"]
     assert 0 < found["mAP"]["value"] <= 1
     counts = {row["class"]: row["n"] for row in result.json[0]["classes"]}
     assert counts == {"church bells": 2, "dog": 2, "glass": 2, "rain": 2, "rooster": 2, "wind": 3}

@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from unittest import mock
 
 import torch
 from clap_recipes import recipe_for
@@ -17,11 +18,18 @@ class JoinedBatch(ClapTask):
     rank, world = 0, 1
 
     def batch(self, index, generator):
-        whole = super().batch(index, torch.Generator().manual_seed(index))
-        size = len(whole["texts"]) // self.world
+        with mock.patch("pretrain.data.rows.joined_index", lambda number: number):  # the same clips in every process
+            whole = super().batch(index, torch.Generator().manual_seed(index))
+        size = len(whole["rows"]) // self.world
         part = slice(self.rank * size, (self.rank + 1) * size)
-        rows = {key: whole[key][part] for key in whole if key != "extra"}
-        return {**rows, "extra": {name: {} for name in whole["extra"]}}
+        text = {key: value[part] for key, value in whole["text"].items()}
+        rows = {"rows": whole["rows"][part], "groups": whole["groups"][part], "teachers": {}}
+        return {
+            **rows,
+            "inputs": {"crops": whole["inputs"]["crops"][part]},
+            "text": text,
+            "extra": {name: {} for name in whole["extra"]},
+        }
 
 
 def train_joined(manifest: Path, output: Path, rank: int = 0, world: int = 1) -> None:

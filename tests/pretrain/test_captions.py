@@ -7,16 +7,8 @@ from torch import Generator
 
 from clapgen.data.manifest import Clip
 from clapgen.errors import ClapgenError
-from pretrain.data.captions import (
-    TEMPLATES,
-    caption_from_labels,
-    choose_caption,
-    clean_label,
-    join_captions,
-    join_labels,
-    lower_first,
-    with_article,
-)
+from clapgen.wording.grammar import clean_label, join_labels, lower_first, with_article
+from pretrain.data.captions import TEMPLATES, caption_from_labels, choose_caption, join_captions
 
 
 def seeded(seed: int) -> Generator:

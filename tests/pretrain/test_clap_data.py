@@ -165,7 +165,7 @@ class Lengths(DistillationTask):
         self.recipe, self.training = TextRecipe(), list(range(count))
         self.recipe.training.batch_size = batch_size
 
-    def _rows(self, rows):
+    def _rows(self, rows, generator=None):
         return torch.tensor(rows)
 
 

@@ -42,14 +42,14 @@ def test_a_batch_is_a_pure_function_of_its_generator(manifest, tmp_path):
     one, two, other = (task.batch(0, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert same(one, two) and not same(one["inputs"], other["inputs"])
     truth = one["extra"]["prompt-classification"]["truth"]
-    assert len(one["inputs"]) == len(one["text"]["mask"]) == len(truth) == len(one["rows"]) == 12
+    assert len(one["inputs"]["crops"]) == len(one["text"]["mask"]) == len(truth) == len(one["rows"]) == 12
     assert torch.allclose(truth.sum(1), torch.ones(12))
 
 
 def test_batches_are_made_on_the_cpu_wherever_the_model_is(manifest, tmp_path):
     task = ClapTask(recipe_for(manifest, tmp_path))
     task.clap.to("meta")
-    assert task.batch(0, torch.Generator().manual_seed(0))["inputs"].device.type == "cpu"
+    assert task.batch(0, torch.Generator().manual_seed(0))["inputs"]["crops"].device.type == "cpu"
 
 
 def test_the_seed_decides_the_first_weights(manifest, tmp_path):
@@ -62,7 +62,7 @@ def test_clips_without_labels_are_strangers_and_need_no_prompts(tmp_path, record
     path = tmp_path / "captions.jsonl"
     path.write_text("\n".join(json.dumps({"path": str(clip), "captions": [clip.stem]}) for clip in recordings))
     task = ClapTask(recipe_for(path, tmp_path))
-    assert len(set(task.groups)) == len(recordings)
+    assert len(set(task.rows.groups)) == len(recordings)
     batch = task.batch(0, torch.Generator().manual_seed(0))
     details = task.loss(batch, "model", 0)[1]
     assert "soft-infonce" in details and "prompt-classification" not in details
@@ -174,10 +174,8 @@ def text_recipe(manifest: Path, output: Path) -> TextRecipe:
 
 @pytest.mark.slow
 def test_the_text_tower_approaches_its_teacher_and_initialises_a_clap(manifest, tmp_path, monkeypatch):
-    from pretrain.distillation import SentenceTeacher
-
     words = ["rain", "rooster", "piano", "glass", "door", "cymbal", "handclap", "thunder", "dog", "hound"] * 4
-    monkeypatch.setattr(SentenceTeacher, "words", lambda self: words)  # of 20,000: they would take a minute
+    monkeypatch.setattr("pretrain.distillation.teacher_words", lambda: words)  # of 20,000: they would take a minute
     task = DistillationTask(text_recipe(manifest, tmp_path))
     before = task.evaluate()["teacher_cosine"]
     assert train(task, task.recipe.training)["teacher_cosine"] > before + 0.1

@@ -46,6 +46,15 @@ SplitOption = Annotated[str | None, typer.Option("--split", help="Only the clips
 LabelFieldOption = Annotated[
     str, typer.Option("--label-field", help="Key of the manifest that holds a clip's class, e.g. esc50_class.")
 ]
+ByOption = Annotated[
+    str | None,
+    typer.Option(
+        "--by",
+        metavar="FIELD|TABLE",
+        help="Also give the metrics of each group of clips: by a key of the manifest, such as source, or by kinds of "
+        "labels (a .csv file with the columns label and kind).",
+    ),
+]
 
 
 @dataclass
@@ -78,7 +87,7 @@ class CommonOptions:
         if not needs_model:
             from clapgen.evaluation.context import EvaluationContext
 
-            return EvaluationContext(progress=_bar, strict=self.strict, seed=self.seed, command=command_line())
+            return EvaluationContext(progress=clips_bar, strict=self.strict, seed=self.seed, command=command_line())
         check_device(self.device)
         cache = open_cache(self.cache, self.no_cache)
         clap = load(self.model, self.device)
@@ -90,7 +99,7 @@ class CommonOptions:
                 f"--model {self.model} has no text encoder; give a CLAP. {self.model} can be used as --embedder of "
                 "`clapgen evaluate generation`."
             )
-        return EvaluationContext(clap, cache, _bar, self.strict, self.seed, command_line())
+        return EvaluationContext(clap, cache, clips_bar, self.strict, self.seed, command_line())
 
     def give(self, report: Report, rank_by: str | None = None) -> None:
         """Print the report and write its files; the HTML report shows the worst and best clips by `rank_by`."""
@@ -153,7 +162,8 @@ def command_line() -> str:
 
 
 @contextmanager
-def _bar(total: int, what: str) -> Iterator[Advance]:
+def clips_bar(total: int, what: str) -> Iterator[Advance]:
+    """A progress bar over clips; yields a function to call with how many more are done."""
     done = 0
     with progress(total, "clips") as update:
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from clapgen.cli.evaluate.options import CommonOptions, LabelFieldOption, SplitOption, with_common_options
+from clapgen.cli.evaluate.options import ByOption, CommonOptions, LabelFieldOption, SplitOption, with_common_options
 from clapgen.cli.options import check_new_file
 from clapgen.data.text import parse_labels
 from clapgen.errors import ClapgenError
@@ -17,6 +17,8 @@ EPILOG = """
 
 clapgen evaluate zero-shot ESC-50/ --confusion confusion.png\n
 clapgen evaluate zero-shot manifest.jsonl --split val --label-field esc50_class --html report.html\n
+clapgen evaluate zero-shot manifest.jsonl --split val --by kinds.csv\n
+clapgen evaluate zero-shot manifest.jsonl --label-field esc50_class --language de\n
 clapgen evaluate zero-shot manifest.jsonl --template "{label}" --template "the sound of {label}"\n
 
 Clips with one label each are classified; if some have several, they are tagged and scored by mAP.
@@ -34,6 +36,9 @@ def zero_shot(
         list[str] | None,
         typer.Option("--template", help="Prompt with {label}; repeat the option to average several prompts."),
     ] = None,
+    language: Annotated[
+        str, typer.Option("--language", help="Language of the prompts: en, de, fr or es; labels are translated.")
+    ] = "en",
     labels: Annotated[
         str | None,
         typer.Option("--labels", "-l", help="All classes, if some have no clips: comma-separated, or @FILE."),
@@ -42,18 +47,24 @@ def zero_shot(
         Path | None, typer.Option("--confusion", help="Also draw the confusion matrix to a .png file.")
     ] = None,
     split: SplitOption = None,
+    by: ByOption = None,
 ) -> None:
     """Measure zero-shot classification: accuracy, per-class accuracy, confusion; mAP if clips have several labels."""
     if confusion is not None:
         check_new_file(confusion, common.force)
     names = None if labels is None else parse_labels(labels)
     context = common.context()
-    from clapgen.data.text import DEFAULT_TEMPLATE
     from clapgen.evaluation.zero_shot import evaluate_zero_shot
 
-    templates = template or [DEFAULT_TEMPLATE]
     report = evaluate_zero_shot(
-        source, context, label_field=label_field, templates=templates, split=split, labels=names
+        source,
+        context,
+        label_field=label_field,
+        templates=template,
+        split=split,
+        labels=names,
+        language=language,
+        by=by,
     )
     common.give(report, "margin")
     if confusion is not None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from clapgen.errors import ClapgenError
 from clapgen.metrics.accumulator import Accumulator
 from clapgen.metrics.embeddings.base import ROUNDING, Array, Embeddings, NotMeasurable, unit_length
+from clapgen.metrics.embeddings.retrieval import ranks_and_precisions
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class MultiLabelPrecision:
         chance: the mean for random scores: the mean share of clips that have a label.
         average_precisions: by label.
         left_out: labels without clips, which have no average precision and are not part of the mean.
+        top1: share of clips (0 to 1) of which the nearest label is one of their own.
+        mean_of_clips: mAP@10 of the labels of each clip, 0 to 1: the mean of `of_clips`.
+        of_clips: (n,), for each clip the sum of the precisions at its own labels among the ten nearest, divided by the
+            largest possible number of them; equal cosines count against the model. NaN for clips without labels.
+        first_is_right: (n,), whether the nearest label is one of the clip's own.
     """
 
     mean: float
@@ -30,6 +36,10 @@ class MultiLabelPrecision:
     n: int
     average_precisions: dict[str, float] = field(repr=False)
     left_out: list[str]
+    top1: float
+    mean_of_clips: float
+    of_clips: Array = field(repr=False)
+    first_is_right: npt.NDArray[np.bool_] = field(repr=False)
 
 
 class MultiLabelAccumulator(Accumulator[tuple[Array, npt.NDArray[np.bool_]], MultiLabelPrecision]):
@@ -69,12 +79,19 @@ class MultiLabelAccumulator(Accumulator[tuple[Array, npt.NDArray[np.bool_]], Mul
             for index, label in enumerate(self._labels)
             if present[index]
         }
+        labelled = truth.any(1)
+        ranks, of_clips = np.zeros(len(truth), dtype=np.int64), np.full(len(truth), np.nan)
+        ranks[labelled], of_clips[labelled], _ = ranks_and_precisions(cosines[labelled], truth[labelled])
         return MultiLabelPrecision(
             mean=float(np.mean(list(precisions.values()))),
             chance=float(truth[:, present].mean()),
             n=len(truth),
             average_precisions=precisions,
             left_out=[label for label, some in zip(self._labels, present, strict=True) if not some],
+            top1=float((ranks[labelled] == 1).mean()),
+            mean_of_clips=float(of_clips[labelled].mean()),
+            of_clips=of_clips,
+            first_is_right=ranks == 1,
         )
 
 

@@ -115,7 +115,14 @@ class RetrievalAccumulator(Accumulator[Batch, Retrieval]):
         names = _numbered(known) if known else np.arange(len(owners))
         protocol = "identical captions" if known else "own captions"
         audio, text = (np.concatenate([batch[side] for batch in states]) for side in (0, 1))
-        return _both_ways(audio, text, owners, names, protocol)
+
+        def to_audio(rows: slice) -> Array:
+            return text[rows] @ audio.T
+
+        def to_text(clips: Indices) -> Array:
+            return audio[clips] @ text.T
+
+        return _both_ways(to_audio, to_text, len(audio), owners, names, protocol)
 
 
 def retrieval(
@@ -143,20 +150,64 @@ def retrieval(
     return RetrievalAccumulator().of(audio, text, audio_of_text, captions)
 
 
-def _both_ways(audio: Array, text: Array, owners: Indices, names: Indices, protocol: str) -> Retrieval:
-    """`names` (m,) are numbers of captions; identical captions have the same number."""
+def retrieval_by_scores(
+    scores: npt.ArrayLike, audio_of_text: npt.ArrayLike, *, captions: Sequence[str] | None = None
+) -> Retrieval:
+    """`retrieval` by any similarity instead of the cosine of two embeddings.
+
+    Args:
+        scores: (m texts, n clips), larger is nearer.
+        audio_of_text, captions: as for `retrieval`.
+
+    Raises:
+        ClapgenError: as `retrieval`.
+    """
+    table = np.asarray(scores, dtype=np.float64)
+    if table.ndim != 2 or not table.size or not np.isfinite(table).all():
+        raise ClapgenError(f"The scores must be a table (texts, clips) without NaN, not of shape {table.shape}.")
+    if captions is not None and len(captions) != len(table):
+        raise ClapgenError(f"{len(captions)} captions and {len(table)} rows of scores do not pair.")
+    owners = _owners(audio_of_text, *table.shape)
+    names = np.arange(len(owners)) if captions is None else _numbered(captions)
+    protocol = "own captions" if captions is None else "identical captions"
+
+    def to_audio(rows: slice) -> Array:
+        return table[rows]
+
+    def to_text(clips: Indices) -> Array:
+        return table.T[clips]
+
+    return _both_ways(to_audio, to_text, table.shape[1], owners, names, protocol)
+
+
+def _both_ways(
+    to_audio: Callable[[slice], Array],
+    to_text: Callable[[Indices], Array],
+    clips: int,
+    owners: Indices,
+    names: Indices,
+    protocol: str,
+) -> Retrieval:
+    """`to_audio` gives the similarities of some captions with all clips, `to_text` of some clips with all captions.
+
+    `names` (m,) are numbers of captions; identical captions have the same number.
+    """
     pairs = np.unique(np.stack([owners, names]), axis=1)  # (2, pairs): clip and caption, sorted by clip
     query_clips = np.unique(owners)
     by_name = pairs[:, np.argsort(pairs[1], kind="stable")]
 
     def clips_of_texts(rows: slice) -> npt.NDArray[np.bool_]:
-        return _table(by_name[1], by_name[0], names[rows], len(audio))
+        return _table(by_name[1], by_name[0], names[rows], clips)
 
     def texts_of_clips(rows: slice) -> npt.NDArray[np.bool_]:
         return _table(pairs[0], pairs[1], query_clips[rows], int(names.max()) + 1)[:, names]
 
-    to_audio = _figures(text, audio, clips_of_texts)
-    return Retrieval(to_audio, _figures(audio[query_clips], text, texts_of_clips), query_clips, protocol)
+    return Retrieval(
+        _figures(to_audio, len(names), clips, clips_of_texts),
+        _figures(lambda rows: to_text(query_clips[rows]), len(query_clips), len(names), texts_of_clips),
+        query_clips,
+        protocol,
+    )
 
 
 def _table(keys: Indices, values: Indices, wanted: Indices, width: int) -> npt.NDArray[np.bool_]:
@@ -168,9 +219,11 @@ def _table(keys: Indices, values: Indices, wanted: Indices, width: int) -> npt.N
     return table
 
 
-def _figures(queries: Array, gallery: Array, right: Callable[[slice], npt.NDArray[np.bool_]]) -> DirectionScores:
+def _figures(
+    similarity: Callable[[slice], Array], queries: int, gallery: int, right: Callable[[slice], npt.NDArray[np.bool_]]
+) -> DirectionScores:
     blocks = [
-        _ranks(queries[rows] @ gallery.T, right(rows)) for rows in row_blocks(len(queries), 2 * len(gallery))
+        ranks_and_precisions(similarity(rows), right(rows)) for rows in row_blocks(queries, 2 * gallery)
     ]  # twice: correct and wrong answers separately
     ranks, precisions, counts = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     return DirectionScores(
@@ -178,9 +231,9 @@ def _figures(queries: Array, gallery: Array, right: Callable[[slice], npt.NDArra
         median_rank=float(np.median(ranks)),
         mean_rank=float(ranks.mean()),
         mean_average_precision=float(np.sort(precisions).mean()),  # independent of the order of the queries
-        queries=len(queries),
-        gallery=len(gallery),
-        chance={k: recall_by_chance(counts, len(gallery), k) for k in RECALLS},
+        queries=queries,
+        gallery=gallery,
+        chance={k: recall_by_chance(counts, gallery, k) for k in RECALLS},
         ranks=ranks,
         average_precisions=precisions,
     )
@@ -200,8 +253,13 @@ def recall_by_chance(correct: npt.ArrayLike, gallery: int, k: int) -> float:
     return float(1 - none_found.mean())
 
 
-def _ranks(similarity: Array, right: npt.NDArray[np.bool_]) -> tuple[Indices, Array, Indices]:
-    """Rank of the first correct answer, AP@10 and number of correct answers of each row of (queries, gallery)."""
+def ranks_and_precisions(similarity: Array, right: npt.NDArray[np.bool_]) -> tuple[Indices, Array, Indices]:
+    """Rank of the first correct answer, AP@10 and number of correct answers of each row of (queries, gallery).
+
+    Args:
+        similarity: (queries, gallery); ties count against the model.
+        right: (queries, gallery), the correct answers, at least one in each row.
+    """
     count = right.sum(1)
     depth = min(_DEPTH, int(count.max()))
     answers = np.where(right, similarity, -np.inf)

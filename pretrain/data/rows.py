@@ -1,0 +1,125 @@
+"""The rows of a training batch: which clips, mixtures and scenes, with what caption, and how they sound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from clapgen.data.audio_cache import AudioCache
+from clapgen.data.manifest import Clip
+from clapgen.scenes import SceneOptions, SceneSampler, scene_clip
+from clapgen.training.joined_batch import joined_index, process_rank
+from pretrain.data import captions
+from pretrain.data.sounds import Sounds, epoch_rows, partners
+from pretrain.objectives import BatchRow
+
+
+@dataclass
+class SceneConfig(SceneOptions):
+    """Scenes composed while training: `share` of the rows, each followed by its twin; the rest as in `SceneOptions`."""
+
+    share: float = 0.0
+
+
+@dataclass
+class DrawnRows:
+    """The rows of a batch, and what they sound like.
+
+    Attributes:
+        rows: What each is made of: clips and mixtures first, then scenes.
+        inputs: "crops", and "scenes" if there are any: log-mels (rows, n_mels, frames), each kind as long as it is.
+        groups: (rows,) integers; rows with the same number are positives of each other.
+        single: Number of the clip, for each row that is one clip alone; -1 for others. (rows,)
+    """
+
+    rows: list[BatchRow]
+    inputs: dict[str, Tensor]
+    groups: Tensor
+    single: Tensor
+
+
+class RowMaker:
+    """Draws the rows of batches from the clips of a cache.
+
+    Args:
+        positives: "labels" or "recording": which clips are positives of each other.
+        class_field: key of the manifest that holds a clip's class.
+        window: of the model, in seconds.
+
+    Raises:
+        ClapgenError: scenes are wanted, and the clips are too few or too much alike for them.
+    """
+
+    def __init__(
+        self,
+        data: AudioCache,
+        sounds: Sounds,
+        scenes: SceneConfig,
+        window: float,
+        positives: str = "labels",
+        class_field: str = "",
+        seed: int = 0,
+    ) -> None:
+        self.data, self.sounds, self.share, self.seed = data, sounds, scenes.share, seed
+        self.groups = group_numbers(data.clips, positives)
+        self.sampler: SceneSampler | None = None
+        if scenes.share:
+            rate = data.sample_rate
+            facts = [
+                scene_clip(clip, data.lengths[i] / rate, class_field, waveform=data.waveform(i), sample_rate=rate)
+                for i, clip in enumerate(data.clips)
+            ]
+            self.sampler = SceneSampler(facts, scenes, window)
+
+    def draw(self, index: int, size: int, short: bool, generator: Generator) -> DrawnRows:
+        """`size` rows of batch number `index` of this process; short crops or whole windows."""
+        scenes, total = round(size * self.share), len(self.data)
+        first = epoch_rows(joined_index(index), size - scenes, total, self.seed)
+        second = partners(first, total, generator)
+        crops, mixed = self.sounds.batch(first, second, short, generator)
+        members = [(a, b) if m else (a,) for a, b, m in zip(first, second, mixed.tolist(), strict=True)]
+        rows = [BatchRow(tuple(self.data.clips[i] for i in row), self._caption(row, generator)) for row in members]
+        inputs, composed = {"crops": crops}, self._scenes(scenes, len(rows), generator)
+        if composed:
+            log_mels = torch.stack([self.sounds.scene(row.scene) for row in composed if row.scene])
+            inputs["scenes"] = self.sounds.disturbed(log_mels, generator)
+        strangers = [-1 - process_rank() * size - row for row in range(len(composed))]  # positives of nobody
+        groups = torch.tensor([*(self._group(*row) for row in members), *strangers])
+        single = torch.tensor([row[0] if len(row) == 1 else -1 for row in members] + [-1] * len(composed))
+        return DrawnRows(rows + composed, inputs, groups, single)
+
+    def _scenes(self, count: int, start: int, generator: Generator) -> list[BatchRow]:
+        """`count` rows from `start` on: scenes, each followed by its twin if it has one and there is room."""
+        rows: list[BatchRow] = []
+        while self.sampler and len(rows) < count:
+            scene = self.sampler.draw(generator)
+            pair = [scene]
+            if scene.twins and len(rows) + 2 <= count:
+                pair.append(captions.pick(scene.twins, generator))
+            numbers = [start + len(rows) + 1, start + len(rows)]
+            for one, twin in zip(pair, numbers, strict=False):
+                clips = tuple(self.data.clips[event.clip] for event in one.events)
+                caption = captions.pick(one.captions, generator)
+                rows.append(BatchRow(clips, caption, one, twin if len(pair) == 2 else None))
+        return rows
+
+    def _caption(self, row: Sequence[int], generator: Generator) -> str:
+        texts = [captions.choose_caption(self.data.clips[i], generator) for i in row]
+        return captions.join_captions(texts[0], texts[1], generator) if len(texts) == 2 else texts[0]
+
+    def _group(self, first: int, second: int | None = None) -> int:
+        """A number that a mixture shares only with mixtures of the same two groups."""
+        if second is None:
+            return self.groups[first]
+        return len(self.data) * (self.groups[second] + 1) + self.groups[first]
+
+
+def group_numbers(clips: Sequence[Clip], positives: str) -> list[int]:
+    """The same number for clips with the same labels, or of one recording (also if they have no labels)."""
+    by_labels = positives == "labels"
+    keys = ["|".join(sorted(c.labels)) if by_labels and c.labels else c.recording or str(c.path) for c in clips]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return [numbers[key] for key in keys]

@@ -1,0 +1,156 @@
+"""Teacher tables: the embeddings that audio teachers give to the clips of a manifest, computed once, on disk.
+
+A clip is found by the content of its file, so that folders may be moved and files renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from clapgen.data.manifest import Clip
+from clapgen.data.splits import some
+from clapgen.embedders import Embedder
+from clapgen.embedders.cache import embed_files
+from clapgen.embedders.file_identity import identify_files
+from clapgen.embedders.store import Store
+from clapgen.errors import ClapgenError
+from clapgen.files import atomic_path
+
+logger = logging.getLogger(__name__)
+
+KIND = "clapgen teacher table 1"
+
+
+@dataclass(frozen=True)
+class TeacherTable:
+    """Targets of training clips.
+
+    Attributes:
+        targets: (n, width) float32, one row for each clip; a row of zeros is "none".
+        teachers: names and hashes of the networks that gave them.
+        missing: clips without a target because the table does not have their content.
+        withheld: clips without a target because they, or others of their recording, are held out.
+    """
+
+    targets: Tensor
+    teachers: list[dict[str, Any]]
+    missing: list[Path]
+    withheld: list[Path]
+
+    @classmethod
+    def load(
+        cls,
+        file: str | Path,
+        clips: Sequence[Clip],
+        held_out: Sequence[Clip] = (),
+        centred: bool = True,
+        cache: Store | None = None,
+    ) -> TeacherTable:
+        """Read the targets of `clips`, and report how many have none.
+
+        A table may cover clips that a run measures itself on. None of their embeddings is ever returned: a clip with
+        the content or the recording of one of `held_out` gets a row of zeros.
+
+        Args:
+            centred: subtract the mean of the targets, which all clips share, and scale each to length 1.
+            cache: where the contents of files that have not changed are known from.
+
+        Raises:
+            ClapgenError: the file is not a teacher table, or has none of the clips.
+        """
+        table, digests, teachers = _read(Path(file))
+        row_of = {digest: row for row, digest in enumerate(digests)}
+        found = _digests([*clips, *held_out], cache)
+        hidden = {found.get(clip.path) for clip in held_out} - {None}
+        recordings = {clip.recording for clip in held_out} - {None}
+        withheld = [c.path for c in clips if c.recording in recordings or found.get(c.path) in hidden]
+        rows = [row_of.get(found.get(clip.path, ""), -1) for clip in clips]
+        missing = [clip.path for clip, row in zip(clips, rows, strict=True) if row < 0]
+        left_out = {*withheld, *missing}
+        known = torch.tensor([clip.path not in left_out for clip in clips], dtype=torch.bool)
+        if not known.any():
+            raise ClapgenError(f"{file} has none of the {len(clips)} training clips; make it of their manifest.")
+        targets = torch.where(known[:, None], table[torch.tensor(rows)].float(), 0.0)
+        if centred:
+            targets[known] = F.normalize(targets[known] - targets[known].mean(0), dim=-1)
+        _report(Path(file), len(clips), missing, withheld)
+        return cls(targets, teachers, missing, withheld)
+
+
+def write_teacher_table(
+    teachers: Sequence[Embedder],
+    clips: Sequence[Clip],
+    output: str | Path,
+    folder: str | Path = ".",
+    cache: Store | None = None,
+    overwrite: bool = False,
+    advance: Callable[[int], None] | None = None,
+) -> list[tuple[Path, str]]:
+    """Embed all clips with all teachers and write the table; with a cache, a killed run continues where it was.
+
+    Of several teachers, each embedding is scaled to length 1 and all are concatenated: the cosine of two clips is then
+    the mean of what the teachers say (an ensemble).
+
+    Args:
+        folder: paths in the table are relative to it.
+        advance: called with the number of clips just done, once for each teacher.
+
+    Returns:
+        The clips that could not be read, with the reasons.
+
+    Raises:
+        ClapgenError: no clip could be read, or the output exists and `overwrite` is false.
+    """
+    paths = [clip.path for clip in clips]
+    embedded = [embed_files(paths, teacher, cache, advance=advance) for teacher in teachers]
+    parts = [torch.from_numpy(part.embeddings) for part in embedded]
+    joined = parts[0] if len(parts) == 1 else torch.cat([F.normalize(p, dim=-1) for p in parts], 1) / len(parts) ** 0.5
+    digests = np.array([list(bytes.fromhex(digest)) for digest in embedded[0].digests], dtype=np.uint8)
+    names = [_relative(path, Path(folder)) for path in embedded[0].paths]
+    about = [{"name": teacher.name, "hash": teacher.hash, "dim": teacher.dim} for teacher in teachers]
+    metadata = {"kind": KIND, "teachers": json.dumps(about), "paths": json.dumps(names)}
+    with atomic_path(output, overwrite=overwrite) as temporary:
+        save_file({"embeddings": joined.half(), "digests": torch.from_numpy(digests)}, temporary, metadata=metadata)
+    return embedded[0].skipped
+
+
+def _read(file: Path) -> tuple[Tensor, list[str], list[dict[str, Any]]]:
+    """Embeddings, digests and teachers of a table."""
+    try:
+        with safe_open(file, "pt") as stored:
+            metadata = stored.metadata() or {}
+            if metadata.get("kind") != KIND:
+                raise ClapgenError(f"{file} is not a teacher table; write one with: clapgen pretrain teacher")
+            digests = [bytes(row).hex() for row in stored.get_tensor("digests").numpy()]
+            return stored.get_tensor("embeddings"), digests, json.loads(metadata["teachers"])
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise ClapgenError(f"cannot read the teacher table {file}: {error}") from error
+
+
+def _digests(clips: Sequence[Clip], cache: Store | None) -> dict[Path, str]:
+    files, _ = identify_files(list({clip.path: None for clip in clips}), cache)
+    return {file.path: file.digest for file in files}
+
+
+def _relative(path: Path, folder: Path) -> str:
+    path, folder = path.absolute(), folder.absolute()
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
+
+def _report(file: Path, count: int, missing: list[Path], withheld: list[Path]) -> None:
+    for why, paths in (("are not in it", missing), ("belong to held-out recordings", withheld)):
+        if paths:
+            names = some([str(path) for path in paths])
+            logger.warning("%s: %d of %d clips have no target, as they %s: %s", file, len(paths), count, why, names)

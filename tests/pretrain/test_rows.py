@@ -1,0 +1,114 @@
+"""What a batch of CLAP training is made of: scenes and twins, teachers' targets, looked-up states, short crops."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from clap_recipes import recipe_for
+
+from clapgen.embedders import load_embedder
+from clapgen.errors import ClapgenError
+from clapgen.testing import tiny_model
+from clapgen.training.loop import train
+from pretrain.recipe import ClapTask
+from pretrain.teachers.table import write_teacher_table
+from pretrain.texts import Texts, project
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, recordings: list[Path]) -> Path:
+    path = tmp_path / "manifest.jsonl"
+    rows = [{"path": str(p), "captions": [f"the sound of a {p.stem}"], "labels": [p.stem]} for p in recordings]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+def draw(task: ClapTask, index: int = 0) -> dict:
+    return task.batch(index, torch.Generator().manual_seed(index))
+
+
+def test_scenes_follow_the_crops_each_beside_its_twin(manifest, tmp_path):
+    recipe = recipe_for(manifest, tmp_path)
+    recipe.scenes.share, recipe.training.batch_size = 0.5, 12
+    task = ClapTask(recipe)
+    pairs = 0
+    for index in range(5):
+        batch = draw(task, index)
+        rows = batch["rows"]
+        assert [row.scene is None for row in rows] == [True] * 6 + [False] * 6
+        assert len(batch["inputs"]["crops"]) == len(batch["inputs"]["scenes"]) == 6
+        assert len(set(batch["groups"][6:].tolist())) == 6 and (batch["groups"][6:] < 0).all()
+        for number, row in enumerate(rows):
+            if row.twin is None:
+                continue
+            pairs += 1
+            assert rows[row.twin].twin == number and rows[row.twin].scene != row.scene
+        assert all(row.caption in row.scene.captions for row in rows[6:])
+        assert all(len(row.clips) == len(row.scene.events) for row in rows[6:])
+    assert pairs > 10
+    loss, _ = task.loss(batch, "model", 0)
+    loss.backward()
+
+
+def test_a_row_of_one_clip_has_its_target_and_no_other_row_has(manifest, tmp_path, recordings):
+    clips = ClapTask(recipe_for(manifest, tmp_path)).data.clips
+    teacher = load_embedder(str(tiny_model(tmp_path / "teacher")))
+    write_teacher_table([teacher], clips, tmp_path / "table.safetensors")
+    recipe = recipe_for(manifest, tmp_path, teachers={"ear": str(tmp_path / "table.safetensors")})
+    recipe.objectives = {"distillation": 1.0, "infonce": 0.1}
+    recipe.augment.mix_probability, recipe.training.batch_size = 0.5, len(recordings)
+    task = ClapTask(recipe)
+    batch = draw(task)
+    for row, target in zip(batch["rows"], batch["teachers"]["ear"], strict=True):
+        assert bool(target.any()) == (len(row.clips) == 1)
+        if len(row.clips) == 1:
+            assert torch.equal(target, task.teachers["ear"][task.data.clips.index(row.clips[0])])
+    assert "distillation" in task.loss(batch, "model", 0)[1]
+
+
+def test_states_of_a_frozen_tower_are_looked_up_and_give_the_same_embeddings(manifest, tmp_path):
+    frozen, trained = (ClapTask(recipe_for(manifest, tmp_path, text_learning_rate_scale=s)) for s in (0.0, 0.1))
+    texts = ["a rooster", "the sound of a door", "a rooster"]
+    prepared = frozen.texts.prepare(texts)
+    assert "states" in prepared and "tokens" in trained.texts.prepare(texts)
+    looked_up = project(frozen.clap.eval(), prepared)
+    assert torch.allclose(looked_up, frozen.clap.embed_text(texts), atol=2e-2)  # states are kept in bfloat16
+    assert torch.equal(looked_up[0], looked_up[2]) and len(frozen.texts.known) == 2
+
+
+def test_what_is_not_looked_up_any_more_is_forgotten(manifest, tmp_path, monkeypatch):
+    monkeypatch.setattr("pretrain.texts.MOST_STATES", 3)
+    texts = Texts(ClapTask(recipe_for(manifest, tmp_path)).clap, frozen=True)
+    for text in ("one", "two", "three", "one", "four"):
+        texts.prepare([text])
+    assert list(texts.known) == ["three", "one", "four"]
+
+
+def test_crops_are_short_until_their_share_of_the_steps(manifest, tmp_path):
+    recipe = recipe_for(manifest, tmp_path)
+    recipe.augment.crop_seconds, recipe.augment.whole_from, recipe.training.steps = 0.5, 0.75, 8
+    task = ClapTask(recipe)
+    lengths = [draw(task, index)["inputs"]["crops"].shape[2] for index in range(8)]
+    assert lengths == [26] * 6 + [51] * 2
+
+
+def test_scenes_need_two_sounds(tmp_path, recordings):
+    path = tmp_path / "one.jsonl"
+    path.write_text("\n".join(json.dumps({"path": str(p), "labels": ["rain"]}) for p in recordings))
+    recipe = recipe_for(path, tmp_path)
+    recipe.scenes.share = 0.5
+    with pytest.raises(ClapgenError, match="only the label 'rain'"):
+        ClapTask(recipe)
+
+
+@pytest.mark.slow
+def test_training_goes_on_from_a_model_with_new_parts(manifest, tmp_path):
+    recipe = recipe_for(manifest, tmp_path / "run", start_from=str(tiny_model(tmp_path / "start")))
+    recipe.clap.audio.temporal_layers, recipe.clap.text.temporal_layers, recipe.clap.frame_head = 1, 1, True
+    recipe.scenes.share, recipe.training.steps, recipe.training.evaluate_every = 0.3, 3, 0
+    task = ClapTask(recipe)
+    assert task.clap.config.audio.temporal_layers == 1 and task.clap.frame_head is not None
+    pooling = task.clap.text_tower.temporal.project_out.weight
+    train(task, recipe.training)
+    assert pooling.abs().sum() > 0
