@@ -45,7 +45,8 @@ class ClapRecipe:
     `objective_options` maps names to their options, such as {"given-negatives": {"count": 2}}.
     `positives` decides which rows of a batch are positives of each other under soft objectives: rows from the same
     "recording", or rows with the same "labels" (from the same recording if they have none).
-    `class_field` is the key of the manifest that holds a clip's class.
+    `class_field` is the key of the manifest that holds a clip's class. `repeats` maps "FIELD=VALUE" of the manifest to
+    how many times an epoch has each such clip.
     `text_model` is a folder with a distilled text tower (`clapgen train text`). It is fine-tuned at
     `text_learning_rate_scale` times the learning rate; 0 freezes it, and its states are looked up.
     `start_from` is a model whose CLAP is trained further instead of a new one, with the temporal pooling and frame head
@@ -70,6 +71,7 @@ class ClapRecipe:
     objectives: dict[str, float] = field(default_factory=lambda: {"soft-infonce": 1.0, "prompt-classification": 1.0})
     objective_options: dict[str, dict[str, Any]] = field(default_factory=dict)
     positives: str = "labels"
+    repeats: dict[str, int] = field(default_factory=dict)
     clap: ClapConfig = field(default_factory=ClapConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     scenes: SceneConfig = field(default_factory=SceneConfig)
@@ -123,6 +125,7 @@ class ClapTask(Task):
             recipe.positives,
             recipe.class_field,
             recipe.training.seed,
+            recipe.repeats,
         )
 
     def networks(self) -> dict[str, nn.Module]:

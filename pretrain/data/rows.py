@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,8 @@ from torch import Generator, Tensor
 
 from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import Clip
+from clapgen.data.splits import clips_having
+from clapgen.errors import ClapgenError
 from clapgen.scenes import SceneOptions, SceneSampler, scene_clip
 from clapgen.training.joined_batch import joined_index, process_rank
 from pretrain.data import captions
@@ -48,9 +50,11 @@ class RowMaker:
         positives: "labels" or "recording": which clips are positives of each other.
         class_field: key of the manifest that holds a clip's class.
         window: of the model, in seconds.
+        repeats: "FIELD=VALUE" of the manifest: how many times an epoch has each clip with it; once by default.
 
     Raises:
-        ClapgenError: scenes are wanted, and the clips are too few or too much alike for them.
+        ClapgenError: scenes are wanted, and the clips are too few or too much alike for them; no clip has a value of
+            `repeats`.
     """
 
     def __init__(
@@ -62,8 +66,10 @@ class RowMaker:
         positives: str = "labels",
         class_field: str = "",
         seed: int = 0,
+        repeats: Mapping[str, int] | None = None,
     ) -> None:
         self.data, self.sounds, self.share, self.seed = data, sounds, scenes.share, seed
+        self.epoch = epoch_of(data.clips, repeats or {})
         self.groups = group_numbers(data.clips, positives)
         self.sampler: SceneSampler | None = None
         if scenes.share:
@@ -77,7 +83,8 @@ class RowMaker:
     def draw(self, index: int, size: int, short: bool, generator: Generator) -> DrawnRows:
         """`size` rows of batch number `index` of this process; short crops or whole windows."""
         scenes, total = round(size * self.share), len(self.data)
-        first = epoch_rows(joined_index(index), size - scenes, total, self.seed)
+        places = epoch_rows(joined_index(index), size - scenes, len(self.epoch), self.seed)
+        first = [self.epoch[place] for place in places]
         second = partners(first, total, generator)
         crops, mixed = self.sounds.batch(first, second, short, generator)
         members = [(a, b) if m else (a,) for a, b, m in zip(first, second, mixed.tolist(), strict=True)]
@@ -115,6 +122,17 @@ class RowMaker:
         if second is None:
             return self.groups[first]
         return len(self.data) * (self.groups[second] + 1) + self.groups[first]
+
+
+def epoch_of(clips: Sequence[Clip], repeats: Mapping[str, int]) -> list[int]:
+    """The numbers of the clips in an epoch, some of them several times."""
+    times = [1] * len(clips)
+    for condition, count in repeats.items():
+        if count < 1:
+            raise ClapgenError(f"repeats: {condition} must be at least 1, not {count}")
+        for index in clips_having(clips, [condition]):
+            times[index] = max(times[index], count)
+    return [index for index, count in enumerate(times) for _ in range(count)]
 
 
 def group_numbers(clips: Sequence[Clip], positives: str) -> list[int]:

@@ -93,6 +93,14 @@ def test_crops_are_short_until_their_share_of_the_steps(manifest, tmp_path):
     assert lengths == [26] * 6 + [51] * 2
 
 
+def test_some_clips_are_drawn_more_often(manifest, tmp_path, recordings):
+    task = ClapTask(recipe_for(manifest, tmp_path, repeats={"labels=door": 3}))
+    names = [task.data.clips[index].labels[0] for index in task.rows.epoch]
+    assert len(names) == len(recordings) + 2 and names.count("door") == 3
+    with pytest.raises(ClapgenError, match="no clip has labels=dog"):
+        ClapTask(recipe_for(manifest, tmp_path, repeats={"labels=dog": 2}))
+
+
 def test_scenes_need_two_sounds(tmp_path, recordings):
     path = tmp_path / "one.jsonl"
     path.write_text("\n".join(json.dumps({"path": str(p), "labels": ["rain"]}) for p in recordings))
