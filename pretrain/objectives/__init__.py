@@ -1,7 +1,15 @@
 """Training objectives of the CLAP, one file each, found by name in `OBJECTIVES`."""
 
 from pretrain.objectives.absence import Absence
-from pretrain.objectives.base import OBJECTIVES, BatchRow, ClapBatch, Objective, create_objective, options_of
+from pretrain.objectives.base import (
+    OBJECTIVES,
+    BatchRow,
+    ClapBatch,
+    Objective,
+    create_objective,
+    create_objectives,
+    options_of,
+)
 from pretrain.objectives.distillation import Distillation, EmbeddingDistillation
 from pretrain.objectives.frames import Frames
 from pretrain.objectives.given_negatives import GivenNegatives
@@ -36,5 +44,6 @@ __all__ = [
     "Temporal",
     "TextViews",
     "create_objective",
+    "create_objectives",
     "options_of",
 ]

@@ -12,7 +12,7 @@ from clapgen.data.manifest import Clip
 from clapgen.training.joined_batch import joined_mean
 from clapgen.wording.grammar import join_labels
 from pretrain.data.captions import caption_from_labels, join_captions, pick
-from pretrain.objectives.base import OBJECTIVES, BatchRow, ClapBatch, Objective
+from pretrain.objectives.base import OBJECTIVES, BatchRow, ClapBatch, Objective, require_at_least
 from pretrain.objectives.names import Names
 from pretrain.objectives.row_sentences import pack, unpack
 
@@ -36,19 +36,22 @@ class Absence(Objective):
     `denial`, -log σ(l("no x") - l("no p")) and -log σ(l("no x") - l("x")), halved;
     `added`, -log σ(l(caption) - l("caption and x")).
     p is one of the names of the row's clips; x a random name that is neither true of them nor possible. Rows without
-    names are left out.
+    names are left out, and of the others all but a random `share`, as each needs four sentences.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, share: float = 0.5) -> None:
         super().__init__()
+        require_at_least(0, share=share)
+        self.share = share
         self.names = Names([], "")
 
     def prepare(self, clips: Sequence[Clip], class_field: str) -> None:
         self.names = Names(clips, class_field)
 
     def draw(self, rows: Sequence[BatchRow], generator: torch.Generator) -> dict[str, Tensor | list[str]]:
-        """A sentence of each kind in `SENTENCES` for each row that has names."""
-        drawn = [self._sentences(row, generator) for row in rows]
+        """A sentence of each kind in `SENTENCES` for each row that takes part."""
+        chosen = torch.rand(len(rows), generator=generator) < self.share
+        drawn = [self._sentences(row, generator) if take else () for row, take in zip(rows, chosen, strict=True)]
         result: dict[str, Tensor | list[str]] = {}
         for number, kind in enumerate(SENTENCES):
             result |= pack(kind, [[sentences[number]] if sentences else [] for sentences in drawn], 1)

@@ -131,6 +131,23 @@ class Objective(nn.Module, ABC):
 OBJECTIVES: Registry[type[Objective]] = Registry("objective")
 
 
+def create_objectives(
+    weights: Mapping[str, float], options: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Objective]:
+    """The objectives with a weight other than 0, by name, with their options.
+
+    Raises:
+        ClapgenError: as for `create_objective`; options are given for an objective without a weight.
+    """
+    options = options or {}
+    chosen = [name for name, weight in weights.items() if weight]
+    for name in options:
+        if name not in chosen:
+            hint = nearest(name, chosen) or f" Give it one with objectives.{name}, or remove its options."
+            raise ClapgenError(f"objective_options names '{name}', an objective without a weight.{hint}")
+    return {name: create_objective(name, options.get(name)) for name in chosen}
+
+
 def create_objective(name: str, options: Mapping[str, Any] | None = None) -> Objective:
     """The objective with this name. `options` are keyword arguments of its class, such as `{"beta": 0.2}`.
 

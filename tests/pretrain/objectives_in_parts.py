@@ -59,7 +59,8 @@ def say_again(caption, count, generator):
 def gradients(name: str, rank: int, world: int) -> dict[str, torch.Tensor]:
     """The loss of this process's rows, and its gradients by everything that the loss depends on."""
     part = slice(rank * 8 // world, (rank + 1) * 8 // world)
-    objective, head = prepared(name, clips=[*CLIPS, HUM]), trained_head()
+    options = {"share": 1.0} if name == "absence" else None
+    objective, head = prepared(name, options, clips=[*CLIPS, HUM]), trained_head()
     objective.paraphrase = say_again
     shared = {
         "audio": random(8, DIM),

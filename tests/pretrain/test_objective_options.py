@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+from clapgen.configuration import load_config
 from clapgen.errors import ClapgenError
-from pretrain.objectives import OBJECTIVES, create_objective, options_of
+from pretrain.objectives import OBJECTIVES, create_objective, create_objectives, options_of
 from pretrain.objectives.base import cosines
+from pretrain.recipe import ClapRecipe
 
 
 def test_options_reach_the_objective_and_the_others_keep_their_defaults():
@@ -41,6 +43,27 @@ def test_a_wrong_option_is_one_clear_line(name, options, message):
     with pytest.raises(ClapgenError, match=message) as error:
         create_objective(name, options)
     assert "\n" not in str(error.value)
+
+
+def test_objectives_with_a_weight_get_their_options():
+    objectives = create_objectives({"modular": 0.5, "infonce": 0}, {"modular": {"negatives": 1}})
+    assert list(objectives) == ["modular"] and objectives["modular"].negatives == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("modula", r"Did you mean 'modular'\?"), ("infonce", r"Give it one with objectives\.infonce")]
+)
+def test_options_of_an_objective_without_a_weight_are_refused(name, hint):
+    with pytest.raises(ClapgenError, match=f"objective_options names '{name}', an objective without a weight. {hint}"):
+        create_objectives({"modular": 1, "infonce": 0}, {name: {}})
+
+
+def test_options_come_from_a_recipe_and_the_command_line(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("objectives: {frames: 1}\nobjective_options: {frames: {absent: 4}, hard-negatives: {beta: 1}}\n")
+    recipe = load_config(ClapRecipe, path, ["objectives.hard-negatives=1", "objective_options.hard-negatives.beta=0.5"])
+    objectives = create_objectives(recipe.objectives, recipe.objective_options)
+    assert objectives["frames"].absent == 4 and objectives["hard-negatives"].beta == 0.5
 
 
 def test_cosines_are_exact_under_autocast():

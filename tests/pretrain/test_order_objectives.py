@@ -132,7 +132,7 @@ def test_paraphrases_of_the_package_are_the_default():
 
 def test_absence_equals_loops_and_leaves_out_rows_without_names():
     rows = [*some_rows(), BatchRow((clip(captions=["hum"]),), "hum")]
-    objective = prepared("absence", clips=[*CLIPS, rows[-1].clips[0]])
+    objective = prepared("absence", {"share": 1}, clips=[*CLIPS, rows[-1].clips[0]])
     texts = draw(objective, rows)
     assert [int(place) for place in texts["absent_places"][:, 0]][-1] == -1
     batch = batch_of(objective, rows)
@@ -149,7 +149,7 @@ def test_absence_equals_loops_and_leaves_out_rows_without_names():
 
 def test_only_sounds_that_are_certainly_absent_are_called_absent():
     clips = [clip("dog"), clip("dog bark"), clip("puppy"), clip("cat", captions=["A cat while a bell rings."]), BELL]
-    objective = prepared("absence", clips=clips)
+    objective = prepared("absence", {"share": 1}, clips=clips)
     said = []
     for seed in range(30):
         rows = [BatchRow((clips[0],), "a dog"), BatchRow((clips[3],), "a cat")]
@@ -162,8 +162,27 @@ def test_only_sounds_that_are_certainly_absent_are_called_absent():
     assert not any("bell" in text for text in of_cat) and any("dog" in text for text in of_cat)
 
 
+def test_names_that_are_often_found_together_are_not_called_absent_of_each_other():
+    clips = [clip("wind"), *[clip("rain", "wind")] * 2, *[clip("rain")] * 9, *[clip("dog")] * 30, clip("dog", "wind")]
+    objective = prepared("absence", {"share": 1}, clips=clips)
+    denied = {name: set() for name in ("rain", "dog")}
+    for seed in range(20):
+        for name, found in denied.items():
+            [sentence] = draw(objective, [BatchRow((clip(name),), "-")], seed)["absent"]
+            found |= {word for word in ("rain", "wind", "dog") if word in sentence.lower()}
+    assert denied == {"rain": {"dog"}, "dog": {"rain", "wind"}}  # one dog in 31 barks in the wind
+
+
+def test_a_share_of_the_rows_is_asked_for_what_is_absent():
+    rows = [BatchRow((DOG,), "dog")] * 200
+    counts = {}
+    for share in (0.0, 0.3, 1.0):
+        counts[share] = int((draw(prepared("absence", {"share": share}), rows)["absent_places"] >= 0).sum())
+    assert counts[0.0] == 0 and 40 <= counts[0.3] <= 80 and counts[1.0] == 200
+
+
 def test_absence_is_said_in_the_same_words_of_both_sounds():
-    objective = prepared("absence", clips=[DOG, RAIN])
+    objective = prepared("absence", {"share": 1}, clips=[DOG, RAIN])
     seen = set()
     for seed in range(40):
         texts = draw(objective, [BatchRow((DOG,), "Barking.")], seed)
@@ -176,6 +195,6 @@ def test_absence_is_said_in_the_same_words_of_both_sounds():
 
 
 def test_one_label_alone_has_nothing_absent():
-    objective = prepared("absence", clips=[DOG])
+    objective = prepared("absence", {"share": 1}, clips=[DOG])
     batch = batch_of(objective, [BatchRow((DOG,), "dog")] * 2)
     assert {name: float(term) for name, term in objective(batch).items()} == {"denial": 0.0, "added": 0.0}
