@@ -29,12 +29,13 @@ class Names:
         self._numbers = {name: number for number, name in enumerate(self.names)}
         self._key = {name.casefold(): number for name, number in self._numbers.items()}
         self._places = {fact: place for place, fact in enumerate(facts)}
-        self._differences = Differences([*facts, *(SceneClip((name,), (), 1.0) for name in self.names)])
+        self._named = [SceneClip((name,), (), 1.0) for name in self.names]
+        self._differences = Differences([*facts, *self._named])
         self._often = self._found_together(every)
         self._possible: dict[SceneClip, frozenset[int]] = {}
 
     def true_of(self, clip: Clip) -> list[int]:
-        """The class and labels of a clip."""
+        """The class and labels of a clip, as far as training clips have them."""
         return self._true(self._facts(clip))
 
     def possible(self, clip: Clip) -> frozenset[int]:
@@ -42,9 +43,11 @@ class Names:
         captions mention; what clips of its names often have."""
         fact = self._facts(clip)
         if fact not in self._possible:
-            place, first = self._places[fact], len(self._places)
-            differ = self._differences.differ
-            same = (n for n in range(len(self.names)) if not differ(place, first + n))
+            if fact in self._places:
+                differences, place, first = self._differences, self._places[fact], len(self._places)
+            else:  # an event of a clip that is a scene
+                differences, place, first = Differences([fact, *self._named]), 0, 1
+            same = (n for n in range(len(self.names)) if not differences.differ(place, first + n))
             self._possible[fact] = frozenset(same).union(*(self._often[n] for n in self._true(fact)))
         return self._possible[fact]
 
@@ -58,7 +61,7 @@ class Names:
         return often
 
     def _true(self, fact: SceneClip) -> list[int]:
-        return [self._key[name.casefold()] for name in fact.names]
+        return [self._key[name.casefold()] for name in fact.names if name.casefold() in self._key]
 
     def _facts(self, clip: Clip) -> SceneClip:
         return replace(scene_clip(clip, 1.0, self.class_field), recording=None)
