@@ -30,7 +30,7 @@ from pretrain.data.log_mels import LogMels
 from pretrain.data.rows import RowMaker, SceneConfig
 from pretrain.data.sounds import AugmentConfig, Sounds
 from pretrain.model import build_clap, parameters_of_states
-from pretrain.objectives import ClapBatch, Objective, create_objective
+from pretrain.objectives import ClapBatch, Objective, create_objectives
 from pretrain.teachers.table import TeacherTable
 from pretrain.texts import Texts, project
 
@@ -86,9 +86,7 @@ class ClapTask(Task):
         if recipe.positives not in ("recording", "labels"):
             raise ClapgenError(f'positives must be "recording" or "labels", not "{recipe.positives}"')
         self.recipe = recipe
-        objectives: dict[str, Objective] = {
-            n: create_objective(n, recipe.objective_options.get(n)) for n, weight in recipe.objectives.items() if weight
-        }
+        objectives = create_objectives(recipe.objectives, recipe.objective_options)
         if not objectives:
             raise ClapgenError("the recipe has no objective with a weight; set one, e.g. objectives.infonce=1")
         contrastive = [name for name, objective in objectives.items() if objective.contrastive]
@@ -107,10 +105,11 @@ class ClapTask(Task):
         }
         self.rows = self._row_maker()
         self.texts = Texts(self.clap, frozen=not any(p.requires_grad for p in parameters_of_states(self.clap)))
-        for objective in objectives.values():
-            objective.prepare(self.data.clips, recipe.class_field)
-            widths = {name: targets.shape[1] for name, targets in self.teachers.items()}
-            objective.set_widths(self.clap.audio_tower.width, widths)
+        widths = {name: targets.shape[1] for name, targets in self.teachers.items()}
+        with seeded(recipe.training.seed + 1):
+            for objective in objectives.values():
+                objective.prepare(self.data.clips, recipe.class_field)
+                objective.set_widths(self.clap.audio_tower.width, widths)
         self.objectives = nn.ModuleDict(objectives)
 
     def _row_maker(self) -> RowMaker:
