@@ -17,6 +17,7 @@ from clapgen.configuration import load_config
 from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import Clip
 from clapgen.data.splits import class_of, split_clips
+from clapgen.embedders.cache import EmbeddingCache
 from clapgen.errors import ClapgenError
 from clapgen.metrics.embeddings.retrieval import retrieval
 from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
@@ -29,7 +30,7 @@ from pretrain.data.log_mels import LogMels
 from pretrain.data.rows import RowMaker, SceneConfig
 from pretrain.data.sounds import AugmentConfig, Sounds
 from pretrain.model import build_clap, parameters_of_states
-from pretrain.objectives import OBJECTIVES, ClapBatch, Objective
+from pretrain.objectives import ClapBatch, Objective, create_objectives
 from pretrain.teachers.table import TeacherTable
 from pretrain.texts import Texts, project
 
@@ -40,10 +41,12 @@ CLIPS_IN_MEMORY = 64
 class ClapRecipe:
     """A CLAP's data, sizes and objectives.
 
-    `objectives` maps names (infonce, soft-infonce, sigmoid, prompt-classification) to weights; a weight of 0 leaves one
-    out. `positives` decides which rows of a batch are positives of each other under soft objectives: rows from the same
-    "recording", or rows with the same "labels" (from the same recording if they have none). `class_field` is the key of
-    the manifest that holds a clip's class.
+    `objectives` maps names (of `pretrain.objectives.OBJECTIVES`) to weights; a weight of 0 leaves one out.
+    `objective_options` maps names to their options, such as {"given-negatives": {"count": 2}}.
+    `positives` decides which rows of a batch are positives of each other under soft objectives: rows from the same
+    "recording", or rows with the same "labels" (from the same recording if they have none).
+    `class_field` is the key of the manifest that holds a clip's class. `repeats` maps "FIELD=VALUE" of the manifest to
+    how many times an epoch has each such clip.
     `text_model` is a folder with a distilled text tower (`clapgen train text`). It is fine-tuned at
     `text_learning_rate_scale` times the learning rate; 0 freezes it, and its states are looked up.
     `start_from` is a model whose CLAP is trained further instead of a new one, with the temporal pooling and frame head
@@ -66,7 +69,9 @@ class ClapRecipe:
     replace_text: bool = False
     lock_text: bool = False
     objectives: dict[str, float] = field(default_factory=lambda: {"soft-infonce": 1.0, "prompt-classification": 1.0})
+    objective_options: dict[str, dict[str, Any]] = field(default_factory=dict)
     positives: str = "labels"
+    repeats: dict[str, int] = field(default_factory=dict)
     clap: ClapConfig = field(default_factory=ClapConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     scenes: SceneConfig = field(default_factory=SceneConfig)
@@ -81,9 +86,7 @@ class ClapTask(Task):
         if recipe.positives not in ("recording", "labels"):
             raise ClapgenError(f'positives must be "recording" or "labels", not "{recipe.positives}"')
         self.recipe = recipe
-        objectives: dict[str, Objective] = {
-            n: OBJECTIVES.create(n) for n, weight in recipe.objectives.items() if weight
-        }
+        objectives = create_objectives(recipe.objectives, recipe.objective_options)
         if not objectives:
             raise ClapgenError("the recipe has no objective with a weight; set one, e.g. objectives.infonce=1")
         contrastive = [name for name, objective in objectives.items() if objective.contrastive]
@@ -95,15 +98,18 @@ class ClapTask(Task):
             self.clap, self.origin = build_clap(recipe, training)  # before hours of decoding
         self.data = AudioCache.build(training, self.clap.sample_rate, recipe.cache)
         self.validation = AudioCache.build(held_out, self.clap.sample_rate, recipe.cache) if held_out else None
+        cache = EmbeddingCache() if recipe.teachers else None  # knows the contents of files that have not changed
         self.teachers = {
-            name: TeacherTable.load(file, self.data.clips, held_out).targets for name, file in recipe.teachers.items()
+            name: TeacherTable.load(file, self.data.clips, held_out, cache=cache).targets
+            for name, file in recipe.teachers.items()
         }
         self.rows = self._row_maker()
         self.texts = Texts(self.clap, frozen=not any(p.requires_grad for p in parameters_of_states(self.clap)))
-        for objective in objectives.values():
-            objective.prepare(self.data.clips, recipe.class_field)
-            widths = {name: targets.shape[1] for name, targets in self.teachers.items()}
-            objective.set_widths(self.clap.audio_tower.width, widths)
+        widths = {name: targets.shape[1] for name, targets in self.teachers.items()}
+        with seeded(recipe.training.seed + 1):
+            for objective in objectives.values():
+                objective.prepare(self.data.clips, recipe.class_field)
+                objective.set_widths(self.clap.audio_tower.width, widths)
         self.objectives = nn.ModuleDict(objectives)
 
     def _row_maker(self) -> RowMaker:
@@ -118,6 +124,7 @@ class ClapTask(Task):
             recipe.positives,
             recipe.class_field,
             recipe.training.seed,
+            recipe.repeats,
         )
 
     def networks(self) -> dict[str, nn.Module]:
@@ -195,6 +202,7 @@ class ClapTask(Task):
             teachers=batch["teachers"],
             step=step,
             frame_head=clap.frame_head,
+            frame_rate=clap.audio_tower.frame_rate,
             make_frames=lambda: clap.project_frames(joined_frames(frames)),
         )
 

@@ -115,6 +115,7 @@ def simulate(
         ),
     ] = "",
     split: Annotated[str, typer.Option(help="Compose the clips of this split.")] = "train",
+    free_only: Annotated[bool, typer.Option("--free-only", help="Compose only clips with a free licence.")] = False,
     label_field: Annotated[
         str, typer.Option("--label-field", help="Key of the manifest that holds a clip's class, e.g. esc50_class.")
     ] = "",
@@ -130,7 +131,18 @@ def simulate(
 
     names = [kind.strip() for kind in kinds.split(",") if kind.strip()]
     suffix = f".{format.lower().lstrip('.')}"
-    simulation = Simulation(count, seed, seconds, names, split, label_field, sample_rate, suffix, shards)
+    simulation = Simulation(
+        count=count,
+        seed=seed,
+        seconds=seconds,
+        kinds=names,
+        split=split,
+        free_only=free_only,
+        class_field=label_field,
+        sample_rate=sample_rate,
+        suffix=suffix,
+        shards=shards,
+    )
     clips = write_scenes(manifest, output, simulation, cache, overwrite=force)
     relations = Counter(str(clip.extra["relation"]) for clip in clips)
     if as_json:

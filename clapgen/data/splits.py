@@ -58,7 +58,7 @@ def hold_out(
     Raises:
         ClapgenError: no clip has such a field or value, or nothing would be left to train on.
     """
-    away, back = _having(clips, held_out), _having(clips, train_on)
+    away, back = clips_having(clips, held_out), clips_having(clips, train_on)
     hidden = [
         index in away or (clip.split == validation_split and index not in back) for index, clip in enumerate(clips)
     ]
@@ -75,8 +75,12 @@ def hold_out(
     return divided
 
 
-def _having(clips: Sequence[Clip], conditions: Sequence[str]) -> set[int]:
-    """Indices of the clips that have one of the "FIELD=VALUE"."""
+def clips_having(clips: Sequence[Clip], conditions: Sequence[str]) -> set[int]:
+    """Indices of the clips that have one of the "FIELD=VALUE"; a list has a value if it contains it.
+
+    Raises:
+        ClapgenError: a condition is not of that form, or no clip has such a field or value.
+    """
     found: set[int] = set()
     for condition in conditions:
         field, equals, value = condition.partition("=")

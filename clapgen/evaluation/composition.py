@@ -13,6 +13,7 @@ from clapgen.data.tables import read_table
 from clapgen.data.text import distinct_labels, label_key
 from clapgen.errors import ClapgenError
 from clapgen.evaluation.composed_sounds import embed_items
+from clapgen.evaluation.composition_ladder import ComposedSounds, absence_metrics, ladder_metrics
 from clapgen.evaluation.context import EvaluationContext, content_summary, row_of_path, skipped_files
 from clapgen.evaluation.entailment import evaluate_entailment
 from clapgen.evaluation.generation.data import waveform_facts
@@ -53,8 +54,10 @@ def evaluate_composition(
     label_field: str = "labels",
     split: str | None = None,
     items: int = 200,
+    ladder: bool = False,
+    unseen: Sequence[str] = (),
 ) -> Report:
-    """CompA scores of given pairs, order and overlap tests composed from labelled clips, audio entailment.
+    """CompA scores of given pairs; order, overlap and absence tests of labelled clips; audio entailment.
 
     Args:
         manifest: clips with one label each; two or three of different classes are joined and mixed into `items` items
@@ -64,6 +67,8 @@ def evaluate_composition(
             the thresholds are fitted on the second.
         label_field: key of the manifest that holds the class.
         split: only the clips of this split of the manifest.
+        ladder: also climb the ladder of zero-shot tasks (`evaluation.composition_ladder`).
+        unseen: classes that the model was not trained on; the last rung of the ladder is about these alone.
 
     Raises:
         ClapgenError: nothing to do, or an input cannot be used; strict, and a file cannot be read.
@@ -74,9 +79,13 @@ def evaluate_composition(
         raise ClapgenError("--entailment and --entailment-dev belong together: thresholds are fitted on the second.")
     if manifest is None and (split is not None or label_field != "labels"):
         raise ClapgenError("--split and --label-field select clips of a manifest; give one.")
+    if (ladder and manifest is None) or (unseen and not ladder):
+        raise ClapgenError("--ladder needs a manifest of labelled clips, and --unseen needs --ladder.")
     parts = []
     # first: the clips are inspected when they are decoded, and the pairs may use the same files
-    composed = [] if manifest is None else [_composed_items(manifest, context, label_field, split, items)]
+    composed = (
+        [] if manifest is None else [_composed_items(manifest, context, label_field, split, items, ladder, unseen)]
+    )
     if pairs is not None:
         parts.append(_given_pairs(Path(pairs), context))
     parts += composed
@@ -122,7 +131,13 @@ def _given_pairs(path: Path, context: EvaluationContext) -> _Part:
 
 
 def _composed_items(
-    manifest: str | Path, context: EvaluationContext, label_field: str, split: str | None, count: int
+    manifest: str | Path,
+    context: EvaluationContext,
+    label_field: str,
+    split: str | None,
+    count: int,
+    ladder: bool,
+    unseen: Sequence[str],
 ) -> _Part:
     clips = use_label_field(read_sounds(manifest, split, context.notes), label_field)
     single = [clip for clip in clips if len(clip.labels) == 1]
@@ -145,17 +160,22 @@ def _composed_items(
         "overlap, one added": overlap_items(labels, count, kind="added", seed=seed),
     }
     part = _Part(skipped=skipped_files(readable) + silent, sounds=readable.paths)
+    sounds = ComposedSounds(readable, audible, labels, seconds, count)
     for kind, items in kinds.items():
         # items are drawn among the audible clips; from here on they are numbered among all readable ones
         items = [replace(item, clips=tuple(audible[clip] for clip in item.clips)) for item in items]
         captions = [item.captions for item in items]
         audio = embed_items(items, readable, context, kind, seconds)
+        sounds.composed[kind] = items, audio
         text = context.embed_texts([caption for pair in captions for caption in pair])
         similarity = composition_similarity(audio, text)
         scores = composition_scores(similarity, seed=seed)
         part.metrics += _metrics(kind, scores)
         files = [[readable.paths[clip] for clip in item.clips] for item in items]
         part.clips += _rows(kind, files, captions, scores, similarity)
+    part.metrics += absence_metrics(sounds, context)
+    if ladder:
+        part.metrics += ladder_metrics(sounds, context, unseen)
     part.settings["items"] = f"{count} of each kind from {len(audible)} clips of {len(set(labels))} classes"
     part.settings["length of an item"] = f"{seconds:g} s, the model's window"
     part.settings["content of clips"] = content_summary(readable)

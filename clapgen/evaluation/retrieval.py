@@ -194,7 +194,8 @@ def _paraphrased(
             interval, range_of_drop = _intervals(found, way, name, context.seed)
             note = f"{before[key]:.4g} with the original captions; drop {found.drops[key] + 0.0:.4g}{range_of_drop}"
             scale = "1 or more" if rank else "0 to 1"
-            metrics.append(Metric(f"{label}, paraphrased", after[key], n, interval, scale, not rank, note))
+            queries = getattr(found.paraphrased, way.replace(" ", "_")).queries
+            metrics.append(Metric(f"{label}, paraphrased", after[key], queries, interval, scale, not rank, note))
     return metrics, warnings
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from clapgen.metrics.embeddings.multi_label import multi_label_average_precision
 from clapgen.metrics.embeddings.zero_shot import prompt_embeddings, zero_shot
 from clapgen.report.model import Confusion, Metric, Report, Row, Skipped
 from clapgen.wording.languages import LANGUAGES, TEMPLATES, check_language, has_held_out, translate
+from clapgen.wording.misspelling import misspell
 
 
 @dataclass
@@ -45,6 +47,7 @@ def evaluate_zero_shot(
     split: str | None = None,
     labels: Sequence[str] | None = None,
     language: str = "en",
+    misspelt: bool = False,
     by: str | None = None,
 ) -> Report:
     """Classify clips by the nearest prompt.
@@ -62,6 +65,7 @@ def evaluate_zero_shot(
         language: of the prompts: "en", or one of `clapgen.wording.languages.LANGUAGES`, into which the labels are
             translated. Where all of them have a second wording that no training uses (the classes of ESC-50 have), the
             accuracy with that one is reported too.
+        misspelt: misspell a word of every label (`clapgen.wording.misspelling`), at random from the context's seed.
         by: also give the metrics of each group of clips (see `groups_of`).
 
     Raises:
@@ -85,13 +89,18 @@ def evaluate_zero_shot(
     several = any(len(clip.labels) > 1 for clip in clips)
 
     def measure(words: Sequence[str]) -> _Results:
+        if misspelt:
+            random = Random(context.seed)
+            words = [misspell(word, random) for word in words]
         prompts = prompt_embeddings(context.embed_texts, words, templates)
         return (_tagged if several else _classified)(clips, embedded.embeddings, prompts, names, context.seed)
 
     results = measure(translated)
     if language != "en" and all(map(has_held_out, names)):
         again = measure([translate(name, language, held_out=True) for name in names]).metrics[0]
-        results.metrics.insert(1, replace(again, name=f"{again.name}, held-out words", note="words no training used"))
+        results.metrics.insert(
+            1, replace(again, name=f"{again.name}, held-out wordings", note="wordings no training used")
+        )
     is_esc50 = Path(source).is_dir()
     if is_esc50 and "accuracy" in results.of_clips:
         results.metrics += _folds(clips, results.of_clips["accuracy"])
@@ -105,6 +114,7 @@ def evaluate_zero_shot(
         "content": content_summary(embedded),
         "templates": list(templates),
         **({"language": LANGUAGES[language], "prompts": "; ".join(translated)} if language != "en" else {}),
+        **({"misspelt": "a word of every label of 4 or more letters"} if misspelt else {}),
         "seed": context.seed,
     }
     kind, unit = ("tagging", "labels") if several else ("classification", "classes")

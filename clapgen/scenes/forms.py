@@ -7,7 +7,14 @@ phrases ("a dog barking"); one under `ANY` also takes clauses ("a dog barks"). N
 
 from __future__ import annotations
 
-from clapgen.metrics.embeddings.composition_items import ORDER_TEMPLATE, OVERLAP_TEMPLATE, SINGLE_TEMPLATE
+from clapgen.metrics.embeddings.composition_items import (
+    ABSENCE_TEMPLATES,
+    BOTH_TEMPLATE,
+    ORDER_TEMPLATE,
+    OVERLAP_TEMPLATE,
+    SINGLE_TEMPLATE,
+    UNSEEN_ORDER_TEMPLATES,
+)
 
 ANY: dict[str, tuple[str, ...]] = {
     "single": ("{a}", "{a}", "it sounds like this: {a}"),
@@ -93,8 +100,8 @@ TIMES = {1: ("once", "a single time"), 2: ("twice", "two times"), 3: ("three tim
 
 HELD_OUT: dict[str, tuple[str, ...]] = {
     "single": (SINGLE_TEMPLATE,),
-    "sequence 2": (ORDER_TEMPLATE, "This is a sound of {first} followed by {second}.", "{first} prior to {second}."),
-    "overlap 2": (OVERLAP_TEMPLATE,),
-    "absence": ("This is a sound without {first}.",),
+    "sequence 2": (ORDER_TEMPLATE, *UNSEEN_ORDER_TEMPLATES),
+    "overlap 2": (OVERLAP_TEMPLATE, BOTH_TEMPLATE),
+    "absence": ABSENCE_TEMPLATES,
 }
-HELD_OUT_WORDS = ("this is a sound", "followed by", "prior to", "at once", "without")
+HELD_OUT_WORDS = ("this is a sound", "in this sound", "followed by", "prior to", "at once", "without")

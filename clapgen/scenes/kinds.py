@@ -89,7 +89,8 @@ def overlap(stage: Stage) -> Scene | None:
     events = shifted([piece if piece is longest else _over(stage, piece, longest.duration) for piece in pieces])
     clips = [event.clip for event in events]
     style = draws.pick(styles)
-    own = [("relation", style.say("sequence", *draws.shuffled(clips)))]
+    # what starts last is said to come first: the other way round is nearly true of sounds that overlap little
+    own = [("relation", style.say("sequence", *clips[::-1]))]
     negatives = stage.negatives(style, clips, lambda names: _overlap_or_single(style, names), own)
     captions = [s.say("overlap", *clips) for s in styles]
     captions = _with_absent(stage, styles, clips, captions, "overlap")

@@ -120,8 +120,8 @@ class Stage:
             others.append(("exchanged", say([absent if clip == present else clip for clip in clips])))
             others.append(("absence", style.say("single", absent, but_no=present)))
             if len(clips) < 3:
-                added = self.draws.shuffled([*clips, absent]) if len(clips) == 1 else [*clips, absent]
-                others.append(("added", say(added)))
+                place = int(self.draws.share() * (len(clips) + 1))
+                others.append(("added", say([*clips[:place], absent, *clips[place:]])))
         if len(clips) > 1:
             rest = [clip for clip in clips if clip != present]
             left_out = style.say("alone", rest[0]) if len(rest) == 1 else say(rest)

@@ -43,6 +43,18 @@ def gather_rows(tensor: Tensor) -> Tensor:
     return gathered
 
 
+def joined_mean(values: Tensor, counted: Tensor) -> Tensor:
+    """Mean of `values` where `counted`; averaged over processes it is the mean over the values of all of them.
+
+    Zero if nothing counts in any process. `counted` is boolean and may be of a shape that broadcasts to that of
+    `values`. All processes must call it.
+    """
+    counted = counted.expand_as(values)
+    processes = torch.distributed.get_world_size() if is_distributed() else 1
+    total = gather_rows(counted.sum().to(values.dtype)[None]).sum()
+    return values.masked_fill(~counted, 0.0).sum() * processes / total.clamp(min=1)
+
+
 class SynchronisedBatchNorm(_BatchNorm):
     """Batch normalisation with the statistics of the joined batch of all processes, on any device.
 

@@ -118,7 +118,7 @@ def _plural(word: str) -> str:
     return word + ("es" if re.search(r"([sxz]|ch|sh|echo)$", word) else "s")
 
 
-_DOUBLED = re.compile(r"[^aeiou]*(?:[aeiou]|qu[aeiou])[bdgklmnprtz]")
+_DOUBLED = re.compile(r"[^aeiou]*(?:[aeiou]|qu[aeiou])[bdgklmnprtvz]")
 
 
 def _with_ending(word: str, ending: str) -> str:

@@ -24,7 +24,6 @@ TEMPLATES = (
     "A recording of {label}.",
     "{a_label} sound.",
     "The sound of {label} can be heard.",
-    "In the background there is the sound of {label}.",
 )
 CONNECTIVES = ("and", "while", "as")
 

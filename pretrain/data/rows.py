@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
 
 from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import Clip
-from clapgen.scenes import SceneOptions, SceneSampler, scene_clip
+from clapgen.data.splits import clips_having
+from clapgen.errors import ClapgenError
+from clapgen.scenes import SceneOptions, SceneSampler, scene_clips
+from clapgen.scenes.manifest import scene_of
 from clapgen.training.joined_batch import joined_index, process_rank
 from pretrain.data import captions
 from pretrain.data.sounds import Sounds, epoch_rows, partners
@@ -30,7 +33,7 @@ class DrawnRows:
 
     Attributes:
         rows: What each is made of: clips and mixtures first, then scenes.
-        inputs: "crops", and "scenes" if there are any: log-mels (rows, n_mels, frames), each kind as long as it is.
+        inputs: "crops" and "scenes", if there are any: log-mels (rows, n_mels, frames), each as long as they are.
         groups: (rows,) integers; rows with the same number are positives of each other.
         single: Number of the clip, for each row that is one clip alone; -1 for others. (rows,)
     """
@@ -44,13 +47,17 @@ class DrawnRows:
 class RowMaker:
     """Draws the rows of batches from the clips of a cache.
 
+    Clips that are scenes themselves (`clapgen pretrain simulate`) are neither cropped nor mixed.
+
     Args:
         positives: "labels" or "recording": which clips are positives of each other.
         class_field: key of the manifest that holds a clip's class.
         window: of the model, in seconds.
+        repeats: "FIELD=VALUE" of the manifest: how many times an epoch has each clip with it; once by default.
 
     Raises:
-        ClapgenError: scenes are wanted, and the clips are too few or too much alike for them.
+        ClapgenError: scenes are wanted, and the clips are too few or too much alike for them; no clip has a value of
+            `repeats`.
     """
 
     def __init__(
@@ -62,36 +69,53 @@ class RowMaker:
         positives: str = "labels",
         class_field: str = "",
         seed: int = 0,
+        repeats: Mapping[str, int] | None = None,
     ) -> None:
         self.data, self.sounds, self.share, self.seed = data, sounds, scenes.share, seed
+        self.epoch = epoch_of(data.clips, repeats or {})
         self.groups = group_numbers(data.clips, positives)
+        scenes_of_clips = ((index, scene_of(clip)) for index, clip in enumerate(data.clips))
+        self.given = {index: scene for index, scene in scenes_of_clips if scene}
         self.sampler: SceneSampler | None = None
         if scenes.share:
-            rate = data.sample_rate
-            facts = [
-                scene_clip(clip, data.lengths[i] / rate, class_field, waveform=data.waveform(i), sample_rate=rate)
-                for i, clip in enumerate(data.clips)
-            ]
+            facts = scene_clips(data, class_field)
+            facts = [replace(fact, names=()) if i in self.given else fact for i, fact in enumerate(facts)]  # left out
             self.sampler = SceneSampler(facts, scenes, window)
 
     def draw(self, index: int, size: int, short: bool, generator: Generator) -> DrawnRows:
         """`size` rows of batch number `index` of this process; short crops or whole windows."""
         scenes, total = round(size * self.share), len(self.data)
-        first = epoch_rows(joined_index(index), size - scenes, total, self.seed)
-        second = partners(first, total, generator)
-        crops, mixed = self.sounds.batch(first, second, short, generator)
-        members = [(a, b) if m else (a,) for a, b, m in zip(first, second, mixed.tolist(), strict=True)]
-        rows = [BatchRow(tuple(self.data.clips[i] for i in row), self._caption(row, generator)) for row in members]
-        inputs, composed = {"crops": crops}, self._scenes(scenes, len(rows), generator)
-        if composed:
-            log_mels = torch.stack([self.sounds.scene(row.scene) for row in composed if row.scene])
-            inputs["scenes"] = self.sounds.disturbed(log_mels, generator)
+        places = epoch_rows(joined_index(index), size - scenes, len(self.epoch), self.seed)
+        chosen = [self.epoch[place] for place in places]
+        first = [clip for clip in chosen if clip not in self.given]
+        inputs: dict[str, Tensor] = {}
+        members: list[tuple[int, ...]] = []
+        if first:
+            second = partners(first, total, generator)
+            inputs["crops"], mixed = self.sounds.batch(first, second, short, generator)
+            members = [(a, b) if m else (a,) for a, b, m in zip(first, second, mixed.tolist(), strict=True)]
+        rows = [BatchRow(self._clips(row), self._caption(row, generator)) for row in members]
+        given = [clip for clip in chosen if clip in self.given]
+        rows += [BatchRow(self._sounding(c), self._caption([c], generator), self.given[c]) for c in given]
+        composed = self._composed(scenes, len(rows), generator)
+        log_mels = [self.sounds.whole(clip) for clip in given]
+        log_mels += [self.sounds.scene(row.scene) for row in composed if row.scene]
+        if log_mels:
+            inputs["scenes"] = self.sounds.disturbed(torch.stack(log_mels), generator)
+        members += [(clip,) for clip in given]
         strangers = [-1 - process_rank() * size - row for row in range(len(composed))]  # positives of nobody
         groups = torch.tensor([*(self._group(*row) for row in members), *strangers])
         single = torch.tensor([row[0] if len(row) == 1 else -1 for row in members] + [-1] * len(composed))
         return DrawnRows(rows + composed, inputs, groups, single)
 
-    def _scenes(self, count: int, start: int, generator: Generator) -> list[BatchRow]:
+    def _clips(self, row: Sequence[int]) -> tuple[Clip, ...]:
+        return tuple(self.data.clips[i] for i in row)
+
+    def _sounding(self, clip: int) -> tuple[Clip, ...]:
+        """A clip for each event of a clip that is a scene."""
+        return tuple(replace(self.data.clips[clip], labels=[event.label]) for event in self.given[clip].events)
+
+    def _composed(self, count: int, start: int, generator: Generator) -> list[BatchRow]:
         """`count` rows from `start` on: scenes, each followed by its twin if it has one and there is room."""
         rows: list[BatchRow] = []
         while self.sampler and len(rows) < count:
@@ -101,7 +125,7 @@ class RowMaker:
                 pair.append(captions.pick(scene.twins, generator))
             numbers = [start + len(rows) + 1, start + len(rows)]
             for one, twin in zip(pair, numbers, strict=False):
-                clips = tuple(self.data.clips[event.clip] for event in one.events)
+                clips = self._clips([event.clip for event in one.events])
                 caption = captions.pick(one.captions, generator)
                 rows.append(BatchRow(clips, caption, one, twin if len(pair) == 2 else None))
         return rows
@@ -115,6 +139,17 @@ class RowMaker:
         if second is None:
             return self.groups[first]
         return len(self.data) * (self.groups[second] + 1) + self.groups[first]
+
+
+def epoch_of(clips: Sequence[Clip], repeats: Mapping[str, int]) -> list[int]:
+    """The numbers of the clips in an epoch, some of them several times."""
+    times = [1] * len(clips)
+    for condition, count in repeats.items():
+        if count < 1:
+            raise ClapgenError(f"repeats: {condition} must be at least 1, not {count}")
+        for index in clips_having(clips, [condition]):
+            times[index] = max(times[index], count)
+    return [index for index, count in enumerate(times) for _ in range(count)]
 
 
 def group_numbers(clips: Sequence[Clip], positives: str) -> list[int]:

@@ -46,6 +46,7 @@ class Simulation:
     seconds: float = 5.0
     kinds: Sequence[str] = ()
     split: str = "train"
+    free_only: bool = False
     class_field: str = ""
     sample_rate: int = 32000
     suffix: str = ".flac"
@@ -88,7 +89,7 @@ def write_scenes(
     if simulation.count < 1:
         raise ClapgenError(f"there must be at least 1 scene, not {simulation.count}.")
     _check_replaceable(folder, overwrite)
-    clips = training_clips(manifest, simulation.split)
+    clips = training_clips(manifest, simulation.split, simulation.free_only)
     data = AudioCache.build(clips, simulation.sample_rate, cache)
     sampler = SceneSampler(scene_clips(data, simulation.class_field), options, simulation.seconds)
     if line := name_skipped(sampler, [str(clip.path) for clip in data.clips]):
@@ -113,9 +114,12 @@ def _line(path: Path, scene: Scene, clips: Sequence[Clip]) -> Clip:
     """The scene as a clip. What holds for all its sources (split, free) holds for it, and all their terms do."""
     sources = list({clip.path: clip for clip in clips}.values())
     extra: dict[str, Any] = scene_fields(scene) | {"sources": [clip.path.name for clip in sources]}
-    for key in ("author", "url", "copyleft"):
+    for key in ("author", "url"):
         if found := _joined(clip.extra.get(key) for clip in sources):
             extra[key] = found
+    kinds = {str(clip.extra["copyleft"]) for clip in sources if clip.extra.get("copyleft")}
+    if kinds:
+        extra["copyleft"] = "gpl" if "gpl" in kinds else min(kinds)  # the stricter one
     return Clip(
         path,
         list(scene.captions),

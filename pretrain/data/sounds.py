@@ -118,6 +118,11 @@ class Sounds:
             canvas[:, start:stop] = augment.add_power(canvas[:, start:stop], sound)
         return canvas
 
+    def whole(self, clip: int) -> Tensor:
+        """The first window (n_mels, frames) of a clip, followed by silence."""
+        log_mel = self.log_mels.frames(clip, 0, self.frames)
+        return torch.nn.functional.pad(log_mel, (0, self.frames - log_mel.shape[1]), value=self.log_mels.floor_db)
+
     def _distant(self, sound: Tensor, distance: float, longest: int) -> Tensor:
         """With a tail that may last to `longest` frames, and without high frequencies."""
         tail = round(LONGEST_TAIL * self.rate)

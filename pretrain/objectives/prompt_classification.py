@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from clapgen.data.manifest import Clip
 from pretrain.data.captions import caption_from_labels, true_names
-from pretrain.objectives.base import OBJECTIVES, BatchRow, ClapBatch, Objective
+from pretrain.objectives.base import OBJECTIVES, BatchRow, ClapBatch, Objective, cosines
 
 
 @OBJECTIVES.register("prompt-classification")
@@ -68,7 +68,7 @@ class PromptClassification(Objective):
         if not self.names:
             return {}
         prompts, truth = batch.extra["prompts"], batch.extra["truth"]
-        logits = batch.logit_scale * batch.audio @ prompts.T
+        logits = batch.logit_scale * cosines(batch.audio, prompts)
         rivals = logits.masked_fill(truth > 0, float("-inf")).logsumexp(1, keepdim=True)
         surprise = F.softplus(rivals - logits)  # -log(e^l / (e^l + sum of rivals))
         return (truth * surprise).sum(1).mean()

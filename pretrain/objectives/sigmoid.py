@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pretrain.objectives.base import OBJECTIVES, ClapBatch, Objective
+from pretrain.objectives.base import OBJECTIVES, ClapBatch, Objective, cosines
 
 
 @OBJECTIVES.register("sigmoid")
@@ -21,5 +21,5 @@ class Sigmoid(Objective):
 
     def forward(self, batch: ClapBatch) -> Tensor:
         same = batch.groups[:, None] == batch.all_groups[None, :]
-        logits = batch.logit_scale * batch.audio @ batch.all_text.T + self.bias
+        logits = batch.logit_scale * cosines(batch.audio, batch.all_text) + self.bias
         return -F.logsigmoid(torch.where(same, logits, -logits)).sum() / len(batch.audio)

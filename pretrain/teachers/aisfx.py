@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -160,7 +160,7 @@ def convert(checkpoint: str | Path, output: str | Path, overwrite: bool = False)
     about = {"licence": "CC BY 4.0", "source": "PyPI aisfx 0.1.2, Ma & Lerch, ISMIR 2022"}
     state = {key: tensor.contiguous() for key, tensor in load_weights(checkpoint).items()}
     with atomic_path(output, overwrite=overwrite) as temporary:
-        save_file(state, temporary, metadata=about)
+        temporary.write_bytes(save(state, metadata=about))
 
 
 def _installed() -> Path:

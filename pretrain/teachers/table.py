@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -121,8 +121,9 @@ def write_teacher_table(
     names = [_relative(path, Path(folder)) for path in embedded[0].paths]
     about = [{"name": teacher.name, "hash": teacher.hash, "dim": teacher.dim} for teacher in teachers]
     metadata = {"kind": KIND, "teachers": json.dumps(about), "paths": json.dumps(names)}
+    tensors = {"embeddings": joined.half(), "digests": torch.from_numpy(digests)}
     with atomic_path(output, overwrite=overwrite) as temporary:
-        save_file({"embeddings": joined.half(), "digests": torch.from_numpy(digests)}, temporary, metadata=metadata)
+        temporary.write_bytes(save(tensors, metadata=metadata))
     return embedded[0].skipped
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from clapgen.metrics.embeddings.robustness import paraphrase_robustness
 from clapgen.metrics.embeddings.segments import segment_scores
 from clapgen.metrics.embeddings.zero_shot import prompt_embeddings, zero_shot
 from clapgen.testing import SAMPLE_RATE
+from clapgen.wording.misspelling import misspell
 
 Command = Callable[..., Result]
 LABELS = ("rain", "church_bells", "dog", "wind", "rooster", "glass")
@@ -191,11 +193,22 @@ def test_zero_shot_in_other_languages_uses_translated_prompts(evaluate: Command,
     others = ["Glockengeläut", "Hundegebell", "Klirren von Scherben", "Regenschauer", "Kikeriki", "Windböen"]
     prompts = prompt_embeddings(clap.embed_text, others, ["Geräusch: {label}"])
     expected = zero_shot(embedded(clap, range(12)), prompts, truth, names).top1
-    assert found["accuracy, held-out words"]["value"] == pytest.approx(expected)
+    assert found["accuracy, held-out wordings"]["value"] == pytest.approx(expected)
     assert_one_line(evaluate("zero-shot", manifest, "--label-field", "class", "--language", "it"), "'it'", "German")
     lines[0]["class"] = "florble"
     manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert_one_line(evaluate("zero-shot", manifest, "--label-field", "class", "--language", "fr"), "florble", "French")
+
+
+def test_zero_shot_with_misspelt_prompts(evaluate: Command, manifest: Path, clap: Clap) -> None:
+    names = sorted(label.replace("_", " ") for label in LABELS)
+    random = Random(7)
+    words = [misspell(name, random) for name in names]
+    assert words != names
+    truth = [names.index(LABELS[i % 6].replace("_", " ")) for i in range(12)]
+    found = metrics(evaluate("zero-shot", manifest, "--label-field", "class", "--misspelt", "--seed", "7", "--json"))
+    expected = zero_shot(embedded(clap, range(12)), prompt_embeddings(clap.embed_text, words), truth, names)
+    assert found["accuracy"]["value"] == pytest.approx(expected.top1)
 
 
 def test_zero_shot_with_several_labels_is_tagging(evaluate: Command, manifest: Path) -> None:

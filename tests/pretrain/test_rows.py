@@ -93,6 +93,35 @@ def test_crops_are_short_until_their_share_of_the_steps(manifest, tmp_path):
     assert lengths == [26] * 6 + [51] * 2
 
 
+def test_clips_that_are_scenes_are_neither_cropped_nor_mixed_and_bring_their_negatives(manifest, tmp_path):
+    scenes = [json.loads(line) | {"relation": "sequence", "duration": 1.0} for line in manifest.read_text().split("\n")]
+    for line in scenes[:3]:
+        line["events"] = [
+            {"clip": 0, "label": name, "start": at, "duration": 0.5} for name, at in (("door", 0.0), ("glass", 0.5))
+        ]
+        line["negatives"] = [{"kind": "order", "caption": "glass, then door"}]
+    (tmp_path / "scenes.jsonl").write_text(
+        "\n".join(json.dumps(s if "events" in s else {"path": s["path"], "labels": s["labels"]}) for s in scenes)
+    )
+    recipe = recipe_for(tmp_path / "scenes.jsonl", tmp_path, objectives={"given-negatives": 1.0, "frames": 1.0})
+    recipe.clap.frame_head, recipe.augment.mix_probability, recipe.training.batch_size = True, 1.0, len(scenes)
+    task = ClapTask(recipe)
+    batch = draw(task)
+    assert len(batch["inputs"]["scenes"]) == 3 and len(batch["inputs"]["crops"]) == len(scenes) - 3
+    assert [row.scene is not None for row in batch["rows"]] == [False] * (len(scenes) - 3) + [True] * 3
+    assert [clip.labels for clip in batch["rows"][-1].clips] == [["door"], ["glass"]]
+    terms = task.loss(batch, "model", 0)[1]
+    assert terms["frames/frames"] > 0 and batch["extra"]["given-negatives"]["negatives"]["mask"].shape[0] == 1
+
+
+def test_some_clips_are_drawn_more_often(manifest, tmp_path, recordings):
+    task = ClapTask(recipe_for(manifest, tmp_path, repeats={"labels=door": 3}))
+    names = [task.data.clips[index].labels[0] for index in task.rows.epoch]
+    assert len(names) == len(recordings) + 2 and names.count("door") == 3
+    with pytest.raises(ClapgenError, match="no clip has labels=dog"):
+        ClapTask(recipe_for(manifest, tmp_path, repeats={"labels=dog": 2}))
+
+
 def test_scenes_need_two_sounds(tmp_path, recordings):
     path = tmp_path / "one.jsonl"
     path.write_text("\n".join(json.dumps({"path": str(p), "labels": ["rain"]}) for p in recordings))

@@ -31,6 +31,7 @@ def corpus(tmp_path: Path) -> Path:
         waveform = 0.2 * np.sin(np.arange(round(seconds * RATE)) * (0.05 + 0.1 * number))
         soundfile.write(folder / f"{label}.wav", waveform * (label != "owl"), RATE)
         line = {"path": f"{label}.wav", "labels": [label], "captions": [f"The sound of a {label}"], "free": True}
+        line |= {"copyleft": {"rain": "gpl", "dog": "sharealike"}.get(label)}
         line |= {"split": "val" if label == "piano" else "train", "recording": label, "licence": f"CC {label}"}
         lines.append(json.dumps(line))
     (folder / "manifest.jsonl").write_text("\n".join(lines))
@@ -61,6 +62,9 @@ def test_scenes_are_written_and_read_back(tmp_path: Path, corpus: Path):
         assert info.frames / info.samplerate == pytest.approx(scene.duration, abs=1e-3) and scene.duration <= 5
         assert clip.split == "train" and clip.free and clip.recording == "; ".join(sorted(scene.labels))
         assert scene_of(Clip(clip.path, clip.captions, extra=scene_fields(scene))) == scene
+        strictest = "gpl" if "rain" in scene.labels else "sharealike" if "dog" in scene.labels else None
+        assert clip.extra.get("copyleft") == strictest
+        assert clip.licence == "; ".join(f"CC {label}" for label in sorted(scene.labels))
     assert any(scene_of(clip).twins for clip in clips) and any(scene_of(clip).negatives for clip in clips)
 
 

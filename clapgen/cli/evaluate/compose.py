@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from clapgen.cli.evaluate.options import CommonOptions, LabelFieldOption, SplitOption, with_common_options
+from clapgen.data.text import parse_labels
 
 EPILOG = """
 [bold]Examples[/bold]
 
 clapgen evaluate compose manifest.jsonl --split val --label-field esc50_class\n
+clapgen evaluate compose manifest.jsonl --label-field esc50_class --ladder --unseen dog,rain\n
 clapgen evaluate compose --pairs compa.csv\n
 clapgen evaluate compose --entailment test.csv --entailment-dev dev.csv\n
 
@@ -35,10 +37,20 @@ def compose(
         Path | None, typer.Option("--entailment-dev", help="Table of the same kind to fit the two thresholds on.")
     ] = None,
     items: Annotated[int, typer.Option(min=1, help="Number of tests of each kind composed from the manifest.")] = 200,
+    ladder: Annotated[
+        bool, typer.Option("--ladder", help="Also five tasks, each harder: one class, one of two, both, order, unseen.")
+    ] = False,
+    unseen: Annotated[
+        str | None,
+        typer.Option(
+            "--unseen", help="Classes not trained on, for the last task of --ladder: comma-separated, or @FILE."
+        ),
+    ] = None,
     label_field: LabelFieldOption = "labels",
     split: SplitOption = None,
 ) -> None:
-    """Measure compositional reasoning: text, audio and group score of order and overlap; audio entailment."""
+    """Measure compositional reasoning: scores of order, overlap and absence; audio entailment."""
+    names = [] if unseen is None else parse_labels(unseen, "--unseen")
     context = common.context()
     from clapgen.evaluation.composition import evaluate_composition
 
@@ -51,5 +63,7 @@ def compose(
         label_field=label_field,
         split=split,
         items=items,
+        ladder=ladder,
+        unseen=names,
     )
     common.give(report, "margin")

@@ -39,6 +39,9 @@ def zero_shot(
     language: Annotated[
         str, typer.Option("--language", help="Language of the prompts: en, de, fr or es; labels are translated.")
     ] = "en",
+    misspelt: Annotated[
+        bool, typer.Option("--misspelt", help="Misspell a word of every label in the prompts.")
+    ] = False,
     labels: Annotated[
         str | None,
         typer.Option("--labels", "-l", help="All classes, if some have no clips: comma-separated, or @FILE."),
@@ -64,6 +67,7 @@ def zero_shot(
         split=split,
         labels=names,
         language=language,
+        misspelt=misspelt,
         by=by,
     )
     common.give(report, "margin")

@@ -106,3 +106,20 @@ def composition_similarity(audio: Embeddings, text: Embeddings) -> Array:
         )
     width = sounds.shape[1]
     return np.einsum("iad,itd->iat", sounds.reshape(-1, 2, width), captions.reshape(-1, 2, width))
+
+
+def preferences(audio: Embeddings, right: Embeddings, wrong: Embeddings) -> npt.NDArray[np.bool_]:
+    """Whether each sound is nearer to its right caption than to its wrong one (n,); ties count as wrong.
+
+    Args:
+        audio, right, wrong: embeddings (n, dim).
+
+    Raises:
+        ClapgenError: different counts or widths, NaN, an embedding of zeros.
+    """
+    sounds = unit_length(audio, "audio embeddings")
+    of_captions = [unit_length(text, "text embeddings", width=sounds.shape[1]) for text in (right, wrong)]
+    if any(len(captions) != len(sounds) for captions in of_captions):
+        raise ClapgenError(f"{len(sounds)} sounds need as many right and as many wrong captions.")
+    near, far = ((sounds * captions).sum(1) for captions in of_captions)
+    return np.asarray(near > far + ROUNDING)

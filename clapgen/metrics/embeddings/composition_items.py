@@ -20,6 +20,10 @@ Kind = Literal["order", "added", "exchanged"]
 ORDER_TEMPLATE = "This is a sound of {first}, then {second}."
 OVERLAP_TEMPLATE = "This is a sound of {first} and {second} at once."
 SINGLE_TEMPLATE = "This is a sound of {first}."
+BOTH_TEMPLATE = "This is a sound of {first} and {second}."
+ABSENCE_TEMPLATES = ("This is a sound without {first}.", "There is no {first} in this sound.")
+BEFORE_TEMPLATES = ("This is a sound of {first} before {second}.",)
+UNSEEN_ORDER_TEMPLATES = ("This is a sound of {first} followed by {second}.", "{first} prior to {second}.")
 _FADE = 0.01  # seconds at every cut, to avoid clicks
 _FRAME = 0.02  # seconds over which power is measured
 _ACTIVE = 1e-3  # frames above this share of the loudest frame's power (−30 dB) count as sound
@@ -108,6 +112,47 @@ def overlap_items(
         other = _fill(template, first=rest[0], second=b) if rest else _fill(single_template, first=a)
         items.append(CompositionItem(kind, clips, (a, b, *rest), (_fill(template, first=a, second=b), other)))
     return items
+
+
+@dataclass(frozen=True)
+class Preference:
+    """The clip or item number `sound`, a caption that is true of it, and one that is not."""
+
+    sound: int
+    right: str
+    wrong: str
+
+
+def absence_items(labels: Sequence[str], count: int, *, seed: int = 0) -> list[Preference]:
+    """`count` clips, each with "a sound without B", which is true, and "a sound without A", its own class.
+
+    Each with every template of `ABSENCE_TEMPLATES`. Drawn as in `order_items`.
+
+    Raises:
+        ClapgenError: fewer than 2 classes, fewer than 1 item.
+    """
+    return [
+        Preference(clip, *(_fill(template, first=labels[i]) for i in (other, clip)))
+        for clip, other in _draw(labels, count, 2, seed)
+        for template in ABSENCE_TEMPLATES
+    ]
+
+
+def wrong_sound_items(items: Sequence[CompositionItem]) -> list[Preference]:
+    """The first sound of each item of the kind "exchanged", with "A and B", which it is, and "A and C"."""
+    captions = [[_fill(BOTH_TEMPLATE, first=i.labels[0], second=i.labels[n]) for n in (1, 2)] for i in items]
+    return [Preference(2 * number, *pair) for number, pair in enumerate(captions)]
+
+
+def worded_order_items(items: Sequence[CompositionItem], templates: Sequence[str]) -> list[Preference]:
+    """Both sounds of each item of the kind "order", with the right and the wrong order in other words."""
+    found = []
+    for number, item in enumerate(items):
+        a, b = item.labels
+        for template in templates:
+            captions = _fill(template, first=a, second=b), _fill(template, first=b, second=a)
+            found += [Preference(2 * number, *captions), Preference(2 * number + 1, *captions[::-1])]
+    return found
 
 
 def at_equal_loudness(waveform: Waveform, sample_rate: int, name: str = "clip") -> Waveform:
