@@ -32,10 +32,14 @@ class TimedLabel:
 
 @dataclass(frozen=True)
 class LabelledSound:
-    """A file and everything that sounds in it; nothing is a valid answer."""
+    """A file and everything that sounds in it; nothing is a valid answer.
+
+    `also` are other labels that may be true of it: those of the whole file.
+    """
 
     path: Path
     events: tuple[TimedLabel, ...]
+    also: tuple[str, ...] = ()
 
 
 def read_events(path: str | Path, split: str | None = None) -> list[LabelledSound]:
@@ -73,7 +77,8 @@ def _of_manifest(path: Path, split: str | None) -> list[LabelledSound]:
         given = clip.extra["events"]
         if not isinstance(given, list):
             raise ClapgenError(f'{path}: {clip.path.name}: "events" must be a list of objects, not {shown(given)}.')
-        sounds.append(LabelledSound(clip.path, tuple(_event(each, f"{path}: {clip.path.name}") for each in given)))
+        events = tuple(_event(each, f"{path}: {clip.path.name}") for each in given)
+        sounds.append(LabelledSound(clip.path, events, tuple(clip.labels)))
     return sounds
 
 

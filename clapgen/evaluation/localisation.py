@@ -22,6 +22,7 @@ from clapgen.evaluation.localised_sounds import (
     asked_queries,
     text_rows,
 )
+from clapgen.evaluation.simulated_scenes import composed_sounds
 from clapgen.localisation.curves import CurveReader
 from clapgen.localisation.frames import WINDOW_SECONDS, FrameEmbedder, WindowFrames, frame_embedder
 from clapgen.localisation.probabilities import FrameProbability, frame_probability
@@ -65,6 +66,8 @@ def evaluate_localisation(
     options: LocalisationOptions | None = None,
     *,
     split: str | None = None,
+    compose: int | None = None,
+    label_field: str = "labels",
     probability: FrameProbability | None = None,
 ) -> Report:
     """Ask each recording for the sounds that are in it, and for some that are not, and compare with the truth.
@@ -72,21 +75,33 @@ def evaluate_localisation(
     Args:
         source: a manifest or table with events; see `clapgen.data.events.read_events`.
         split: only this split of it.
+        compose: instead, how many scenes to compose of the labelled clips of the manifest.
+        label_field: key of the manifest with the class of a clip, for `compose`.
         probability: how cosines become probabilities, instead of the model's own.
 
     Raises:
         ClapgenError: no events, or no sound can be read; strict, and a sound cannot be read.
     """
+    options, rate = options or LocalisationOptions(), context.clap.sample_rate
+    of_split = f", split {split}" if split else ""
+    if compose is not None:
+        known, clips, unusable = composed_sounds(source, compose, context, label_field=label_field, split=split)
+        digests = [file.digest for file in context.identify(clips)]
+        content = f"{compose} scenes of the clips of {source}{of_split}: {digest_summary(digests)}"
+        return evaluate_known_sounds(
+            known, context, options, probability=probability, content=content, skipped=unusable
+        )
+    if label_field != "labels":
+        raise ClapgenError("--label-field is the class of clips that are composed; give --compose too.")
     labelled = read_events(source, split)
-    rate = context.clap.sample_rate
-    sounds = [KnownSound(str(each.path), each.events, _reader(each, rate)) for each in labelled]
+    sounds = [KnownSound(str(each.path), each.events, _reader(each, rate), each.also) for each in labelled]
     files = context.identify([each.path for each in labelled])
     return evaluate_known_sounds(
         sounds,
         context,
-        options or LocalisationOptions(),
+        options,
         probability=probability,
-        content=f"{source}{f', split {split}' if split else ''}: {digest_summary([file.digest for file in files])}",
+        content=f"{source}{of_split}: {digest_summary([file.digest for file in files])}",
         files={str(each.path) for each in labelled},
     )
 
@@ -99,6 +114,7 @@ def evaluate_known_sounds(
     probability: FrameProbability | None = None,
     content: str = "",
     files: set[str] | None = None,
+    skipped: Sequence[Skipped] = (),
 ) -> Report:
     """`evaluate_localisation` of sounds that are given; `content` says in words what they are."""
     clap = context.clap
@@ -107,9 +123,10 @@ def evaluate_known_sounds(
     rules = SegmentRules(probability.threshold if options.threshold is None else options.threshold)
     frames: FrameEmbedder = frame_embedder(clap)
     windows = WindowFrames(clap, options.window)
-    answers, baseline, skipped = _answers(sounds, context, options, template, probability, (frames, windows))
+    ways = [(frames, probability), (windows, RawCosine())]
+    (answers, baseline), unread = answers_of(sounds, context, options, template, ways)
     if not answers:
-        raise ClapgenError(f"none of the {len(sounds)} sounds could be read: {skipped[0].reason}")
+        raise ClapgenError(f"none of the {len(sounds)} sounds could be read: {unread[0].reason}")
     curves = Curves(answers, rules, options.collar)
     own = metrics_of(curves, context.seed)
     asked = [query for each in answers for query in each.queries]
@@ -124,6 +141,7 @@ def evaluate_known_sounds(
         | {
             "frames": f"{frames.rate:g} a second from {frames.policy}",
             "probabilities": probability.description,
+            "silence": "moments that peak below -60 dBFS have probability 0, and do not count in AUROC and calibration",
             "threshold": rules.threshold,
             "segments": f"at least {rules.min_seconds:g} s; gaps up to {rules.max_gap:g} s are closed; they last while "
             f"the probability is above {rules.hysteresis:g} of the threshold",
@@ -133,24 +151,23 @@ def evaluate_known_sounds(
             "content": content,
             "seed": context.seed,
         },
-        skipped=skipped,
+        skipped=[*skipped, *unread],
         lower_is_better=["false"],
         sounds=files or set(),
     )
 
 
-def _answers(
+def answers_of(
     sounds: Sequence[KnownSound],
     context: EvaluationContext,
     options: LocalisationOptions,
     template: str,
-    probability: FrameProbability,
-    embedders: tuple[FrameEmbedder, FrameEmbedder],
-) -> tuple[list[Answer], list[Answer], list[Skipped]]:
-    """The answers of the model and of the baseline, and the sounds that could not be read."""
+    ways: Sequence[tuple[FrameEmbedder, FrameProbability]],
+) -> tuple[list[list[Answer]], list[Skipped]]:
+    """The answers of several ways to find a sound, and the sounds that could not be read."""
     labels = sorted({label for sound in sounds for label in sound.labels})
     texts = context.embed_texts(class_prompts(labels, template))
-    answers: tuple[list[Answer], list[Answer]] = ([], [])
+    answers: list[list[Answer]] = [[] for _ in ways]
     skipped = []
     with context.progress(len(sounds), "Locating") as advance:
         for sound, queries in zip(sounds, asked_queries(sounds, options.absent, context.seed), strict=True):
@@ -165,9 +182,9 @@ def _answers(
             if not queries:
                 continue
             rows = text_rows(texts, labels, queries)
-            for side, frames, rule in zip(answers, embedders, (probability, RawCosine()), strict=True):
-                side.append(answer(sound, waveform, queries, CurveReader(context.clap, rows, rule, frames)))
-    return *answers, skipped
+            for own, (frames, probability) in zip(answers, ways, strict=True):
+                own.append(answer(sound, waveform, queries, CurveReader(context.clap, rows, probability, frames)))
+    return answers, skipped
 
 
 def _reader(sound: LabelledSound, sample_rate: int) -> Callable[[], np.ndarray]:

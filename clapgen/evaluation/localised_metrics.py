@@ -40,6 +40,7 @@ class Found:
         absent, alarmed: how many queries of absent sounds were asked, and how many of them have a segment.
     """
 
+    threshold: float
     collar: dict[str, Counts]
     intersection: dict[str, Counts]
     absent: int
@@ -97,7 +98,7 @@ class Curves:
                 if reference or spans:
                     collar[query] += collar_counts(spans, reference, self.collar)
                     crossing[query] += intersection_counts(spans, reference)
-        return Found(collar, crossing, absent, alarmed)
+        return Found(threshold, collar, crossing, absent, alarmed)
 
 
 def spans_of(answer: Answer, rules: SegmentRules) -> list[list[Span]]:

@@ -14,23 +14,24 @@ from clapgen.data.events import TimedLabel
 from clapgen.data.text import label_key
 from clapgen.embedders.cache import Array
 from clapgen.localisation.curves import CurveReader
-from clapgen.metrics.captions.synonyms import load_synonyms
-from clapgen.metrics.captions.words import tokenize
 from clapgen.metrics.localisation.frames import ScoredCurve
 from clapgen.metrics.localisation.segments import Span, merged
-
-_SMALL_WORDS = frozenset(
-    ["a", "an", "and", "at", "by", "for", "from", "in", "into", "of", "on", "or", "the", "to", "with"]
-)
+from clapgen.scenes.clips import same_sounds
 
 
 @dataclass(frozen=True)
 class KnownSound:
-    """A sound whose content is known: `read` gives it as a waveform (samples,) at the model's rate."""
+    """A sound whose content is known.
+
+    Attributes:
+        read: gives it as a waveform (samples,) at the model's rate.
+        also: other labels that may be true of it, at times that are not known.
+    """
 
     name: str
     events: tuple[TimedLabel, ...]
     read: Callable[[], npt.NDArray[np.float32]]
+    also: tuple[str, ...] = ()
 
     @property
     def labels(self) -> list[str]:
@@ -54,10 +55,11 @@ class Answer:
     rate: float
 
     def scored(self) -> list[ScoredCurve]:
-        """Each curve with its truth."""
+        """Each curve with its truth, without silent moments: all curves are 0 there, whatever the model is."""
         times = np.arange(len(self.curves)) / self.rate
+        audible = self.curves.any(axis=1)
         return [
-            ScoredCurve(query, self.curves[:, index], _inside(times, self.reference[index]))
+            ScoredCurve(query, self.curves[audible, index], _inside(times, self.reference[index])[audible])
             for index, query in enumerate(self.queries)
         ]
 
@@ -65,15 +67,15 @@ class Answer:
 def asked_queries(sounds: Sequence[KnownSound], absent: int, seed: int) -> list[list[str]]:
     """For each sound, its own labels and up to `absent` of the other sounds' labels, drawn at random.
 
-    A label that shares a word or a synonym with one of the sound's own, such as bark and dog bark, may be true of it,
-    and is not drawn.
+    A label that may be true of a sound in other words, such as bark of one with dog bark, is not drawn.
     """
     labels = sorted({label for sound in sounds for label in sound.labels})
-    words = {label: _names(label) for label in labels}
+    keys = {label: label_key(label) for label in labels}
+    same = same_sounds(list({*keys.values(), *(label_key(label) for sound in sounds for label in sound.also)}))
     asked = []
     for index, sound in enumerate(sounds):
-        own = set().union(*(words[label] for label in sound.labels))
-        others = [label for label in labels if not words[label] & own]
+        own = set().union(*(same[label_key(label)] for label in (*sound.labels, *sound.also)))
+        others = [label for label in labels if keys[label] not in own]
         rng = np.random.default_rng([seed, index])
         drawn = rng.permutation(len(others))[:absent]
         asked.append([*sound.labels, *(others[place] for place in sorted(drawn))])
@@ -123,14 +125,3 @@ def _inside(times: npt.NDArray[np.float64], spans: Sequence[Span]) -> npt.NDArra
             own[np.abs(times - (start + end) / 2).argmin()] = True
         inside |= own
     return inside
-
-
-def _names(label: str) -> frozenset[str]:
-    """The words of a label and its synonyms of one word."""
-    synonyms = _SYNONYMS.get(label_key(label)) or []
-    single = [word for each in synonyms if len(word := tokenize(each)) == 1]
-    words = {*tokenize(label), *(word[0] for word in single)} - _SMALL_WORDS
-    return frozenset(words or {label_key(label)})
-
-
-_SYNONYMS = {label_key(label): words for label, words in load_synonyms().items()}

@@ -44,6 +44,7 @@ class CurveReader:
         self.frames = frames or frame_embedder(clap)
         self._factor = max(1, round(CURVE_RATE / self.frames.rate))
         self.rate = self.frames.rate * self._factor
+        self._lead = round(self.frames.delay * self.rate)  # points before the first frame
         self.sample_rate = self.frames.sample_rate
 
     def stream(self, pieces: Iterable[npt.NDArray[np.float32]]) -> Iterator[Curves]:
@@ -56,6 +57,8 @@ class CurveReader:
         """
         before: Curves | None = None
         for block in self._at_frame_rate(pieces):
+            if before is None:
+                yield block[:1].repeat(self._lead, axis=0)
             points = block if before is None else np.concatenate([before, block])
             yield _between(points, self._factor)
             before = points[-1:]
@@ -67,7 +70,7 @@ class CurveReader:
         return np.concatenate(list(self.stream([waveform])))
 
     def _at_frame_rate(self, pieces: Iterable[npt.NDArray[np.float32]]) -> Iterator[Curves]:
-        silence = SilentFrames(self.sample_rate, self.frames.rate)
+        silence = SilentFrames(self.sample_rate, self.frames.rate, self.frames.delay)
         for frames in self.frames.stream(silence.watch(pieces)):
             if not frames.isfinite().all():
                 raise ClapgenError(f"the model {display_name(self._clap)} gives NaN or infinity. {BROKEN_MODEL}")

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from clapgen.audio.windows import repeat_pad
+from clapgen.devices import inference
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,16 +20,23 @@ if TYPE_CHECKING:
 
 Samples = npt.NDArray[np.float32]
 
-WINDOW_SECONDS = 1.0  # of `WindowFrames`
+WINDOW_SECONDS = 2.0  # of `WindowFrames`; of 1, 2 and 5 s the best on simulated scenes
 WINDOWS_PER_SECOND = 4.0
+_POOLED = 3  # frames
+_DELAY = 0.4  # of a frame: the centre of the gradient of a frame of the residual tower; its shortcuts average forward
 
 
 class FrameEmbedder(Protocol):
-    """Embeds a sound moment by moment. Frame k is about the moment k / `rate` seconds; its embedding has length 1."""
+    """Embeds a sound moment by moment. Frame k is about the moment k / `rate` + `delay` seconds; embeddings have
+    length 1."""
 
     @property
     def rate(self) -> float:
         """Frames a second."""
+
+    @property
+    def delay(self) -> float:
+        """Seconds by which a frame is about something later, less than a frame."""
 
     @property
     def sample_rate(self) -> int:
@@ -58,6 +66,10 @@ class TowerFrames:
     half, and the frames of two windows are cross-faded linearly: a frame counts the more, the nearer it is to the
     middle of its window. The last window ends within one frame of the end of the sound. A sound shorter than the window
     is repeated to fill it, as in `Clap.embed_audio`.
+
+    A model with a frame head was trained on single frames and their times, which are used as they are. Other models
+    were trained on whole clips: there each frame is pooled with its two neighbours (frame AUROC 0.80 instead of 0.77),
+    and its delay is taken into account.
     """
 
     def __init__(self, clap: Any) -> None:
@@ -65,8 +77,11 @@ class TowerFrames:
         self.rate, self.sample_rate = float(clap.audio_tower.frame_rate), int(clap.sample_rate)
         self._period = round(self.sample_rate / self.rate)  # samples from one frame to the next
         self._hop = max(1, (clap.window // self._period + 1) // 2)  # frames from one window to the next
+        self._single = getattr(clap, "frame_head", None) is not None
+        self.delay = 0.0 if self._single else _DELAY / self.rate
+        pooled = "" if self._single else f", each pooled with its neighbours ({_POOLED} frames)"
         seconds = clap.window / self.sample_rate
-        self.policy = f"windows of {seconds:g} s, half overlapping, their frames cross-faded"
+        self.policy = f"windows of {seconds:g} s, half overlapping, their frames cross-faded{pooled}"
 
     def stream(self, pieces: Iterable[Samples]) -> Iterator[Tensor]:
         """See `FrameEmbedder`."""
@@ -76,10 +91,19 @@ class TowerFrames:
         yield from joined.rest()
 
     def _embed(self, samples: Samples, alone: bool) -> Tensor:
-        if not alone:
-            return self._clap.embed_frames(samples, self.sample_rate)
-        filled = repeat_pad(torch.from_numpy(samples), self._clap.window)
-        return self._clap.embed_frames(filled, self.sample_rate)[: len(samples) // self._period + 1]
+        window = torch.from_numpy(np.ascontiguousarray(samples))
+        window = repeat_pad(window, self._clap.window) if alone else window
+        frames = self._clap.embed_frames(window, self.sample_rate) if self._single else self._pooled(window)
+        return frames[: len(samples) // self._period + 1]
+
+    def _pooled(self, window: Tensor) -> Tensor:
+        clap = self._clap
+        with inference(clap):
+            features = clap.audio_tower.frames(clap.audio_tower.front_end(window[None].to(clap.device)))
+            sides = (_POOLED // 2, _POOLED // 2)
+            padded = F.pad(features.mT, sides, mode="replicate").mT[0]  # (frames + 2, width)
+            groups = padded.unfold(0, _POOLED, 1).mT  # (frames, 3, width)
+            return clap.project_features(clap.audio_tower.pool(groups)).cpu()
 
     def _windows(self, pieces: Iterable[Samples]) -> Iterator[tuple[int, Samples]]:
         """Windows that begin where a frame is, each with the number of that frame."""
@@ -102,6 +126,8 @@ class WindowFrames:
 
     Windows are clipped at the ends of the sound.
     """
+
+    delay = 0.0
 
     def __init__(
         self, clap: Any, seconds: float = WINDOW_SECONDS, windows_per_second: float = WINDOWS_PER_SECOND

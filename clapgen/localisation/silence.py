@@ -14,10 +14,10 @@ _SILENT_SWING = 2 * 10 ** (SILENCE_DBFS / 20)  # from the lowest to the highest 
 
 class SilentFrames:
     """Watches a sound (samples,) on its way, and says which of its frames have no sample within half a frame of them
-    that swings beyond −60 dBFS."""
+    that swings beyond −60 dBFS. Frame k is about the moment k / `frame_rate` + `delay` seconds."""
 
-    def __init__(self, sample_rate: int, frame_rate: float) -> None:
-        self._period = sample_rate / frame_rate
+    def __init__(self, sample_rate: int, frame_rate: float, delay: float = 0.0) -> None:
+        self._period, self._delay = sample_rate / frame_rate, sample_rate * delay
         self._held, self._at = np.zeros(0, dtype=np.float32), 0  # samples that belong to no finished frame
         self._frame = 0  # the next to be finished
         self._silent: list[bool] = []
@@ -26,7 +26,7 @@ class SilentFrames:
         """The same pieces, each measured on its way."""
         for piece in pieces:
             self._held = np.concatenate([self._held, piece])
-            while (end := round((self._frame + 0.5) * self._period)) <= self._at + len(self._held):
+            while (end := round((self._frame + 0.5) * self._period + self._delay)) <= self._at + len(self._held):
                 self._finish(end)
             yield piece
 

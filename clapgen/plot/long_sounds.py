@@ -95,4 +95,8 @@ class LongCurves:
 
     def heights(self, width: int) -> npt.NDArray[np.float64]:
         """The curves (queries, width), from the first to the last point."""
-        return self._columns.stretched(self.points, width).T
+        if self.points > width or self._columns.span > 1:
+            return self._columns.stretched(self.points, width).T
+        curves = self._columns.stretched(self.points, self.points).T
+        places = np.linspace(0, self.points - 1, width)
+        return np.stack([np.interp(places, np.arange(self.points), curve) for curve in curves])

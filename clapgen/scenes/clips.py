@@ -95,7 +95,7 @@ class Differences:
     def __init__(self, clips: Sequence[SceneClip]) -> None:
         names = dict.fromkeys(label_key(name) for clip in clips for name in clip.names)
         self._recordings = [clip.recording for clip in clips]
-        same = _same_sounds(list(names))
+        same = same_sounds(list(names))
         index = _by_first_word((name, _words(name)) for name in names)
         known: dict[tuple[tuple[str, ...], tuple[str, ...]], frozenset[str]] = {}
         self._known: list[frozenset[str]] = []
@@ -116,7 +116,7 @@ class Differences:
         return self._known[first].isdisjoint(self._blocked[second])
 
 
-def _same_sounds(names: Sequence[str]) -> dict[str, set[str]]:
+def same_sounds(names: Sequence[str]) -> dict[str, set[str]]:
     """For each name, the names that are the same sound, including itself."""
     synonyms = {label_key(label): words for label, words in load_synonyms().items()}
     words = {name: _words(name) for name in names}
