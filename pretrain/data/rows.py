@@ -84,14 +84,14 @@ class RowMaker:
 
     def draw(self, index: int, size: int, short: bool, generator: Generator) -> DrawnRows:
         """`size` rows of batch number `index` of this process; short crops or whole windows."""
-        scenes, total = round(size * self.share), len(self.data)
+        scenes = round(size * self.share)
         places = epoch_rows(joined_index(index), size - scenes, len(self.epoch), self.seed)
         chosen = [self.epoch[place] for place in places]
         first = [clip for clip in chosen if clip not in self.given]
         inputs: dict[str, Tensor] = {}
         members: list[tuple[int, ...]] = []
         if first:
-            second = partners(first, total, generator)
+            second = partners(first, len(self.data), generator, never=self.given)
             inputs["crops"], mixed = self.sounds.batch(first, second, short, generator)
             members = [(a, b) if m else (a,) for a, b, m in zip(first, second, mixed.tolist(), strict=True)]
         rows = [BatchRow(self._clips(row), self._caption(row, generator)) for row in members]
@@ -112,8 +112,9 @@ class RowMaker:
         return tuple(self.data.clips[i] for i in row)
 
     def _sounding(self, clip: int) -> tuple[Clip, ...]:
-        """A clip for each event of a clip that is a scene."""
-        return tuple(replace(self.data.clips[clip], labels=[event.label]) for event in self.given[clip].events)
+        """A clip for each event of a clip that is a scene; the captions are about all events, not about one."""
+        scene, whole = self.given[clip], self.data.clips[clip]
+        return tuple(replace(whole, labels=[event.label], captions=[]) for event in scene.events)
 
     def _composed(self, count: int, start: int, generator: Generator) -> list[BatchRow]:
         """`count` rows from `start` on: scenes, each followed by its twin if it has one and there is room."""

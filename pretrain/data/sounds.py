@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import torch
@@ -144,8 +145,11 @@ def epoch_rows(index: int, size: int, total: int, seed: int) -> list[int]:
     return order.repeat(-(-size // total))[number * size : (number + 1) * size].tolist()
 
 
-def partners(first: list[int], total: int, generator: Generator) -> list[int]:
-    """A random clip for each of `first`, none of them among `first` nor drawn twice unless there are too few."""
-    taken = set(first)
+def partners(first: list[int], total: int, generator: Generator, never: Collection[int] = ()) -> list[int]:
+    """A random clip for each of `first`, none of them among `first` nor drawn twice unless there are too few.
+
+    `never` are clips that are no partners.
+    """
+    taken = {*first, *never}
     others = [i for i in torch.randperm(total, generator=generator).tolist() if i not in taken] + first
     return [others[i % len(others)] for i in range(len(first))]

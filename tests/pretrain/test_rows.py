@@ -100,6 +100,7 @@ def test_clips_that_are_scenes_are_neither_cropped_nor_mixed_and_bring_their_neg
             {"clip": 0, "label": name, "start": at, "duration": 0.5} for name, at in (("door", 0.0), ("glass", 0.5))
         ]
         line["negatives"] = [{"kind": "order", "caption": "glass, then door"}]
+        line["captions"] = ["door, then glass"]
     (tmp_path / "scenes.jsonl").write_text(
         "\n".join(json.dumps(s if "events" in s else {"path": s["path"], "labels": s["labels"]}) for s in scenes)
     )
@@ -110,6 +111,10 @@ def test_clips_that_are_scenes_are_neither_cropped_nor_mixed_and_bring_their_neg
     assert len(batch["inputs"]["scenes"]) == 3 and len(batch["inputs"]["crops"]) == len(scenes) - 3
     assert [row.scene is not None for row in batch["rows"]] == [False] * (len(scenes) - 3) + [True] * 3
     assert [clip.labels for clip in batch["rows"][-1].clips] == [["door"], ["glass"]]
+    crops = [clip for row in batch["rows"][:-3] for clip in row.clips]
+    assert len(crops) == 2 * (len(scenes) - 3) and not any("events" in clip.extra for clip in crops)
+    frames = batch["extra"]["frames"]  # the caption names both sounds, but each is known to be at its own time
+    assert frames["known"][-1].all() and len(frames["spans"]) == 6
     terms = task.loss(batch, "model", 0)[1]
     assert terms["frames/frames"] > 0 and batch["extra"]["given-negatives"]["negatives"]["mask"].shape[0] == 1
 
