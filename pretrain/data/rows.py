@@ -56,8 +56,8 @@ class RowMaker:
         repeats: "FIELD=VALUE" of the manifest: how many times an epoch has each clip with it; once by default.
 
     Raises:
-        ClapgenError: scenes are wanted, and the clips are too few or too much alike for them; no clip has a value of
-            `repeats`.
+        ClapgenError: scenes are wanted, and the clips are too few or too much alike for them; their share is not from 0
+            to 1; no clip has a value of `repeats`.
     """
 
     def __init__(
@@ -71,6 +71,8 @@ class RowMaker:
         seed: int = 0,
         repeats: Mapping[str, int] | None = None,
     ) -> None:
+        if not 0 <= scenes.share <= 1:
+            raise ClapgenError(f"scenes.share is a share of the rows, from 0 to 1, not {scenes.share:g}")
         self.data, self.sounds, self.share, self.seed = data, sounds, scenes.share, seed
         self.epoch = epoch_of(data.clips, repeats or {})
         self.groups = group_numbers(data.clips, positives)
@@ -139,7 +141,8 @@ class RowMaker:
         """A number that a mixture shares only with mixtures of the same two groups."""
         if second is None:
             return self.groups[first]
-        return len(self.data) * (self.groups[second] + 1) + self.groups[first]
+        one, other = sorted((self.groups[first], self.groups[second]))
+        return len(self.data) * (other + 1) + one
 
 
 def epoch_of(clips: Sequence[Clip], repeats: Mapping[str, int]) -> list[int]:

@@ -140,6 +140,8 @@ def epoch_rows(index: int, size: int, total: int, seed: int) -> list[int]:
 
     What is left over at the end of an epoch is not drawn in it, so that a batch has no clip twice unless it must.
     """
+    if not size:
+        return []
     epoch, number = divmod(index, max(1, total // size))
     order = torch.randperm(total, generator=Generator().manual_seed(step_seed(seed, epoch, 0)))
     return order.repeat(-(-size // total))[number * size : (number + 1) * size].tolist()

@@ -51,6 +51,31 @@ def test_scenes_follow_the_crops_each_beside_its_twin(manifest, tmp_path):
     loss.backward()
 
 
+def test_a_batch_may_be_of_scenes_alone_and_their_share_is_checked(manifest, tmp_path):
+    recipe = recipe_for(manifest, tmp_path)
+    recipe.scenes.share = 1.0
+    task = ClapTask(recipe)
+    batch = draw(task)
+    assert list(batch["inputs"]) == ["scenes"] and all(row.scene for row in batch["rows"])
+    task.loss(batch, "model", 0)[0].backward()
+    recipe.scenes.share = 1.5
+    with pytest.raises(ClapgenError, match=r"scenes\.share is a share of the rows"):
+        ClapTask(recipe)
+
+
+def test_mixtures_of_the_same_sounds_are_positives_of_each_other_in_any_order(manifest, tmp_path):
+    recipe = recipe_for(manifest, tmp_path)
+    recipe.augment.mix_probability, recipe.training.batch_size = 1.0, 2
+    task = ClapTask(recipe)
+    groups: dict[frozenset[str], set[int]] = {}
+    for index in range(20):
+        batch = draw(task, index)
+        for row, group in zip(batch["rows"], batch["groups"].tolist(), strict=True):
+            groups.setdefault(frozenset(clip.labels[0] for clip in row.clips), set()).add(group)
+    assert len(groups) > 10 and all(len(numbers) == 1 for numbers in groups.values())
+    assert len(set.union(*groups.values())) == len(groups)
+
+
 def test_a_row_of_one_clip_has_its_target_and_no_other_row_has(manifest, tmp_path, recordings):
     clips = ClapTask(recipe_for(manifest, tmp_path)).data.clips
     teacher = load_embedder(str(tiny_model(tmp_path / "teacher")))
