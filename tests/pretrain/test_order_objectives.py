@@ -26,6 +26,7 @@ from objective_batches import (
 )
 from torch.nn import functional as F
 
+from clapgen.scenes.forms import HELD_OUT_WORDS
 from pretrain.objectives import BatchRow, ClapBatch, TextViews
 from pretrain.objectives.absence import DENIALS
 from pretrain.objectives.single_or_many import MANY, ONE
@@ -192,6 +193,11 @@ def test_absence_is_said_in_the_same_words_of_both_sounds():
         assert added.startswith("Barking ") and "rain" in added.lower()
         seen.add(claimed)
     assert len(seen) == len(DENIALS)
+
+
+def test_no_denial_has_a_word_that_is_held_out_for_evaluation():
+    said = [sentence.lower() for pair in DENIALS for sentence in pair]
+    assert not [sentence for sentence in said if any(word in sentence for word in HELD_OUT_WORDS)]
 
 
 def test_one_label_alone_has_nothing_absent():

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from clapgen.errors import ClapgenError
+from clapgen.metrics.embeddings import composition_items
 from clapgen.scenes import Scene, SceneClip, SceneOptions, SceneSampler
 from clapgen.scenes.forms import ANY, HELD_OUT_WORDS, NOUNS
 from clapgen.scenes.kinds import GAPS, KINDS, QUIET_DB
@@ -123,6 +124,13 @@ def test_no_held_out_wording_is_ever_drawn():
     said = [text for scene in scenes(400) for each in everything(scene) for text in each.captions]
     said += [negative.caption for scene in scenes(200) for negative in scene.negatives]
     assert not [text for text in (*forms, *said) if any(word in text.lower() for word in HELD_OUT_WORDS)]
+
+
+def test_every_template_of_evaluation_has_a_held_out_word():
+    kinds = [value for name, value in vars(composition_items).items() if name.endswith(("_TEMPLATE", "_TEMPLATES"))]
+    templates = [text for kind in kinds for text in ((kind,) if isinstance(kind, str) else kind)]
+    assert len(templates) > 8
+    assert not [text for text in templates if not any(word in text.lower() for word in HELD_OUT_WORDS)]
 
 
 def test_captions_that_say_a_count_or_a_distance_themselves_are_not_used_where_they_would_contradict():
