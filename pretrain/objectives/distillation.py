@@ -1,4 +1,4 @@
-"""Distillation: the audio tower learns to predict what a teacher hears in a clip."""
+"""Distillation: the audio tower learns to predict the embedding that a teacher gives a clip."""
 
 from __future__ import annotations
 
