@@ -61,6 +61,9 @@ class EmbeddingDistillation(Objective):
     def set_widths(self, features: int, teachers: Mapping[str, int]) -> None:
         self.chosen = chosen_teachers(self.teacher, teachers)
 
+    def keeps_mean(self, teacher: str) -> bool:
+        return self.aligned and teacher in self.chosen  # without the mean they would be in another space
+
     def forward(self, batch: ClapBatch) -> Tensor | dict[str, Tensor]:
         losses = []
         for name in self.chosen:

@@ -12,7 +12,7 @@ from clapgen.errors import ClapgenError
 from clapgen.testing import tiny_model
 from clapgen.training.loop import train
 from pretrain.recipe import ClapTask
-from pretrain.teachers.table import write_teacher_table
+from pretrain.teachers.table import TeacherTable, centred, write_teacher_table
 from pretrain.texts import Texts, project
 
 
@@ -90,6 +90,18 @@ def test_a_row_of_one_clip_has_its_target_and_no_other_row_has(manifest, tmp_pat
         if len(row.clips) == 1:
             assert torch.equal(target, task.teachers["ear"][task.data.clips.index(row.clips[0])])
     assert "distillation" in task.loss(batch, "model", 0)[1]
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_only_targets_that_embeddings_are_to_be_equal_to_keep_their_mean(manifest, tmp_path, aligned):
+    clips = ClapTask(recipe_for(manifest, tmp_path)).data.clips
+    teacher = load_embedder(str(tiny_model(tmp_path / "teacher")))
+    write_teacher_table([teacher], clips, tmp_path / "table.safetensors")
+    recipe = recipe_for(manifest, tmp_path, teachers={"mean": str(tmp_path / "table.safetensors")})
+    recipe.objectives, recipe.clap.dim = {"embedding-distillation": 1.0}, teacher.dim
+    recipe.objective_options = {"embedding-distillation": {"aligned": aligned}}
+    raw = TeacherTable.load(tmp_path / "table.safetensors", clips).targets
+    assert torch.equal(ClapTask(recipe).teachers["mean"], raw if aligned else centred(raw))
 
 
 def test_states_of_a_frozen_tower_are_looked_up_and_give_the_same_embeddings(manifest, tmp_path):
