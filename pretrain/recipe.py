@@ -113,7 +113,7 @@ class ClapTask(Task):
         with seeded(recipe.training.seed + 1):
             for objective in objectives.values():
                 objective.prepare(self.data.clips, recipe.class_field)
-                objective.set_widths(self.clap.audio_tower.width, widths)
+                objective.set_widths(self.clap.dim, self.clap.audio_tower.width, widths)
         self.objectives = nn.ModuleDict(objectives)
 
     def _row_maker(self) -> RowMaker:
