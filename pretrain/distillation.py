@@ -115,10 +115,12 @@ class DistillationTask(Task):
         more = {template.format(word) for word in words for template in recipe.word_templates}
         self.texts = texts + sorted((more | {english for _, english in self.foreign}) - set(texts))
         number = {text: i for i, text in enumerate(self.texts)}
-        self.pairs = [(foreign, number[english]) for foreign, english in self.foreign]
         self._create_model([*texts, *words, *(foreign for foreign, _ in self.foreign)])
         self.targets = self._targets()
         self.validation, training = hold_out(texts, recipe.validation_share)
+        held_out = set(self.validation)
+        pairs = [(foreign, number[english]) for foreign, english in self.foreign]
+        self.pairs = [pair for pair in pairs if pair[1] not in held_out]
         self.training = training + list(range(len(texts), len(self.texts)))
         lengths = {i: len(self.tokenizer.encode(self.texts[i]).ids) for i in self.training}
         self.training.sort(key=lambda i: (lengths[i], i))

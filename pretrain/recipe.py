@@ -32,7 +32,7 @@ from pretrain.data.rows import RowMaker, SceneConfig
 from pretrain.data.sounds import AugmentConfig, Sounds
 from pretrain.model import build_clap, parameters_of_frames, parameters_of_states
 from pretrain.objectives import ClapBatch, Objective, create_objectives
-from pretrain.teachers.table import TeacherTable
+from pretrain.teachers.table import TeacherTable, centred
 from pretrain.texts import Texts, project
 
 CLIPS_IN_MEMORY = 64
@@ -114,6 +114,9 @@ class ClapTask(Task):
             for objective in objectives.values():
                 objective.prepare(self.data.clips, recipe.class_field)
                 objective.set_widths(self.clap.dim, self.clap.audio_tower.width, widths)
+        for name, targets in self.teachers.items():
+            if not any(objective.keeps_mean(name) for objective in objectives.values()):
+                self.teachers[name] = centred(targets)
         self.objectives = nn.ModuleDict(objectives)
 
     def _row_maker(self) -> RowMaker:

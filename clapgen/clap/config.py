@@ -11,8 +11,8 @@ class AudioTowerConfig:
 
     `tower` names the network in `clapgen.clap.towers.AUDIO_TOWERS`. `widths` and `depths` are the channels and the
     number of residual blocks of each stage. Every stage halves the frequency axis, and the time axis too until a frame
-    spans `frame_stride` mel frames. `temporal_layers` is the depth of the pooling that hears the order of frames; 0
-    leaves only their mean and maximum.
+    spans `frame_stride` mel frames. `temporal_layers` is the depth of the pooling that depends on the order of frames;
+    0 leaves only their mean and maximum.
     """
 
     tower: str = "residual"
@@ -35,7 +35,7 @@ class AudioTowerConfig:
 class TextTowerConfig:
     """A transformer over byte-level BPE tokens; `tower` names it in `clapgen.clap.towers.TEXT_TOWERS`.
 
-    `temporal_layers` is the depth of the pooling that reads the order of tokens; 0 leaves only their mean.
+    `temporal_layers` is the depth of the pooling that depends on the order of tokens; 0 leaves only their mean.
     """
 
     tower: str = "transformer"

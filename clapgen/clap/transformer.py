@@ -1,4 +1,4 @@
-"""The transformer block of the towers, and pooling over time that hears order."""
+"""The transformer block of the towers, and pooling over time that depends on order."""
 
 from __future__ import annotations
 

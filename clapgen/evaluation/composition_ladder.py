@@ -1,7 +1,7 @@
 """Absence and the ladder of composition tests: does a model know what does not sound, and how much order it can tell.
 
 The ladder is that of zero-shot temporal evaluation (ZSTE, TeminAL, arXiv 2408.09269), each rung harder than the one
-before: the class of one sound; one of two; both of two; their order; their order in words that training did not use.
+before: the class of one sound; one of two; both of two; their order; their order in words that no training scene uses.
 """
 
 from __future__ import annotations

@@ -24,11 +24,6 @@ class Segment:
     probability: float
     peak: float
 
-    @property
-    def seconds(self) -> float:
-        """Its length."""
-        return self.end - self.start
-
 
 @dataclass(frozen=True)
 class SegmentRules:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from random import Random
 from typing import TypeVar
 
 import torch
+
+from clapgen.training.seeds import seeded_random
 
 T = TypeVar("T")
 
@@ -15,8 +16,7 @@ class Draws:
     """Choices from one number of a `torch.Generator`. Only `Random.random` is used: it is the same in every Python."""
 
     def __init__(self, generator: torch.Generator) -> None:
-        self._random = Random(int(torch.randint(2**62, (), generator=generator)))
-        self.share = self._random.random  # in [0, 1)
+        self.share = seeded_random(generator).random  # in [0, 1)
 
     def between(self, low: float, high: float) -> float:
         """Uniform in [low, high)."""

@@ -27,11 +27,7 @@ def single(stage: Stage) -> Scene | None:
     captions = [style.say("single", clip) for style in styles]
     if stage.draws.chance(0.2):
         captions[-1] = styles[-1].say("alone", clip)
-
-    def say(clips: Sequence[int]) -> str:
-        return styles[0].say("overlap" if len(clips) > 1 else "single", *clips)
-
-    negatives = stage.negatives(styles[0], [clip], say, [])
+    negatives = stage.negatives(styles[0], [clip], lambda clips: _one_or_overlap(styles[0], clips), [])
     captions = _with_absent(stage, styles, [clip], captions, "single")
     twin = _with_another(stage, styles, event)
     return Scene(event.duration, (event,), "single", distinct(captions), negatives, twin)
@@ -91,7 +87,7 @@ def overlap(stage: Stage) -> Scene | None:
     style = draws.pick(styles)
     # what starts last is said to come first: the other way round is nearly true of sounds that overlap little
     own = [("relation", style.say("sequence", *clips[::-1]))]
-    negatives = stage.negatives(style, clips, lambda names: _overlap_or_single(style, names), own)
+    negatives = stage.negatives(style, clips, lambda names: _one_or_overlap(style, names), own)
     captions = [s.say("overlap", *clips) for s in styles]
     captions = _with_absent(stage, styles, clips, captions, "overlap")
     gone = draws.pick([event for event in events if event.clip != longest.clip])
@@ -99,8 +95,9 @@ def overlap(stage: Stage) -> Scene | None:
     return Scene(end_of(events), events, "overlap", distinct(captions), negatives, (twin,))
 
 
-def _overlap_or_single(style: Style, clips: Sequence[int]) -> str:
-    return style.say("overlap" if len(clips) > 1 else "single", *clips)
+def _one_or_overlap(style: Style, clips: Sequence[int], kind: str = "single") -> str:
+    """What is said of one sound alone, of the given kind, or of several at once."""
+    return style.say(kind if len(clips) == 1 else "overlap", *clips)
 
 
 def _over(stage: Stage, piece: Event, length: float) -> Event:
@@ -158,7 +155,7 @@ def background(stage: Stage) -> Scene | None:
     ]
 
     def say(names: Sequence[int]) -> str:
-        return style.say("background", *names) if len(names) == 2 else _overlap_or_single(style, names)
+        return style.say("background", *names) if len(names) == 2 else _one_or_overlap(style, names)
 
     negatives = stage.negatives(style, clips, say, own)
     return replace(scene(front, behind), negatives=negatives, twins=(scene(behind, front),))
@@ -221,7 +218,7 @@ def duration(stage: Stage) -> Scene | None:
     style = draws.pick(styles)
     wrong = "short" if kind == "long" else "long"
     negatives = stage.negatives(
-        style, [clip], lambda clips: _attribute(style, clips, kind), [("duration", style.say(wrong, clip))]
+        style, [clip], lambda clips: _one_or_overlap(style, clips, kind), [("duration", style.say(wrong, clip))]
     )
     other = stage.another([clip])
     if len(possible) > 1:
@@ -247,13 +244,9 @@ def distance(stage: Stage) -> Scene | None:
     wrong = "near" if kind == "far" else "far"
     style = draws.pick(styles)
     negatives = stage.negatives(
-        style, [clip], lambda clips: _attribute(style, clips, kind), [("distance", style.say(wrong, clip))]
+        style, [clip], lambda clips: _one_or_overlap(style, clips, kind), [("distance", style.say(wrong, clip))]
     )
     return replace(scene(kind), negatives=negatives, twins=(scene(wrong),))
-
-
-def _attribute(style: Style, clips: Sequence[int], kind: str) -> str:
-    return style.say(kind, *clips) if len(clips) == 1 else style.say("overlap", *clips)
 
 
 def _in_turn(pieces: Sequence[Event], gaps: Sequence[float]) -> tuple[Event, ...]:

@@ -18,8 +18,8 @@ Waveform = NDArray[np.float32]
 LEVEL_DB = -23.0  # A-weighted level of an event with a gain of 0 dB, before the peak is set
 PEAK_DBFS = -1.0
 _FADE = 0.01  # seconds at both ends of an event
-_NEAR_WET_DB, _FAR_WET_DB = -20.0, 3.0  # reverberation relative to the direct sound
-_NEAR_TAIL, _FAR_TAIL = 0.2, 1.0  # seconds in which it falls by 60 dB
+NEAR_WET_DB, FAR_WET_DB = -20.0, 3.0  # reverberation relative to the direct sound
+NEAR_TAIL, FAR_TAIL = 0.2, 1.0  # seconds in which it falls by 60 dB
 _NEAR_CUT, _FAR_CUT = 16000.0, 2000.0  # Hz above which a low-pass weakens it
 _ROUNDING = 2e-3  # seconds by which times may be off
 
@@ -90,9 +90,9 @@ def _cut(event: Event, waveform: Waveform, sample_rate: int) -> Waveform:
 
 def _distant(sound: Waveform, distance: float, longest: int, sample_rate: int, noise: np.random.Generator) -> Waveform:
     """With reverberation that sounds on, cut to `longest` samples, and without high frequencies."""
-    tail = max(1, round(_between(_NEAR_TAIL, _FAR_TAIL, distance) * sample_rate))
+    tail = max(1, round(between(NEAR_TAIL, FAR_TAIL, distance) * sample_rate))
     echo = noise.standard_normal(tail) * 10 ** (-3 * np.arange(tail) / tail)
-    wet = 10 ** (_between(_NEAR_WET_DB, _FAR_WET_DB, distance) / 20)
+    wet = 10 ** (between(NEAR_WET_DB, FAR_WET_DB, distance) / 20)
     response = echo * wet / max(1e-12, float(np.sqrt(np.square(echo).sum())))
     response[0] += 1.0
     size = 1 << (len(sound) + tail - 2).bit_length()
@@ -102,7 +102,8 @@ def _distant(sound: Waveform, distance: float, longest: int, sample_rate: int, n
     return np.fft.irfft(spectrum, size)[: min(longest, len(sound) + tail - 1)].astype(np.float32)
 
 
-def _between(near: float, far: float, distance: float) -> float:
+def between(near: float, far: float, distance: float) -> float:
+    """A value for a distance from 0 (near) to 1 (far)."""
     return near + (far - near) * distance
 
 

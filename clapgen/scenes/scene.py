@@ -58,8 +58,3 @@ class Scene:
     captions: tuple[str, ...]
     negatives: tuple[Negative, ...] = ()
     twins: tuple[Scene, ...] = ()
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The labels of the events, each once, in order of their first start."""
-        return tuple(dict.fromkeys(event.label for event in sorted(self.events, key=lambda event: event.start)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from random import Random
 
 import torch
 
@@ -14,6 +15,11 @@ def step_seed(seed: int, index: int, rank: int) -> int:
     state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
     state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) % 2**64
     return (state ^ (state >> 31)) >> 1
+
+
+def seeded_random(generator: torch.Generator) -> Random:
+    """Python's random numbers, seeded from torch's: many small draws cost much less."""
+    return Random(int(torch.randint(2**62, (), generator=generator)))
 
 
 @contextmanager

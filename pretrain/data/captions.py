@@ -9,15 +9,16 @@ from torch import Generator
 
 from clapgen.data.manifest import Clip
 from clapgen.data.splits import class_of, some
+from clapgen.data.text import DEFAULT_TEMPLATE
 from clapgen.errors import ClapgenError
 from clapgen.wording.grammar import join_labels, lower_first, with_article
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# The first is the zero-shot evaluation prompt of LAION-CLAP; the others keep the text tower from overfitting to it.
+# The first is the prompt of zero-shot evaluation (LAION-CLAP); the others keep the text tower from overfitting to it.
 TEMPLATES = (
-    "This is a sound of {label}.",
+    DEFAULT_TEMPLATE,
     "The sound of {label}.",
     "{label}",
     "{label} can be heard.",

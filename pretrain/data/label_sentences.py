@@ -16,8 +16,7 @@ from pretrain.data.captions import TEMPLATES
 from pretrain.data.paraphrase import RULES
 
 TRIES = 6  # for each sentence asked for
-# Not "in the background …": nothing says that. "a … sound" is for one thing.
-_PLAIN = tuple(template for template in TEMPLATES if "background" not in template and "a_label" not in template)
+_PLAIN = tuple(template for template in TEMPLATES if "a_label" not in template)  # "a … sound" is for one thing
 
 
 def sentences_from_labels(labels: Sequence[str], count: int, random: Random) -> list[str]:

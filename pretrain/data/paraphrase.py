@@ -6,12 +6,9 @@ synonyms that `clapgen evaluate retrieval --paraphrases` uses are others: `clapg
 
 from __future__ import annotations
 
-from random import Random
-
-import torch
 from torch import Generator
 
-from clapgen.wording.languages import LANGUAGES, prompts
+from clapgen.training.seeds import seeded_random
 from clapgen.wording.lexicon import TRAINING
 from clapgen.wording.meaning import keeps_meaning
 from clapgen.wording.misspelling import misspell
@@ -68,21 +65,6 @@ def paraphrases(caption: str, count: int, generator: Generator) -> list[str]:
     return [wordings[i % len(wordings)] for i in range(count)]
 
 
-def translated_prompts(label: str, generator: Generator) -> list[str]:
-    """One random prompt for a label in each of German, French and Spanish; none for a label that has no translation.
-
-    Wordings that are held out for evaluation are not used.
-    """
-    random = seeded_random(generator)
-    in_languages = [prompts(label, language) for language in LANGUAGES]
-    return [random.choice(pairs)[0] for pairs in in_languages if pairs]
-
-
 def typo(text: str, generator: Generator) -> str:
     """The text with one misspelt word: `clapgen.wording.misspelling.misspell`."""
     return misspell(text, seeded_random(generator))
-
-
-def seeded_random(generator: Generator) -> Random:
-    """Python's random numbers, seeded from torch's: many small draws cost much less."""
-    return Random(int(torch.randint(2**62, (), generator=generator)))

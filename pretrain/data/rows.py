@@ -56,8 +56,8 @@ class RowMaker:
         repeats: "FIELD=VALUE" of the manifest: how many times an epoch has each clip with it; once by default.
 
     Raises:
-        ClapgenError: scenes are wanted, and the clips are too few or too much alike for them; no clip has a value of
-            `repeats`.
+        ClapgenError: scenes are wanted, and the clips are too few or too much alike for them; their share is not from 0
+            to 1; no clip has a value of `repeats`.
     """
 
     def __init__(
@@ -71,6 +71,8 @@ class RowMaker:
         seed: int = 0,
         repeats: Mapping[str, int] | None = None,
     ) -> None:
+        if not 0 <= scenes.share <= 1:
+            raise ClapgenError(f"scenes.share is a share of the rows, from 0 to 1, not {scenes.share:g}")
         self.data, self.sounds, self.share, self.seed = data, sounds, scenes.share, seed
         self.epoch = epoch_of(data.clips, repeats or {})
         self.groups = group_numbers(data.clips, positives)
@@ -84,14 +86,14 @@ class RowMaker:
 
     def draw(self, index: int, size: int, short: bool, generator: Generator) -> DrawnRows:
         """`size` rows of batch number `index` of this process; short crops or whole windows."""
-        scenes, total = round(size * self.share), len(self.data)
+        scenes = round(size * self.share)
         places = epoch_rows(joined_index(index), size - scenes, len(self.epoch), self.seed)
         chosen = [self.epoch[place] for place in places]
         first = [clip for clip in chosen if clip not in self.given]
         inputs: dict[str, Tensor] = {}
         members: list[tuple[int, ...]] = []
         if first:
-            second = partners(first, total, generator)
+            second = partners(first, len(self.data), generator, never=self.given)
             inputs["crops"], mixed = self.sounds.batch(first, second, short, generator)
             members = [(a, b) if m else (a,) for a, b, m in zip(first, second, mixed.tolist(), strict=True)]
         rows = [BatchRow(self._clips(row), self._caption(row, generator)) for row in members]
@@ -112,8 +114,9 @@ class RowMaker:
         return tuple(self.data.clips[i] for i in row)
 
     def _sounding(self, clip: int) -> tuple[Clip, ...]:
-        """A clip for each event of a clip that is a scene."""
-        return tuple(replace(self.data.clips[clip], labels=[event.label]) for event in self.given[clip].events)
+        """A clip for each event of a clip that is a scene; the captions are about all events, not about one."""
+        scene, whole = self.given[clip], self.data.clips[clip]
+        return tuple(replace(whole, labels=[event.label], captions=[]) for event in scene.events)
 
     def _composed(self, count: int, start: int, generator: Generator) -> list[BatchRow]:
         """`count` rows from `start` on: scenes, each followed by its twin if it has one and there is room."""
@@ -138,7 +141,8 @@ class RowMaker:
         """A number that a mixture shares only with mixtures of the same two groups."""
         if second is None:
             return self.groups[first]
-        return len(self.data) * (self.groups[second] + 1) + self.groups[first]
+        one, other = sorted((self.groups[first], self.groups[second]))
+        return len(self.data) * (other + 1) + one
 
 
 def epoch_of(clips: Sequence[Clip], repeats: Mapping[str, int]) -> list[int]:

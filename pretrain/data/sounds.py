@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import torch
@@ -9,12 +10,10 @@ from torch import Generator, Tensor
 
 from clapgen.audio.mel import LogMel
 from clapgen.scenes import Scene
+from clapgen.scenes.rendering import FAR_TAIL, FAR_WET_DB, NEAR_WET_DB, between
 from clapgen.training.seeds import step_seed
 from pretrain.data import augment
 from pretrain.data.log_mels import LogMels
-
-LONGEST_TAIL = 1.0  # seconds in which the reverberation of a distant sound falls by 60 dB
-WET_NEAR_DB, WET_FAR_DB = -20.0, 3.0
 
 
 @dataclass
@@ -125,10 +124,10 @@ class Sounds:
 
     def _distant(self, sound: Tensor, distance: float, longest: int) -> Tensor:
         """With a tail that may last to `longest` frames, and without high frequencies."""
-        tail = round(LONGEST_TAIL * self.rate)
+        tail = round(FAR_TAIL * self.rate)
         room = min(longest, sound.shape[1] + tail)
         padded = torch.nn.functional.pad(sound, (0, room - sound.shape[1]), value=self.log_mels.floor_db)
-        wet = torch.tensor([WET_NEAR_DB + distance * (WET_FAR_DB - WET_NEAR_DB)])
+        wet = torch.tensor([between(NEAR_WET_DB, FAR_WET_DB, distance)])
         echoing = augment.reverberated(padded[None], torch.tensor([float(tail)]), wet)
         cut = torch.tensor(sound.shape[0] * (1 - 0.6 * distance))
         return augment.low_passed(echoing, cut)[0]
@@ -139,13 +138,18 @@ def epoch_rows(index: int, size: int, total: int, seed: int) -> list[int]:
 
     What is left over at the end of an epoch is not drawn in it, so that a batch has no clip twice unless it must.
     """
+    if not size:
+        return []
     epoch, number = divmod(index, max(1, total // size))
     order = torch.randperm(total, generator=Generator().manual_seed(step_seed(seed, epoch, 0)))
     return order.repeat(-(-size // total))[number * size : (number + 1) * size].tolist()
 
 
-def partners(first: list[int], total: int, generator: Generator) -> list[int]:
-    """A random clip for each of `first`, none of them among `first` nor drawn twice unless there are too few."""
-    taken = set(first)
+def partners(first: list[int], total: int, generator: Generator, never: Collection[int] = ()) -> list[int]:
+    """A random clip for each of `first`, none of them among `first` nor drawn twice unless there are too few.
+
+    `never` are clips that are no partners.
+    """
+    taken = {*first, *never}
     others = [i for i in torch.randperm(total, generator=generator).tolist() if i not in taken] + first
     return [others[i % len(others)] for i in range(len(first))]

@@ -16,13 +16,13 @@ from pretrain.objectives.base import OBJECTIVES, BatchRow, ClapBatch, Objective,
 from pretrain.objectives.names import Names
 from pretrain.objectives.row_sentences import pack, unpack
 
-# What is denied, and the same said of it as if it were there.
+# What is denied, and the same said of it as if it were there. None has a word of `clapgen.scenes.forms.HELD_OUT_WORDS`.
 DENIALS = (
     ("There is no {name}.", "There is {name}."),
     ("No {name}.", "{name}."),
     ("No sound of {name} can be heard.", "The sound of {name} can be heard."),
-    ("A recording without {name}.", "A recording with {name}."),
-    ("{caption} without {name}.", "{caption} with {name}."),
+    ("A recording that lacks {name}.", "A recording that has {name}."),
+    ("{caption}; there is no {name}.", "{caption}; there is {name}."),
     ("{caption}, but no {name}.", "{caption}, and {name}."),
 )
 SENTENCES = ("absent", "denied", "claimed", "added")

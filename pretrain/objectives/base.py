@@ -116,6 +116,10 @@ class Objective(nn.Module, ABC):
         """Called once, with the widths of the space, of the audio tower's features and of each teacher's targets."""
         return None
 
+    def keeps_mean(self, teacher: str) -> bool:
+        """Whether it needs the targets of a teacher as they are; otherwise the mean that all share is subtracted."""
+        return False
+
     def draw(self, rows: Sequence[BatchRow], generator: torch.Generator) -> dict[str, Tensor | list[str]]:
         """Extra inputs for one batch, on the CPU: tensors, and sentences to embed. `rows` as in `ClapBatch`.
 

@@ -1,4 +1,4 @@
-"""Distillation: the audio tower learns to predict what a teacher hears in a clip."""
+"""Distillation: the audio tower learns to predict the embedding that a teacher gives a clip."""
 
 from __future__ import annotations
 
@@ -60,6 +60,9 @@ class EmbeddingDistillation(Objective):
 
     def set_widths(self, dim: int, features: int, teachers: Mapping[str, int]) -> None:
         self.chosen = chosen_teachers(self.teacher, teachers)
+
+    def keeps_mean(self, teacher: str) -> bool:
+        return self.aligned and teacher in self.chosen  # without the mean they would be in another space
 
     def forward(self, batch: ClapBatch) -> Tensor | dict[str, Tensor]:
         losses = []

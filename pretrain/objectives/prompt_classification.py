@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from clapgen.data.manifest import Clip
 from pretrain.data.captions import caption_from_labels, true_names
-from pretrain.objectives.base import OBJECTIVES, BatchRow, ClapBatch, Objective, cosines
+from pretrain.objectives.base import OBJECTIVES, BatchRow, ClapBatch, Objective, cosines, require_at_least
 
 
 @OBJECTIVES.register("prompt-classification")
@@ -23,6 +23,7 @@ class PromptClassification(Objective):
 
     def __init__(self, most: int = 256) -> None:
         super().__init__()
+        require_at_least(1, most=most)
         self.most = most
         self.class_field = ""
         self.names: list[str] = []

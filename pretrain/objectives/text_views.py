@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import torch
@@ -14,8 +14,6 @@ from pretrain.data.captions import pick
 from pretrain.data.paraphrase import paraphrases
 from pretrain.objectives.base import OBJECTIVES, BatchRow, ClapBatch, Objective, cosines, require_at_least
 from pretrain.objectives.infonce import group_targets
-
-Paraphrase = Callable[[str, int, torch.Generator], list[str]]
 
 
 @OBJECTIVES.register("text-views")
@@ -30,13 +28,11 @@ class TextViews(Objective):
 
     contrastive = True
 
-    def __init__(
-        self, count: int = 2, consistency: float = 0.5, captions: bool = True, paraphrase: Paraphrase = paraphrases
-    ) -> None:
+    def __init__(self, count: int = 2, consistency: float = 0.5, captions: bool = True) -> None:
         super().__init__()
         require_at_least(1, count=count)
         require_at_least(0, consistency=consistency)
-        self.count, self.consistency, self.captions, self.paraphrase = count, consistency, captions, paraphrase
+        self.count, self.consistency, self.captions = count, consistency, captions
 
     def draw(self, rows: Sequence[BatchRow], generator: torch.Generator) -> dict[str, Tensor | list[str]]:
         """Sentences `view_1`, `view_2`, …, one for each row."""
@@ -44,7 +40,7 @@ class TextViews(Objective):
         return {f"view_{number + 1}": [own[number] for own in views] for number in range(self.count)}
 
     def _views(self, row: BatchRow, generator: torch.Generator) -> list[str]:
-        views = self.paraphrase(row.caption, self.count, generator)
+        views = paraphrases(row.caption, self.count, generator)
         known = row.scene.captions if row.scene else row.clips[0].captions if len(row.clips) == 1 else ()
         others = [caption for caption in known if caption.strip() and caption.strip() != row.caption]
         return [*views[:-1], pick(others, generator).strip()] if self.captions and others else views

@@ -55,7 +55,6 @@ class TeacherTable:
         file: str | Path,
         clips: Sequence[Clip],
         held_out: Sequence[Clip] = (),
-        centred: bool = True,
         cache: Store | None = None,
     ) -> TeacherTable:
         """Read the targets of `clips`, and report how many have none.
@@ -64,7 +63,6 @@ class TeacherTable:
         the content or the recording of one of `held_out` gets a row of zeros.
 
         Args:
-            centred: subtract the mean of the targets, which all clips share, and scale each to length 1.
             cache: where the contents of files that have not changed are known from.
 
         Raises:
@@ -83,10 +81,16 @@ class TeacherTable:
         if not known.any():
             raise ClapgenError(f"{file} has none of the {len(clips)} training clips; make it of their manifest.")
         targets = torch.where(known[:, None], table[torch.tensor(rows)].float(), 0.0)
-        if centred:
-            targets[known] = F.normalize(targets[known] - targets[known].mean(0), dim=-1)
         _report(Path(file), len(clips), missing, withheld)
         return cls(targets, teachers, missing, withheld)
+
+
+def centred(targets: Tensor) -> Tensor:
+    """Targets (n, width) without the mean that all share, of length 1; rows of zeros stay."""
+    known = targets.any(1)
+    result = torch.zeros_like(targets)
+    result[known] = F.normalize(targets[known] - targets[known].mean(0), dim=-1)
+    return result
 
 
 def write_teacher_table(

@@ -10,7 +10,7 @@ from pretrain.recipe import ClapRecipe
 
 def recipe_for(manifest: Path, output: Path, seed: int = 0, **changes) -> ClapRecipe:
     audio = dataclasses.replace(CLAP.audio, dropout=0.0, widths=[16, 32])
-    clap = ClapConfig(dim=32, audio=audio, text=CLAP.text)
+    clap = ClapConfig(dim=32, audio=audio, text=dataclasses.replace(CLAP.text))
     recipe = ClapRecipe(manifest=str(manifest), cache=str(output / "cache"), clap=clap, **changes)
     recipe.augment.mix_probability, recipe.augment.time_width, recipe.augment.frequency_width = 0.0, 4, 2
     training = recipe.training

@@ -58,6 +58,15 @@ def test_misspelt_and_rewritten_sentences_have_the_targets_of_the_clean_ones(tmp
     assert torch.equal(batch["tokens"], again["tokens"])
 
 
+def test_the_translations_of_a_held_out_sentence_are_not_trained_on(tmp_path):
+    made = recipe(tmp_path, translation_share=1.0)
+    Path(made.texts[0]).write_text("".join(json.dumps({"caption": name}) + "\n" for name in ("dog", "cat", "siren")))
+    task = DistillationTask(made)
+    [held_out] = task.validation
+    trained = [number for _, number in task.pairs]
+    assert task.texts[held_out] in ("dog", "cat", "siren") and held_out not in trained and len(trained) > 1000
+
+
 def test_a_translation_has_the_target_of_its_english_sense(tmp_path):
     task = DistillationTask(recipe(tmp_path, translation_share=1.0))
     batch = task.batch(0, torch.Generator().manual_seed(0))

@@ -26,6 +26,7 @@ from objective_batches import (
 )
 from torch.nn import functional as F
 
+from clapgen.scenes.forms import HELD_OUT_WORDS
 from pretrain.objectives import BatchRow, ClapBatch, TextViews
 from pretrain.objectives.absence import DENIALS
 from pretrain.objectives.single_or_many import MANY, ONE
@@ -88,8 +89,14 @@ def test_one_or_many_is_known_of_mixtures_scenes_and_clips_of_one_name():
     assert float(objective(batch)) == pytest.approx(expected, rel=1e-5)
 
 
-def stub(caption: str, count: int, generator: torch.Generator) -> list[str]:
-    return [f"{caption} ({number})" for number in range(count)]
+@pytest.fixture
+def numbered(monkeypatch):
+    """Paraphrases are the caption and a number."""
+
+    def paraphrases(caption: str, count: int, generator: torch.Generator) -> list[str]:
+        return [f"{caption} ({number})" for number in range(count)]
+
+    monkeypatch.setattr("pretrain.objectives.text_views.paraphrases", paraphrases)
 
 
 def contrast(one: torch.Tensor, other: torch.Tensor) -> float:
@@ -104,8 +111,8 @@ def contrast(one: torch.Tensor, other: torch.Tensor) -> float:
     return total
 
 
-def test_text_views_equal_loops_over_views_and_pairs_of_views():
-    objective = TextViews(count=2, consistency=0.5, captions=False, paraphrase=stub)
+def test_text_views_equal_loops_over_views_and_pairs_of_views(numbered):
+    objective = TextViews(count=2, consistency=0.5, captions=False)
     batch = batch_of(objective)
     first, second = (torch.stack([embedding(f"{row.caption} ({n})") for row in batch.rows]) for n in (0, 1))
     views = [batch.text, first, second]
@@ -115,11 +122,11 @@ def test_text_views_equal_loops_over_views_and_pairs_of_views():
     assert float(terms["text"]) == pytest.approx(0.5 * pairs / 3, rel=1e-5)
 
 
-def test_the_last_view_is_another_caption_of_the_scene_or_clip_if_there_is_one():
+def test_the_last_view_is_another_caption_of_the_scene_or_clip_if_there_is_one(numbered):
     two = clip("dog", captions=["A dog barks.", "Barking."])
     rows = [*scene_rows(sequence("dog", "rain"), 0), BatchRow((two,), "A dog barks."), BatchRow((CAT,), "a cat")]
     mixture = BatchRow((two, RAIN), "A dog barks and rain.")  # the captions of its clips are half of the truth
-    drawn = draw(TextViews(paraphrase=stub), [*rows, mixture])
+    drawn = draw(TextViews(), [*rows, mixture])
     others = ["rain after dog", "dog after rain", "Barking.", "a cat (1)", "A dog barks and rain. (1)"]
     assert drawn["view_2"] == others
     assert drawn["view_1"] == [f"{row.caption} (0)" for row in [*rows, mixture]]
@@ -192,6 +199,11 @@ def test_absence_is_said_in_the_same_words_of_both_sounds():
         assert added.startswith("Barking ") and "rain" in added.lower()
         seen.add(claimed)
     assert len(seen) == len(DENIALS)
+
+
+def test_no_denial_has_a_word_that_is_held_out_for_evaluation():
+    said = [sentence.lower() for pair in DENIALS for sentence in pair]
+    assert not [sentence for sentence in said if any(word in sentence for word in HELD_OUT_WORDS)]
 
 
 def test_one_label_alone_has_nothing_absent():

@@ -1,14 +1,20 @@
 """Training sees a caption in several wordings and misspelt; evaluation uses other wordings than training."""
 
+import re
 from functools import cache
 
 import pytest
 import torch
 
+from clapgen.scenes.forms import ANY, NOUNS
+from clapgen.scenes.phrases import TABLE as PHRASES
 from clapgen.wording.held_out import held_out_paraphrases
 from clapgen.wording.lexicon import HELD_OUT, TRAINING, find_words, groups
 from clapgen.wording.meaning import keeps_meaning
+from pretrain.data.captions import TEMPLATES
 from pretrain.data.paraphrase import paraphrases, typo
+from pretrain.objectives.absence import DENIALS
+from pretrain.objectives.single_or_many import MANY, ONE
 
 CAPTIONS = [
     "A dog barks in the distance",
@@ -97,6 +103,15 @@ def test_training_never_writes_a_held_out_word() -> None:
     written = {w for caption in CAPTIONS for wording in many(caption) for w in wording.split()}
     assert not {word for word in words if " " not in word} & written
     assert {m.word.column for m in find_words(["dog"])} == {TRAINING}
+
+
+def test_no_sentence_form_of_training_has_a_held_out_word() -> None:
+    words = {form for group in groups().values() for word in group for form in word.forms if word.column == HELD_OUT}
+    forms = [form for table in (ANY, NOUNS) for many in table.values() for form in many]
+    forms += [*TEMPLATES, *ONE, *MANY, *(sentence for pair in DENIALS for sentence in pair)]
+    forms += PHRASES.read_text(encoding="utf-8").splitlines()
+    said = re.compile("|".join(rf"\b{re.escape(word)}\b" for word in words), re.IGNORECASE)
+    assert len(forms) > 250 and not [form for form in forms if said.search(form)]
 
 
 def test_a_typo_changes_one_long_word_by_one_letter() -> None:

@@ -12,7 +12,7 @@ from clapgen.errors import ClapgenError
 from clapgen.testing import tiny_model
 from clapgen.training.loop import train
 from pretrain.recipe import ClapTask
-from pretrain.teachers.table import write_teacher_table
+from pretrain.teachers.table import TeacherTable, centred, write_teacher_table
 from pretrain.texts import Texts, project
 
 
@@ -51,6 +51,31 @@ def test_scenes_follow_the_crops_each_beside_its_twin(manifest, tmp_path):
     loss.backward()
 
 
+def test_a_batch_may_be_of_scenes_alone_and_their_share_is_checked(manifest, tmp_path):
+    recipe = recipe_for(manifest, tmp_path)
+    recipe.scenes.share = 1.0
+    task = ClapTask(recipe)
+    batch = draw(task)
+    assert list(batch["inputs"]) == ["scenes"] and all(row.scene for row in batch["rows"])
+    task.loss(batch, "model", 0)[0].backward()
+    recipe.scenes.share = 1.5
+    with pytest.raises(ClapgenError, match=r"scenes\.share is a share of the rows"):
+        ClapTask(recipe)
+
+
+def test_mixtures_of_the_same_sounds_are_positives_of_each_other_in_any_order(manifest, tmp_path):
+    recipe = recipe_for(manifest, tmp_path)
+    recipe.augment.mix_probability, recipe.training.batch_size = 1.0, 2
+    task = ClapTask(recipe)
+    groups: dict[frozenset[str], set[int]] = {}
+    for index in range(20):
+        batch = draw(task, index)
+        for row, group in zip(batch["rows"], batch["groups"].tolist(), strict=True):
+            groups.setdefault(frozenset(clip.labels[0] for clip in row.clips), set()).add(group)
+    assert len(groups) > 10 and all(len(numbers) == 1 for numbers in groups.values())
+    assert len(set.union(*groups.values())) == len(groups)
+
+
 def test_a_row_of_one_clip_has_its_target_and_no_other_row_has(manifest, tmp_path, recordings):
     clips = ClapTask(recipe_for(manifest, tmp_path)).data.clips
     teacher = load_embedder(str(tiny_model(tmp_path / "teacher")))
@@ -65,6 +90,18 @@ def test_a_row_of_one_clip_has_its_target_and_no_other_row_has(manifest, tmp_pat
         if len(row.clips) == 1:
             assert torch.equal(target, task.teachers["ear"][task.data.clips.index(row.clips[0])])
     assert "distillation" in task.loss(batch, "model", 0)[1]
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_only_targets_that_embeddings_are_to_be_equal_to_keep_their_mean(manifest, tmp_path, aligned):
+    clips = ClapTask(recipe_for(manifest, tmp_path)).data.clips
+    teacher = load_embedder(str(tiny_model(tmp_path / "teacher")))
+    write_teacher_table([teacher], clips, tmp_path / "table.safetensors")
+    recipe = recipe_for(manifest, tmp_path, teachers={"mean": str(tmp_path / "table.safetensors")})
+    recipe.objectives, recipe.clap.dim = {"embedding-distillation": 1.0}, teacher.dim
+    recipe.objective_options = {"embedding-distillation": {"aligned": aligned}}
+    raw = TeacherTable.load(tmp_path / "table.safetensors", clips).targets
+    assert torch.equal(ClapTask(recipe).teachers["mean"], raw if aligned else centred(raw))
 
 
 def test_states_of_a_frozen_tower_are_looked_up_and_give_the_same_embeddings(manifest, tmp_path):
@@ -100,6 +137,7 @@ def test_clips_that_are_scenes_are_neither_cropped_nor_mixed_and_bring_their_neg
             {"clip": 0, "label": name, "start": at, "duration": 0.5} for name, at in (("door", 0.0), ("glass", 0.5))
         ]
         line["negatives"] = [{"kind": "order", "caption": "glass, then door"}]
+        line["captions"] = ["door, then glass"]
     (tmp_path / "scenes.jsonl").write_text(
         "\n".join(json.dumps(s if "events" in s else {"path": s["path"], "labels": s["labels"]}) for s in scenes)
     )
@@ -110,6 +148,10 @@ def test_clips_that_are_scenes_are_neither_cropped_nor_mixed_and_bring_their_neg
     assert len(batch["inputs"]["scenes"]) == 3 and len(batch["inputs"]["crops"]) == len(scenes) - 3
     assert [row.scene is not None for row in batch["rows"]] == [False] * (len(scenes) - 3) + [True] * 3
     assert [clip.labels for clip in batch["rows"][-1].clips] == [["door"], ["glass"]]
+    crops = [clip for row in batch["rows"][:-3] for clip in row.clips]
+    assert len(crops) == 2 * (len(scenes) - 3) and not any("events" in clip.extra for clip in crops)
+    frames = batch["extra"]["frames"]  # the caption names both sounds, but each is known to be at its own time
+    assert frames["known"][-1].all() and len(frames["spans"]) == 6
     terms = task.loss(batch, "model", 0)[1]
     assert terms["frames/frames"] > 0 and batch["extra"]["given-negatives"]["negatives"]["mask"].shape[0] == 1
 
