@@ -44,8 +44,9 @@ def build_clap(recipe: ClapRecipe, clips: Sequence[Clip]) -> tuple[Clap, dict[st
     clap.text_tower.requires_grad_(not recipe.lock_text)
     clap.text_projection.requires_grad_(not recipe.lock_text)
     if not recipe.text_learning_rate_scale:
-        for parameter in parameters_of_states(clap):
-            parameter.requires_grad_(False)
+        nn.ParameterList(parameters_of_states(clap)).requires_grad_(False)
+    if not recipe.audio_learning_rate_scale:
+        nn.ParameterList(parameters_of_frames(clap)).requires_grad_(False)
     return clap, origin
 
 
@@ -63,3 +64,8 @@ def _with_text_model(clap: Clap, folder: Path, temporal_layers: int) -> Clap:
 def parameters_of_states(clap: Clap) -> list[nn.Parameter]:
     """The parameters of the text tower that make its states, not those of its pooling."""
     return [p for name, p in clap.text_tower.named_parameters() if not name.startswith("temporal.")]
+
+
+def parameters_of_frames(clap: Clap) -> list[nn.Parameter]:
+    """The parameters of the audio tower that make its frames, not those of its pooling."""
+    return [p for name, p in clap.audio_tower.named_parameters() if not name.startswith("temporal.")]

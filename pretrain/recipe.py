@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,7 +30,7 @@ from pretrain.data import captions
 from pretrain.data.log_mels import LogMels
 from pretrain.data.rows import RowMaker, SceneConfig
 from pretrain.data.sounds import AugmentConfig, Sounds
-from pretrain.model import build_clap, parameters_of_states
+from pretrain.model import build_clap, parameters_of_frames, parameters_of_states
 from pretrain.objectives import ClapBatch, Objective, create_objectives
 from pretrain.teachers.table import TeacherTable, centred
 from pretrain.texts import Texts, project
@@ -49,6 +50,8 @@ class ClapRecipe:
     how many times an epoch has each such clip.
     `text_model` is a folder with a distilled text tower (`clapgen train text`). It is fine-tuned at
     `text_learning_rate_scale` times the learning rate; 0 freezes it, and its states are looked up.
+    `audio_learning_rate_scale` is the same for the audio tower up to its frames; their pooling and the projections are
+    always trained.
     `start_from` is a model whose CLAP is trained further instead of a new one, with the temporal pooling and frame head
     that `clap` asks for. Its own text tower stays, unless `replace_text` puts the one of `text_model` in its place.
     `lock_text` freezes its whole text side, so that models trained on its text embeddings stay valid.
@@ -64,6 +67,7 @@ class ClapRecipe:
     validation_split: str = "val"
     class_field: str = "esc50_class"
     text_model: str = ""
+    audio_learning_rate_scale: float = 1.0
     text_learning_rate_scale: float = 0.0
     start_from: str = ""
     replace_text: bool = False
@@ -109,7 +113,7 @@ class ClapTask(Task):
         with seeded(recipe.training.seed + 1):
             for objective in objectives.values():
                 objective.prepare(self.data.clips, recipe.class_field)
-                objective.set_widths(self.clap.audio_tower.width, widths)
+                objective.set_widths(self.clap.dim, self.clap.audio_tower.width, widths)
         for name, targets in self.teachers.items():
             if not any(objective.keeps_mean(name) for objective in objectives.values()):
                 self.teachers[name] = centred(targets)
@@ -143,13 +147,22 @@ class ClapTask(Task):
 
     def parameter_groups(self) -> dict[str, list[dict[str, Any]]]:
         clap = self.clap
-        pooling = getattr(clap.text_tower, "temporal", None) or nn.Identity()
-        head = clap.frame_head or nn.Identity()
-        groups = weight_decay_groups([clap.audio_tower, clap.audio_projection, clap.text_projection, pooling, head])
-        text = weight_decay_groups([nn.ParameterList(parameters_of_states(clap))])
+        poolings = [getattr(tower, "temporal", None) or nn.Identity() for tower in (clap.audio_tower, clap.text_tower)]
+        heads = [clap.audio_projection, clap.text_projection, clap.frame_head or nn.Identity()]
+        groups = weight_decay_groups([*poolings, *heads])
         scalars = {"params": [clap.log_logit_scale, *self.objectives.parameters()], "weight_decay": 0.0}
-        scale = self.recipe.text_learning_rate_scale
-        return {"model": [*groups, scalars, *({**g, "learning_rate_scale": scale} for g in text if g["params"])]}
+        for parameters, scale in (
+            (parameters_of_frames(clap), self.recipe.audio_learning_rate_scale),
+            (parameters_of_states(clap), self.recipe.text_learning_rate_scale),
+        ):
+            tower = weight_decay_groups([nn.ParameterList(parameters)])
+            groups += [{**group, "learning_rate_scale": scale} for group in tower if group["params"]]
+        return {"model": [*groups, scalars]}
+
+    def prepare(self, step: int) -> None:
+        """A frozen audio tower is as it is at inference: no dropout, and the statistics it was trained with."""
+        if not self.recipe.audio_learning_rate_scale:
+            self.clap.audio_tower.eval()
 
     def batch(self, index: int, generator: torch.Generator) -> dict[str, Any]:
         recipe = self.recipe
@@ -193,7 +206,8 @@ class ClapTask(Task):
         clap = self.clap
         with torch.no_grad():  # clamp the parameter, as CLIP does: past the limit its gradient would be zero for ever
             clap.log_logit_scale.clamp_(max=LARGEST_LOG_LOGIT_SCALE)
-        frames = [clap.audio_tower.frames(inputs) for inputs in batch["inputs"].values()]
+        with nullcontext() if self.recipe.audio_learning_rate_scale else torch.no_grad():
+            frames = [clap.audio_tower.frames(inputs) for inputs in batch["inputs"].values()]
         features = torch.cat([clap.audio_tower.pool(part) for part in frames])
         return ClapBatch(
             audio=clap.project_features(features),

@@ -81,10 +81,11 @@ class Curves:
 
     @cached_property
     def sweep(self) -> list[Found]:
-        """Segments at thresholds between which equally many points lie on a logarithmic scale."""
+        """Segments at thresholds above which 0.01% to all of the points lie, and at the threshold of `rules`."""
         points = np.concatenate([each.curves.ravel() for each in self.answers])
         levels = 1 - np.geomspace(_RAREST, 1, THRESHOLDS)
-        return [self.at(float(threshold)) for threshold in np.unique(np.quantile(points, levels).clip(0, 1))]
+        thresholds = np.unique(np.quantile(points, levels).clip(0, 1)).tolist()
+        return [self.found, *(self.at(threshold) for threshold in thresholds)]
 
     def at(self, threshold: float) -> Found:
         """Segments at a threshold."""

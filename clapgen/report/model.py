@@ -56,7 +56,8 @@ class Report:
     """The results of one evaluation.
 
     Attributes:
-        kind: which evaluation: "generation", "retrieval", "zero-shot", "captions" or "composition".
+        kind: which evaluation: "generation", "retrieval", "zero-shot", "captions", "composition" or
+            "localisation".
         title: one line for the head of a page.
         metrics: the numbers.
         clips: one row per clip, all with the same keys; the first is "path".

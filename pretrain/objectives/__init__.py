@@ -11,6 +11,7 @@ from pretrain.objectives.base import (
     options_of,
 )
 from pretrain.objectives.distillation import Distillation, EmbeddingDistillation
+from pretrain.objectives.first_and_last import FirstAndLast
 from pretrain.objectives.frames import Frames
 from pretrain.objectives.given_negatives import GivenNegatives
 from pretrain.objectives.graded import Graded
@@ -30,6 +31,7 @@ __all__ = [
     "ClapBatch",
     "Distillation",
     "EmbeddingDistillation",
+    "FirstAndLast",
     "Frames",
     "GivenNegatives",
     "Graded",

@@ -112,8 +112,8 @@ class Objective(nn.Module, ABC):
         """Called once, with all training clips. `class_field` is the key of the manifest that holds a clip's class."""
         return None
 
-    def set_widths(self, features: int, teachers: Mapping[str, int]) -> None:
-        """Called once, with the widths of the audio tower's features and of each teacher's targets."""
+    def set_widths(self, dim: int, features: int, teachers: Mapping[str, int]) -> None:
+        """Called once, with the widths of the space, of the audio tower's features and of each teacher's targets."""
         return None
 
     def keeps_mean(self, teacher: str) -> bool:

@@ -29,7 +29,7 @@ class Distillation(Objective):
         self.geometry, self.teacher = geometry, teacher
         self.heads = nn.ModuleDict()
 
-    def set_widths(self, features: int, teachers: Mapping[str, int]) -> None:
+    def set_widths(self, dim: int, features: int, teachers: Mapping[str, int]) -> None:
         chosen = chosen_teachers(self.teacher, teachers)
         self.heads = nn.ModuleDict({name: nn.Linear(features, teachers[name]) for name in chosen})
 
@@ -58,7 +58,7 @@ class EmbeddingDistillation(Objective):
         self.geometry, self.teacher, self.aligned = geometry, teacher, aligned
         self.chosen: tuple[str, ...] = ()
 
-    def set_widths(self, features: int, teachers: Mapping[str, int]) -> None:
+    def set_widths(self, dim: int, features: int, teachers: Mapping[str, int]) -> None:
         self.chosen = chosen_teachers(self.teacher, teachers)
 
     def keeps_mean(self, teacher: str) -> bool:

@@ -39,7 +39,7 @@ class Graded(SoftInfoNCE):
         keys = dict.fromkeys(key for clip in clips for key in self._keys(clip))
         self.numbers = {key: number for number, key in enumerate(keys)}
 
-    def set_widths(self, features: int, teachers: Mapping[str, int]) -> None:
+    def set_widths(self, dim: int, features: int, teachers: Mapping[str, int]) -> None:
         chosen_teachers(self.teacher, teachers)
 
     def draw(self, rows: Sequence[BatchRow], generator: torch.Generator) -> dict[str, Tensor | list[str]]:

@@ -64,7 +64,7 @@ def test_a_model_that_is_wrong_or_blind_is_not(scenes: Path) -> None:
 
     found = values(evaluate_localisation(scenes, EvaluationContext(Wrong()), OPTIONS, probability=SURE))
     assert found["frame AUROC, mean of labels"] < 0.5
-    assert found["segment F1, intersection 0.5"] == 0 and found["absent sounds found"] > 0.5
+    assert found["segment F1, intersection 0.5"] == 0 and found["absent sounds found"] > 0.2
     found = values(evaluate_localisation(scenes, EvaluationContext(Blind()), OPTIONS, probability=SURE))
     assert found["events found over false alarms (PSDS-like)"] < 0.2
 

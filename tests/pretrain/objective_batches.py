@@ -53,7 +53,7 @@ def prepared(name: str, options=None, clips=CLIPS):
     torch.manual_seed(0)
     objective = create_objective(name, options)
     objective.prepare(clips, "")
-    objective.set_widths(FEATURES, {"ear": TARGETS})
+    objective.set_widths(DIM, FEATURES, {"ear": TARGETS})
     return objective
 
 

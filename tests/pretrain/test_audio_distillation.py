@@ -15,7 +15,7 @@ def batch_of(features: torch.Tensor, **teachers: torch.Tensor) -> ClapBatch:
 def objective_for(features: torch.Tensor, geometry: float, **teachers: torch.Tensor) -> Distillation:
     torch.manual_seed(0)
     objective = Distillation(geometry)
-    objective.set_widths(features.shape[1], {name: target.shape[1] for name, target in teachers.items()})
+    objective.set_widths(2, features.shape[1], {name: target.shape[1] for name, target in teachers.items()})
     return objective
 
 

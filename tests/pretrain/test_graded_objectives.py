@@ -91,18 +91,18 @@ def test_a_teacher_that_the_recipe_has_not_is_named(name):
         prepared(name, {"teacher": "ears"})
     objective = create_objective(name, {"teacher": "ear"})
     with pytest.raises(ClapgenError, match=r"no teacher 'ear'\. Name its file: teachers\.NAME=FILE"):
-        objective.set_widths(4, {})
+        objective.set_widths(2, 4, {})
 
 
 def test_of_several_teachers_one_can_be_chosen():
     objective = create_objective("distillation", {"teacher": "two"})
-    objective.set_widths(4, {"one": 2, "two": 3})
+    objective.set_widths(2, 4, {"one": 2, "two": 3})
     assert list(objective.heads) == ["two"]
 
 
 def followed(target: torch.Tensor, audio: torch.Tensor, **options) -> float:
     objective = create_objective("embedding-distillation", options)
-    objective.set_widths(1, {"mean": target.shape[1]})
+    objective.set_widths(2, 1, {"mean": target.shape[1]})
     return float(objective(ClapBatch(audio, audio, SCALE, torch.arange(len(audio)), teachers={"mean": target})))
 
 

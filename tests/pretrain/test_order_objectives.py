@@ -210,3 +210,61 @@ def test_one_label_alone_has_nothing_absent():
     objective = prepared("absence", {"share": 1}, clips=[DOG])
     batch = batch_of(objective, [BatchRow((DOG,), "dog")] * 2)
     assert {name: float(term) for name, term in objective(batch).items()} == {"denial": 0.0, "added": 0.0}
+
+
+def ordered(first: str, last: str) -> torch.Tensor:
+    """An embedding that holds what comes first in its first half, and what comes last in its second."""
+    axes = {"dog": 0, "rain": 1, "cat": 2, "bell": 3}
+    half = torch.eye(DIM // 2)
+    return F.normalize(torch.cat([half[axes[first]], half[axes[last]]]), dim=0)
+
+
+def test_first_and_last_equals_a_loop_over_the_ends_of_sequences():
+    objective = prepared("first-and-last")
+    torch.nn.init.normal_(objective.maps["last"].weight, generator=torch.Generator().manual_seed(3))
+    batch = batch_of(objective)
+    queries = draw(objective, batch.rows)["queries"]
+    numbers = {
+        name: next(n for n, query in enumerate(queries) if name in query.lower())
+        for name in ("dog", "rain", "cat", "bell")
+    }
+    ends = [("dog", "rain"), ("rain", "dog"), ("cat", "bell"), ("bell", "cat")]
+    for side, embeddings in (("audio", batch.audio), ("text", batch.text)):
+        expected = 0.0
+        for row, names in enumerate(ends):
+            for place, name in zip(("first", "last"), names, strict=True):
+                mapped = F.normalize(objective.maps[place].weight.detach() @ embeddings[row], dim=0)
+                logits = [math.exp(logit(mapped, query)) for query in batch.extra["queries"]]
+                expected -= math.log(logits[numbers[name]] / sum(logits))
+        assert float(objective(batch)[side].detach()) == pytest.approx(expected / 8, rel=1e-4)
+
+
+def test_first_and_last_costs_nothing_where_order_can_be_read_off_and_not_if_it_is_the_wrong_one():
+    objective = prepared("first-and-last")
+    rows = [*scene_rows(sequence("dog", "rain"), 0), *scene_rows(sequence("cat", "bell"), 2)]
+    right = torch.stack([ordered(*(event.label for event in row.scene.events)) for row in rows])
+    names = {name: ordered(name, name) for name in ("dog", "rain", "cat", "bell")}
+    drawn = draw(objective, rows)
+    drawn["queries"] = torch.stack(
+        [next(v for k, v in names.items() if k in query.lower()) for query in drawn["queries"]]
+    )
+    with torch.no_grad():
+        objective.maps["first"].weight[:, DIM // 2 :] = 0
+        objective.maps["first"].weight[DIM // 2 :] = objective.maps["first"].weight[: DIM // 2]
+        objective.maps["last"].weight[:, : DIM // 2] = 0
+        objective.maps["last"].weight[: DIM // 2] = objective.maps["last"].weight[DIM // 2 :]
+
+    def loss(embeddings):
+        batch = ClapBatch(embeddings, embeddings, torch.tensor(100.0), torch.arange(4), rows, extra=drawn)
+        return {side: value.item() for side, value in objective(batch).items()}
+
+    assert loss(right) == {"audio": pytest.approx(0, abs=1e-3), "text": pytest.approx(0, abs=1e-3)}
+    assert all(value > 10 for value in loss(right[[1, 0, 3, 2]]).values())
+
+
+def test_rows_that_are_no_sequences_have_no_ends():
+    objective = prepared("first-and-last")
+    drawn = draw(objective, [BatchRow((DOG,), "dog"), BatchRow((RAIN,), "rain")])
+    assert (drawn["truth"] == -1).all()
+    batch = batch_of(objective, [BatchRow((DOG,), "dog"), BatchRow((RAIN,), "rain")])
+    assert {side: value.item() for side, value in objective(batch).items()} == {"audio": 0.0, "text": 0.0}

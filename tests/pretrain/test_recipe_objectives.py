@@ -16,7 +16,7 @@ def test_every_objective_trains_a_clap_on_scenes(tmp_path, recordings, monkeypat
     lines = [{"path": str(r), "captions": [f"A sound of a {r.stem}"], "labels": [r.stem]} for r in recordings]
     path.write_text("\n".join(map(json.dumps, lines)))
     recipe = recipe_for(path, tmp_path, objectives=dict.fromkeys(OBJECTIVES, 1.0))
-    recipe.scenes.share, recipe.clap.frame_head = 0.5, True
+    recipe.scenes.share, recipe.scenes.sequence, recipe.clap.frame_head = 0.5, 100.0, True
     recipe.objective_options = {"embedding-distillation": {"aligned": False}, "frames": {"absent": 2}}
     monkeypatch.setattr("pretrain.recipe.TeacherTable.load", lambda file, clips, *_, **__: Table(len(clips)))
     recipe.teachers = {"ear": "ear.safetensors"}

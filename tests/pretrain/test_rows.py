@@ -173,6 +173,18 @@ def test_scenes_need_two_sounds(tmp_path, recordings):
         ClapTask(recipe)
 
 
+def test_a_frozen_audio_tower_stays_as_it_is_while_its_pooling_learns(manifest, tmp_path):
+    recipe = recipe_for(manifest, tmp_path / "run", audio_learning_rate_scale=0.0)
+    recipe.clap.audio.temporal_layers, recipe.clap.audio.dropout = 1, 0.5
+    recipe.training.steps, recipe.training.evaluate_every = 3, 0
+    task = ClapTask(recipe)
+    before = {key: value.clone() for key, value in task.clap.audio_tower.state_dict().items()}
+    train(task, recipe.training)
+    after = task.clap.audio_tower.state_dict()
+    changed = {key for key, value in after.items() if not torch.equal(value, before[key])}
+    assert changed and all(key.startswith("temporal.") for key in changed)
+
+
 @pytest.mark.slow
 def test_training_goes_on_from_a_model_with_new_parts(manifest, tmp_path):
     recipe = recipe_for(manifest, tmp_path / "run", start_from=str(tiny_model(tmp_path / "start")))
