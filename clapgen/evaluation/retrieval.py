@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from clapgen.data.manifest import Clip
 from clapgen.data.tables import read_table
-from clapgen.embedders.cache import Array
+from clapgen.embedders.cache import Array, Embedded
 from clapgen.embedders.segments import Segmented
 from clapgen.errors import ClapgenError
 from clapgen.evaluation.context import EvaluationContext, content_summary, row_of_path, skipped_files, try_metric
@@ -27,6 +27,10 @@ from clapgen.wording.held_out import held_out_paraphrases
 
 WAYS = ("text to audio", "audio to text")
 HELD_OUT = "held-out"
+PROTOCOL = (
+    "each caption is a query over all clips; each clip with captions is a query over all captions, and its best-ranked "
+    "one counts; ties count as wrong"
+)
 SHOWN_DROPS = ("R@1", "R@5", "R@10", "median_rank", "mAP@10")
 
 
@@ -74,19 +78,6 @@ def evaluate_retrieval(
         strict, same = (retrieval(embedded.embeddings, text, owners, captions=known) for known in (None, captions))
     metrics = _metrics(strict, context.seed) + _identical(same) + [_gap(embedded.embeddings, text, owners)]
     warnings: list[str] = []
-    settings = context.describe_model()
-    settings["protocol"] = (
-        "each caption is a query over all clips; each clip with captions is a query over all captions, and its "
-        "best-ranked one counts; ties count as wrong"
-    )
-    if segments:
-        settings["similarity"] = (
-            f"attention over {sum(map(len, embedded.frames))} windows, temperature {TEMPERATURE:g}; cosine with their "
-            f"mean, weight {MEAN_WEIGHT:g}"
-        )
-    settings["N"] = f"{len(clips)} clips, {len(captions)} captions" + (f", split {split}" if split else "")
-    settings["content"] = content_summary(embedded)
-    settings["seed"] = context.seed
     if by is not None:
         metrics += group_metrics(clips, by, _hits(same, owners), context.seed)
     if paraphrases is not None:
@@ -97,11 +88,26 @@ def evaluate_retrieval(
         f"Retrieval: {len(captions)} captions of {len(clips)} clips",
         metrics,
         clips=_clips(clips, strict, owners),
-        settings=settings,
+        settings=context.describe_model()
+        | {"protocol": PROTOCOL}
+        | ({"similarity": _similarity(embedded)} if segments else {})
+        | {
+            "N": f"{len(clips)} clips, {len(captions)} captions" + (f", split {split}" if split else ""),
+            "content": content_summary(embedded),
+            "seed": context.seed,
+        },
         warnings=warnings,
         skipped=skipped_files(embedded),
         sounds={str(sound.path) for sound in sounds},
         lower_is_better=["rank of its best caption", "worst rank by its captions"],
+    )
+
+
+def _similarity(embedded: Embedded) -> str:
+    """What `segment_scores` does, for the settings of a report."""
+    return (
+        f"attention over {sum(map(len, embedded.frames))} windows, temperature {TEMPERATURE:g}; cosine with their "
+        f"mean, weight {MEAN_WEIGHT:g}"
     )
 
 

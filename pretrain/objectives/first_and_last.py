@@ -79,7 +79,8 @@ class FirstAndLast(Objective):
         for side, embeddings in (("audio", batch.audio), ("text", batch.text)):
             surprises = []
             for end, place in enumerate(PLACES):
-                mapped = F.normalize(self.maps[place](embeddings.float()), dim=1)
+                with torch.autocast(embeddings.device.type, enabled=False):  # as in `cosines`
+                    mapped = F.normalize(self.maps[place](embeddings.float()), dim=1)
                 logits = batch.logit_scale * cosines(mapped, batch.extra["queries"])
                 true = logits.gather(1, truth[:, end, None].clamp(min=0))
                 others = logits.masked_fill(~rivals[..., end], float("-inf")).logsumexp(1, keepdim=True)

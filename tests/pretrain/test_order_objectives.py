@@ -262,6 +262,14 @@ def test_first_and_last_costs_nothing_where_order_can_be_read_off_and_not_if_it_
     assert all(value > 10 for value in loss(right[[1, 0, 3, 2]]).values())
 
 
+def test_first_and_last_is_exact_under_autocast():
+    objective = prepared("first-and-last")
+    torch.nn.init.normal_(objective.maps["first"].weight, generator=torch.Generator().manual_seed(3))
+    exact = float(objective(batch_of(objective))["text"].detach())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert float(objective(batch_of(objective))["text"].detach()) == pytest.approx(exact, abs=1e-6)
+
+
 def test_rows_that_are_no_sequences_have_no_ends():
     objective = prepared("first-and-last")
     drawn = draw(objective, [BatchRow((DOG,), "dog"), BatchRow((RAIN,), "rain")])
