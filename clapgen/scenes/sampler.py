@@ -168,7 +168,7 @@ def _weights(options: SceneOptions) -> dict[str, float]:
     weights = {kind: float(getattr(options, kind)) for kind in KINDS}
     if min(weights.values()) < 0 or not any(weights.values()):
         raise ClapgenError("the weights of the kinds of scenes must not be negative, and one must be above 0.")
-    for name in ("three", "absence"):
+    for name in ("three", "absence", "plain"):
         if not 0 <= getattr(options, name) <= 1:
             raise ClapgenError(f"{name} is a share of scenes, from 0 to 1, not {getattr(options, name):g}.")
     if options.captions < 2 or options.negatives < 0:

@@ -12,16 +12,19 @@ _PLACES = "abc"
 _CLAUSES = 0.5  # share of styles whose phrases are captions of the clips
 _BARE = 0.35  # share of noun phrases that are names without article
 _STOP = 0.4  # share of styles with a full stop
+_PLAIN_FORMS = 3  # how many forms of a relation come first in `ANY` because they are plain
 
 
 class Style:
     """One way to say things: a form for each relation, a phrase for each clip, with or without full stop.
 
-    `phrases` gives what a clip can be called, by its number. `position` (0 to 1) chooses the form.
+    `phrases` gives what a clip can be called, by its number. `position` (0 to 1) chooses the form. A share `plain` of
+    the styles calls clips by their first names, in the plainest forms: what is to be learned first.
     """
 
-    def __init__(self, draws: Draws, phrases: Callable[[int], Phrases], position: float) -> None:
+    def __init__(self, draws: Draws, phrases: Callable[[int], Phrases], position: float, plain: float = 0.0) -> None:
         self._draws, self._phrases, self._position = draws, phrases, position
+        self._plain = draws.chance(plain)
         self._clauses = draws.chance(_CLAUSES)
         self._stop = "." if draws.chance(_STOP) else ""
         self._chosen: dict[int, str] = {}
@@ -32,7 +35,8 @@ class Style:
         `count` is the number of times for "repeated".
         """
         key = f"{relation} {len(clips)}" if relation in ("sequence", "overlap") else relation
-        forms = ANY[key] if self._clauses else (*NOUNS.get(key, ()), *ANY[key])
+        forms = ANY[key] if self._clauses or self._plain else (*NOUNS.get(key, ()), *ANY[key])
+        forms = forms[:_PLAIN_FORMS] if self._plain else forms
         parts = {place: self._phrase(clip) for place, clip in zip(_PLACES, clips, strict=False)}
         text = self._of(forms).format(**parts, times=self._of(TIMES[count]))
         if but_no is not None:
@@ -49,7 +53,9 @@ class Style:
     def _phrase(self, clip: int) -> str:
         if clip not in self._chosen:
             phrases = self._phrases(clip)
-            if self._clauses and phrases.clauses:
+            if self._plain:
+                choices = phrases.bare[:1]
+            elif self._clauses and phrases.clauses:
                 choices = phrases.clauses
             else:
                 choices = phrases.bare if self._draws.chance(_BARE) else phrases.nouns

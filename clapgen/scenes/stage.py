@@ -22,7 +22,8 @@ class SceneOptions:
     The first seven are the weights of the kinds: one sound; two or three, one after the other; at once; one quietly
     behind another; one several times; one that lasts long or is cut short; one near or far away. A weight of 0 leaves
     a kind out. `three` is the share of sequences and overlaps of three sounds, `absence` the share of scenes with a
-    caption that also says what is not there. A scene has 2 to `captions` captions and at most `negatives` negatives.
+    caption that also says what is not there, `plain` the share of captions of bare names in the plainest forms. A scene
+    has 2 to `captions` captions and at most `negatives` negatives.
     """
 
     single: float = 1.0
@@ -34,6 +35,7 @@ class SceneOptions:
     distance: float = 0.5
     three: float = 0.25
     absence: float = 0.25
+    plain: float = 0.0
     captions: int = 4
     negatives: int = 5
 
@@ -64,7 +66,8 @@ class Stage:
         """A style for each caption."""
         count = 2 + int(self.draws.share() * (self.options.captions - 1))
         offset = self.draws.share()
-        return [Style(self.draws, self.phrases, (offset + index / count) % 1) for index in range(count)]
+        plain = self.options.plain
+        return [Style(self.draws, self.phrases, (offset + index / count) % 1, plain) for index in range(count)]
 
     def piece(self, number: int, longest: float) -> Event:
         """A piece of a clip, at 0: all of it, or 60% to all of `longest` seconds of it."""

@@ -133,6 +133,15 @@ def test_every_template_of_evaluation_has_a_held_out_word():
     assert not [text for text in templates if not any(word in text.lower() for word in HELD_OUT_WORDS)]
 
 
+def test_plain_captions_are_bare_names_in_the_order_of_the_events():
+    names = [clip.names[0] for clip in CLIPS]
+    for scene in scenes(40, "sequence", plain=1.0, absence=0.0):
+        for caption in scene.captions:
+            said = sorted((name for name in names if name in caption.lower()), key=caption.lower().index)
+            assert list(dict.fromkeys(said)) == [event.label for event in scene.events]
+            assert len(caption.split()) <= 6 + sum(len(name.split()) for name in said)
+
+
 def test_captions_that_say_a_count_or_a_distance_themselves_are_not_used_where_they_would_contradict():
     clips = [SceneClip(("sheep",), ("A sheep bleats twice", "A far sheep"), 1.0), *CLIPS[2:4]]
     sampler = SceneSampler([replace(clip, sounds=1) for clip in clips])
