@@ -38,8 +38,8 @@ clapgen locate film.mp4 --queries sounds.txt --threshold 0.7 --json\n
 clapgen locate recording.wav "glass breaking" --plot glass.png\n
 
 --json prints an object per query: path, query, segments (start, end, probability, peak), peak, peak_time, mean,
-threshold, seconds, model. Times are in seconds. The probability of a segment is the mean over it, and answers whether
-the sound is there if it were as likely as not.
+threshold, seconds, note, model, model_hash. Times are in seconds. The probability of a segment is the mean over it.
+Probabilities assume that a sound is there half of the time.
 """
 
 
@@ -113,7 +113,7 @@ def locate(
             on_audio=on_audio,
             on_curves=picture.add_curves if picture else ignore,
         )
-    output.give(found, rules.threshold, clap, picture)
+    output.give(found, rules, clap, picture)
 
 
 def _queries(given: list[str], path: Path | None) -> list[str]:

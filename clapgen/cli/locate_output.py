@@ -16,6 +16,7 @@ from clapgen.files import atomic_path
 if TYPE_CHECKING:
     from clapgen.embedders import ClapEmbedder
     from clapgen.localisation.locating import Located, Location
+    from clapgen.localisation.segments import SegmentRules
     from clapgen.plot import LocationPicture
 
 COLUMNS = ("file_name", "query", "start", "end", "probability", "peak")
@@ -54,7 +55,7 @@ class LocateOutput:
 
         return LocationPicture(sample_rate, queries)
 
-    def give(self, found: Location, threshold: float, clap: ClapEmbedder, picture: LocationPicture | None) -> None:
+    def give(self, found: Location, rules: SegmentRules, clap: ClapEmbedder, picture: LocationPicture | None) -> None:
         """Write the files, then print."""
         from clapgen.localisation.audacity import write_label_track
 
@@ -64,14 +65,15 @@ class LocateOutput:
             self._write(self.labels, lambda path: write_label_track(found.queries, path))
         if self.plot is not None and picture is not None:
             spans = [[(segment.start, segment.end) for segment in each.segments] for each in found.queries]
-            picture.save(self.plot, spans, threshold, self.path.name, self.force)
+            picture.save(self.plot, spans, rules.threshold, self.path.name, self.force)
         if self.as_json:
             for each in found.queries:
-                print_json(self._object(each, found, threshold, clap))
+                print_json(self._object(each, found, rules.threshold, clap))
         else:
-            _print_segments(found)
+            _print_segments(found, rules)
         if found.note:
-            print_warning(f"{self.path}: {found.note}; nothing can be found in it.")
+            nothing = "" if rules.threshold == 0 else "; nothing can be found in it"
+            print_warning(f"{self.path}: {found.note}{nothing}.")
 
     def _write(self, path: Path, write: Callable[[Path], None]) -> None:
         with atomic_path(path, overwrite=self.force) as temporary:
@@ -100,7 +102,7 @@ class LocateOutput:
         }
 
 
-def _print_segments(found: Location) -> None:
+def _print_segments(found: Location, rules: SegmentRules) -> None:
     rows = [
         (each.query, clock(segment.start), clock(segment.end), f"{segment.probability:.0%}", f"{segment.peak:.0%}")
         for each in found.queries
@@ -110,6 +112,8 @@ def _print_segments(found: Location) -> None:
         print_table(("query", "start", "end", "probability", "peak"), rows)
     absent = [each for each in found.queries if not each.segments]
     for each in absent[:_MOST_NOT_FOUND]:
-        print_result(f"{each.query}: not found; highest probability {each.peak:.0%} at {clock(each.peak_time)}")
+        short = each.peak >= rules.threshold
+        reason = f"only for less than {rules.min_seconds:g} s" if short else "not found"
+        print_result(f"{each.query}: {reason}; highest probability {each.peak:.0%} at {clock(each.peak_time)}")
     if len(absent) > _MOST_NOT_FOUND:
         print_result(f"and {len(absent) - _MOST_NOT_FOUND} more queries that were not found (all: --json)")

@@ -105,8 +105,8 @@ class Curves:
 def spans_of(answer: Answer, rules: SegmentRules) -> list[list[Span]]:
     """The segments that are found in each curve, as start and end in seconds."""
     return [
-        [(segment.start, min(segment.end, answer.seconds)) for segment in segments]
-        for segments in find_segments(answer.curves, answer.rate, rules)
+        [(segment.start, segment.end) for segment in segments]
+        for segments in find_segments(answer.curves, answer.rate, rules, answer.seconds)
     ]
 
 

@@ -74,8 +74,8 @@ class SegmentFinder:
                 self._keep(query, run)
         self._frames += len(curves)
 
-    def finish(self, seconds: float = math.inf) -> list[list[Segment]]:
-        """The segments of each query, in order; `seconds` is how long the sound is."""
+    def finish(self, seconds: float) -> list[list[Segment]]:
+        """The segments of each query, in order. `seconds` is how long the sound is; the last frame lasts to its end."""
         for query, run in enumerate(self._open):
             if run is not None:
                 self._keep(query, run)
@@ -92,16 +92,23 @@ class SegmentFinder:
 
     def _segment(self, run: _Run, seconds: float) -> Segment | None:
         start, end = max(0.0, (run.first - 0.5) / self._rate), min(seconds, (run.last + 0.5) / self._rate)
+        if run.last == self._frames - 1:
+            end = seconds
         if end - start < min(self._rules.min_seconds, seconds):  # a sound shorter than that can be found too
             return None
         return Segment(start, end, run.sum / run.count, run.peak)
 
 
-def find_segments(curves: npt.NDArray[np.float32], rate: float, rules: SegmentRules) -> list[list[Segment]]:
-    """The segments of each of the curves (frames, queries), `rate` frames a second; frame k is at k / rate seconds."""
+def find_segments(
+    curves: npt.NDArray[np.float32], rate: float, rules: SegmentRules, seconds: float | None = None
+) -> list[list[Segment]]:
+    """The segments of each of the curves (frames, queries), `rate` frames a second; frame k is at k / rate seconds.
+
+    The sound lasts `seconds`; half a frame longer than to the last frame if None.
+    """
     finder = SegmentFinder(rules, curves.shape[1], rate)
     finder.add(curves)
-    return finder.finish((len(curves) - 0.5) / rate)
+    return finder.finish((len(curves) - 0.5) / rate if seconds is None else seconds)
 
 
 @dataclass(frozen=True)

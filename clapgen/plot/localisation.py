@@ -76,9 +76,7 @@ class LocationPicture:
             raise ClapgenError(f"cannot draw {path}: the sound is empty.")
         seconds = self._spectrogram.samples / self._rate
         picture = with_axes(self._spectrogram.shade(self._width), seconds, self._rate / 2, title)
-        extent = self._curves.points / self._curve_rate  # the last point may lie just before the end of the sound
-        columns = max(1, min(self._width, round(self._width * extent / seconds)))
-        heights = self._curves.heights(columns)
+        heights = self._curves.heights(self._width, seconds * self._curve_rate)
         shown = np.argsort(-heights.max(1), kind="stable")[: len(CURVE_COLOURS)]
         picture = _with_room(picture, self._legend_lines(len(shown)) * _LINE)
         draw = ImageDraw.Draw(picture)
@@ -99,7 +97,6 @@ class LocationPicture:
     def _draw_curve(self, draw: ImageDraw.ImageDraw, heights: npt.NDArray[np.float64], colour: tuple) -> None:
         left, _, _, bottom = PLOT_AREA
         points = [(left + x, bottom - 1 - h * (self._height - 1)) for x, h in enumerate(heights.tolist())]
-        points = points * 2 if len(points) == 1 else points
         draw.line(points, fill=BACKGROUND, width=5)  # readable on bright parts too
         draw.line(points, fill=colour, width=2)
 

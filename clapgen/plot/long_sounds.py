@@ -37,6 +37,10 @@ class Columns:
         positions = (np.arange(width) + 0.5) * end / width
         return self._table[np.minimum(positions // self.span, _COLUMNS - 1).astype(np.int64)]
 
+    def filled(self, end: int) -> npt.NDArray[np.float64]:
+        """The columns (columns, width) of positions before `end`."""
+        return self._table[: -(-end // self.span)]
+
 
 class LongSpectrogram:
     """The spectrogram of a sound that is given in pieces (samples,)."""
@@ -93,10 +97,16 @@ class LongCurves:
             self._columns.add(self.points + np.arange(len(curves)), curves)
             self.points += len(curves)
 
-    def heights(self, width: int) -> npt.NDArray[np.float64]:
-        """The curves (queries, width), from the first to the last point."""
-        if self.points > width or self._columns.span > 1:
-            return self._columns.stretched(self.points, width).T
-        curves = self._columns.stretched(self.points, self.points).T
-        places = np.linspace(0, self.points - 1, width)
-        return np.stack([np.interp(places, np.arange(self.points), curve) for curve in curves])
+    def heights(self, width: int, end: float) -> npt.NDArray[np.float64]:
+        """The curves (queries, width) at the middles of `width` equal stretches from 0 to `end` points.
+
+        They are linear between points. Of several points in a stretch, the highest counts. The last point lasts to the
+        end.
+        """
+        columns = self._columns.filled(self.points)
+        edges = np.arange(width) * end / width
+        if len(columns) > width:
+            return np.maximum.reduceat(columns, (edges // self._columns.span).clip(0, len(columns) - 1).astype(int)).T
+        middles = edges + end / width / 2
+        centres = np.arange(len(columns)) * self._columns.span + (self._columns.span - 1) / 2
+        return np.stack([np.interp(middles, centres, curve) for curve in columns.T])

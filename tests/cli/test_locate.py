@@ -34,6 +34,11 @@ def test_a_table_shows_the_segments_and_what_was_not_found(locate: Command, tone
     assert result.code == 0 and result.out.startswith("rain: not found; highest probability ")
 
 
+def test_a_sound_that_is_too_short_for_a_segment_is_not_called_absent(locate: Command, tones: Path) -> None:
+    result = locate(tones, "rain", "-t", 0.01, "--min-seconds", 5)  # silence divides the file
+    assert result.out.startswith("rain: only for less than 5 s; highest probability ")
+
+
 def test_json_is_one_object_per_query(locate: Command, tones: Path) -> None:
     rows = locate(tones, "rain", "wind", "-t", 0, "--json").json
     assert [row["query"] for row in rows] == ["rain", "wind"]
@@ -130,6 +135,7 @@ def test_silence_and_a_single_sample_are_named(locate: Command, here: Path) -> N
         result = locate("silent.wav", "rain", "-t", 0.1, "--plot", f"{samples}.png", "--csv", f"{samples}.csv")
         assert result.code == 0 and "digital silence; nothing can be found in it" in result.err
         assert result.out.startswith("rain: not found; highest probability 0% at 0:00")
+        assert "nothing can be found" not in locate("silent.wav", "rain", "-t", 0).err
 
 
 def test_a_query_given_twice_is_used_once_and_a_long_one_is_cut(locate: Command, tones: Path) -> None:
@@ -180,3 +186,21 @@ def test_the_picture_shows_when_something_is_found(here: Path) -> None:
     first = (area == CURVE_COLOURS[0]).all(-1)
     high = first[: area.shape[0] // 4].any(0)
     assert not high[: area.shape[1] // 2 - 20].any() and high[area.shape[1] // 2 + 20 :].mean() > 0.95
+
+
+@pytest.mark.parametrize("points", [5, 41, 400, 3000, 20_000])
+def test_curves_are_drawn_at_their_time_linear_and_with_every_peak(points: int) -> None:
+    from clapgen.plot.long_sounds import LongCurves
+
+    rising, peak = np.linspace(0, 1, points), np.zeros(points)
+    peak[points // 3] = 1.0
+    curves = LongCurves(2)
+    for block in np.array_split(np.stack([rising, peak], axis=1), 3):
+        curves.add(block)
+    end = points * 1.25  # the sound goes on for a while after the last point
+    drawn = curves.heights(1000, end)
+    times = (np.arange(1000) + 0.5) * end / 1000
+    width = max(1, points / 1000)
+    np.testing.assert_allclose(drawn[0], np.minimum(times / (points - 1), 1), atol=3 * width / points)
+    assert drawn[1].max() > 0.7
+    assert abs(times[drawn[1].argmax()] - points // 3) <= 6 * width

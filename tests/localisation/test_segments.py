@@ -68,6 +68,9 @@ def test_a_segment_ends_with_the_sound() -> None:
     finder.add(np.ones((3, 1), dtype=np.float32))
     [[segment]] = finder.finish(0.02)  # one that is shorter than the shortest segment, too
     assert (segment.start, segment.end) == (0.0, 0.02)
+    curve = np.array([[0.0], [1.0], [1.0]])
+    [[segment]] = find_segments(curve, RATE, SegmentRules(0.5), seconds=0.49)  # the next frame would be at 0.5 s
+    assert (segment.start, segment.end) == (0.05, 0.49)
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, math.nan, math.inf])
