@@ -19,6 +19,7 @@ from clapgen.cli.options import (
     load_clap_option,
 )
 from clapgen.devices import check_device
+from clapgen.errors import ClapgenError
 
 CORPUS_HELP = "The corpus: audiocaps, clotho, wavcaps, fsd50k or esc50."
 TEACHER_HELP = "aisfx, aisfx:FILE, a bundled model, a model folder, or a public model (laion:NAME_OR_FOLDER)."
@@ -187,6 +188,8 @@ def teacher(
 ) -> None:
     """Embed the clips of a manifest with an audio teacher, for a recipe to learn from."""
     check_device(device)
+    if output.suffix.lower() != ".safetensors":
+        raise ClapgenError(f"{output}: the name of the table must end in .safetensors.")
     check_new_file(output, force)
     from clapgen.data.manifest import read_manifest
     from clapgen.devices import choose_device
@@ -210,7 +213,7 @@ def teacher(
     else:
         print_result(f"{output}: {len(clips) - len(skipped)} clips, {width} dimensions")
     if skipped:
-        print_warning(f"{len(skipped)} clips could not be read and were skipped, first: {skipped[0][1]}")
+        print_warning(f"skipped {len(skipped)} of {len(clips)} clips, which cannot be read; first: {skipped[0][1]}")
 
 
 @app.command()
@@ -234,9 +237,10 @@ def captions(
     as_json: JsonOption = False,
 ) -> None:
     """Make several captions for each clip, from labels and other captions, and keep those that agree with the sound."""
-    check_new_file(output, force)
-    from clapgen.data.manifest import read_manifest, save_manifest
+    from clapgen.data.manifest import check_manifest_name, read_manifest, save_manifest
 
+    check_manifest_name(output)
+    check_new_file(output, force)
     clips = read_manifest(manifest)
     clap = load_clap_option(model, device)
     with spinner("Loading the model"):
@@ -257,12 +261,11 @@ def captions(
         print_result(f"{output}: {sources.total()} captions of {len(given)} clips ({parts})")
     if chosen.without_text:
         first = chosen.without_text[0].path
-        print_warning(
-            f"{len(chosen.without_text)} clips have neither captions nor labels and stay as they are: {first}"
-        )
+        left = f"{len(chosen.without_text)} of {len(clips)} clips stay as they are"
+        print_warning(f"{left}, without captions or labels; first: {first}")
     if chosen.unreadable:
-        clip, reason = chosen.unreadable[0]
-        print_warning(f"{len(chosen.unreadable)} clips cannot be read and stay as they are: {clip.path}: {reason}")
+        left = f"{len(chosen.unreadable)} of {len(clips)} clips stay as they are"
+        print_warning(f"{left}, because they cannot be read; first: {chosen.unreadable[0][1]}")
 
 
 def _captioner(model: str, device: str) -> Callable[[Any, int], list[list[str]]]:

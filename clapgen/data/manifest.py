@@ -164,15 +164,22 @@ def _clip(fields: dict[str, Any], folder: Path, where: str) -> Clip:
     return Clip(folder / audio, **known, extra=fields)
 
 
+def check_manifest_name(path: Path) -> None:
+    """ClapgenError if a manifest of this name would be read as a table although JSON lines are written."""
+    if path.suffix.lower() in _TABLES:
+        raise ClapgenError(f"{path}: manifests are written as JSON lines; give a name that ends in .jsonl.")
+
+
 def save_manifest(clips: Iterable[Clip], path: str | Path, overwrite: bool = False) -> int:
     """Write clips as a manifest that `read_manifest` can read; returns how many.
 
     Paths below the manifest's folder are written relative to it, so that the folder can be moved.
 
     Raises:
-        ClapgenError: the manifest exists and `overwrite` is false, or cannot be written.
+        ClapgenError: the manifest exists and `overwrite` is false, is called a table, or cannot be written.
     """
     path = Path(path)
+    check_manifest_name(path)
     folder = path.parent.absolute()
     count = 0
     with atomic_path(path, overwrite=overwrite) as temporary, open(temporary, "w", encoding="utf-8") as file:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,6 +116,16 @@ def class_of(clip: Clip, class_field: str) -> str:
     """The class of a clip (the key `class_field` of its manifest line, also if it is a number), or an empty text."""
     value = clip.extra.get(class_field)
     return "" if value is None else str(value)
+
+
+def check_class_field(clips: Iterable[Clip], class_field: str) -> None:
+    """ClapgenError if no clip has the key `class_field`; an empty text is no key."""
+    if class_field and not any(class_field in clip.extra for clip in clips):
+        nearest_key = nearest(class_field, {key for clip in clips for key in clip.extra})
+        raise ClapgenError(
+            f"no clip of the manifest has '{class_field}'.{nearest_key} Set --label-field to the key that holds the "
+            "class."
+        )
 
 
 def some(names: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ import torch
 from clapgen.audio import read_audio
 from clapgen.data.events import TimedLabel
 from clapgen.data.manifest import Clip
+from clapgen.data.splits import check_class_field
 from clapgen.data.text import readable_label
 from clapgen.embedders.file_identity import worker_count
 from clapgen.errors import ClapgenError
@@ -50,8 +51,7 @@ def composed_sounds(
     """
     clips = read_sounds(manifest, split, context.notes)
     field = "" if label_field == "labels" else label_field
-    if field and not any(field in clip.extra for clip in clips):
-        raise ClapgenError(f"no clip of {manifest} has '{field}'; set --label-field to the key that holds the class.")
+    check_class_field(clips, field)
     facts, skipped = _facts(clips, field, context)
     if not facts:
         raise ClapgenError(f"no clip of {manifest} can be read: {skipped[0].reason}")

@@ -181,4 +181,5 @@ def name_skipped(sampler: SceneSampler, names: Sequence[str]) -> str:
     if not sampler.skipped:
         return ""
     which = some([names[index] for index in sampler.skipped])
-    return f"{len(sampler.skipped)} clips are shorter than 50 ms, silent or without a label and were skipped: {which}"
+    left_out = f"skipped: {len(sampler.skipped)} of {len(names)} clips"
+    return f"{left_out}, shorter than 50 ms, silent or without a label: {which}"

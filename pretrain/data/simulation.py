@@ -17,6 +17,7 @@ import torch
 from clapgen.audio import OUTPUT_SUFFIXES, write_audio
 from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import Clip, save_manifest, training_clips
+from clapgen.data.splits import check_class_field
 from clapgen.data.text import distinct_labels
 from clapgen.errors import ClapgenError
 from clapgen.scenes import Scene, SceneOptions, SceneSampler
@@ -90,8 +91,10 @@ def write_scenes(
         raise ClapgenError(f"there must be at least 1 scene, not {simulation.count}.")
     _check_replaceable(folder, overwrite)
     clips = training_clips(manifest, simulation.split, simulation.free_only)
+    field = "" if simulation.class_field == "labels" else simulation.class_field
+    check_class_field(clips, field)
     data = AudioCache.build(clips, simulation.sample_rate, cache)
-    sampler = SceneSampler(scene_clips(data, simulation.class_field), options, simulation.seconds)
+    sampler = SceneSampler(scene_clips(data, field), options, simulation.seconds)
     if line := name_skipped(sampler, [str(clip.path) for clip in data.clips]):
         logger.warning(line)
     with _new_folder(folder, overwrite) as temporary, progress(simulation.count, "scenes") as update:

@@ -144,6 +144,8 @@ def htk_filters(sample_rate: int, n_fft: int, n_mels: int) -> np.ndarray:
 def load_weights(checkpoint: str | Path) -> dict[str, Tensor]:
     """The state dict of `AisfxNetwork`, float32; arguments and errors as in `Aisfx`."""
     path = Path(checkpoint).expanduser() if checkpoint else _installed()
+    if not path.exists():
+        raise ClapgenError(f"{path} does not exist; give the wheel of aisfx: {DOWNLOAD}")
     try:
         state = load_file(path) if path.suffix == ".safetensors" else _read_checkpoint(path)
     except (OSError, SafetensorError) as error:

@@ -127,8 +127,16 @@ def write_teacher_table(
     metadata = {"kind": KIND, "teachers": json.dumps(about), "paths": json.dumps(names)}
     tensors = {"embeddings": joined.half(), "digests": torch.from_numpy(digests)}
     with atomic_path(output, overwrite=overwrite) as temporary:
-        temporary.write_bytes(save(tensors, metadata=metadata))
+        temporary.write_bytes(_in_order(save(tensors, metadata=metadata)))
     return embedded[0].skipped
+
+
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file with its header in alphabetical order, which is otherwise another at every run."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:start]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[start:]
 
 
 def _read(file: Path) -> tuple[Tensor, list[str], list[dict[str, Any]]]:

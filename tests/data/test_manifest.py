@@ -71,6 +71,8 @@ def test_save_then_read_gives_the_same_clips_and_relative_paths(tmp_path: Path) 
     assert read_manifest(tmp_path / "m.jsonl") == clips
     with pytest.raises(ClapgenError, match="exists"):
         save_manifest(clips, tmp_path / "m.jsonl")
+    with pytest.raises(ClapgenError, match=r"ends in \.jsonl"):
+        save_manifest(clips, tmp_path / "m.csv")  # would be read as a table
 
 
 TABLE = """file_name,caption_1,caption_2,labels,split,free,copyleft

@@ -125,7 +125,9 @@ def test_the_command_writes_captions_with_their_provenance(tmp_path: Path, manif
     result = CliRunner().invoke(app, [*options, "-o", str(tmp_path / "new.jsonl"), "--json"])
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["clips"] == 2
-    assert "neither captions nor labels" in result.stderr and "gone.wav" in result.stderr
+    assert "1 of 4 clips stay as they are, without captions or labels; first: " in result.stderr
+    assert "1 of 4 clips stay as they are, because they cannot be read; first: " in result.stderr
+    assert result.stderr.count("gone.wav") == 1
     clips = read_manifest(tmp_path / "new.jsonl")
     assert [len(clip.captions) for clip in clips] == [2, 2, 0, 0]
     for clip in clips[:2]:
@@ -146,3 +148,8 @@ def test_a_manifest_without_words_is_one_line(tmp_path: Path, manifest: Path):
     assert isinstance(result.exception, ClapgenError)
     assert "no clip has captions or labels" in str(result.exception)
     assert not (tmp_path / "n.jsonl").exists()
+
+
+def test_json_lines_are_not_called_a_table(tmp_path: Path, manifest: Path):
+    result = CliRunner().invoke(app, ["captions", str(manifest), "-m", "no model", "-o", str(tmp_path / "n.csv")])
+    assert isinstance(result.exception, ClapgenError) and "ends in .jsonl" in str(result.exception)

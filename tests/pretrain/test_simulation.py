@@ -82,7 +82,9 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, corpus: Path):
 def test_unusable_clips_are_named(tmp_path: Path, corpus: Path, caplog: pytest.LogCaptureFixture):
     assert simulate(corpus, tmp_path / "out", "--count", "2").exit_code == 0
     [line] = [record.getMessage() for record in caplog.records if "skipped" in record.getMessage()]
-    assert line.startswith("2 clips are shorter than 50 ms, silent") and "cat.wav" in line and "owl.wav" in line
+    assert (
+        line.startswith("skipped: 2 of 6 clips, shorter than 50 ms, silent") and "cat.wav" in line and "owl.wav" in line
+    )
 
 
 def test_kinds_and_formats_are_chosen(tmp_path: Path, corpus: Path):
@@ -116,6 +118,7 @@ def test_a_folder_is_replaced_only_if_asked_and_only_if_it_holds_scenes(
         (["--format", "doc"], "unsupported format '.doc'"),
         (["--split", "test"], 'no clip of split "test"'),
         (["--split", "val"], "only the label 'piano'"),
+        (["--label-field", "licens"], "no clip of the manifest has 'licens'."),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(

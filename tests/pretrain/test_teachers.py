@@ -160,6 +160,14 @@ def test_the_command_writes_a_table_that_training_reads(tmp_path: Path, clips: l
     again = CliRunner().invoke(app, ["teacher", model, *options])
     assert isinstance(again.exception, ClapgenError)
     assert "already exists" in str(again.exception)
+    named = CliRunner().invoke(app, ["teacher", model, str(manifest), "-o", str(tmp_path / "t.csv")])
+    assert isinstance(named.exception, ClapgenError) and "must end in .safetensors" in str(named.exception)
+
+
+def test_the_same_clips_give_the_same_bytes(table: Path, clips: list[Clip], tmp_path: Path) -> None:
+    for number in range(8):
+        write_teacher_table([Statistics()], clips, tmp_path / "again.safetensors", tmp_path, overwrite=number > 0)
+        assert (tmp_path / "again.safetensors").read_bytes() == table.read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -213,8 +221,11 @@ def test_only_the_published_checkpoint_is_unpickled(tmp_path: Path) -> None:
         with pytest.raises(ClapgenError, match=r"not the checkpoint of aisfx 0\.1\.2"):
             Aisfx(checkpoint)
     assert not (tmp_path / "executed").exists()
-    with pytest.raises(ClapgenError, match="does not hold"):
+    with pytest.raises(ClapgenError, match="does not exist"):
         Aisfx(tmp_path / "none.whl")
+    (tmp_path / "other.whl").write_bytes(b"")
+    with pytest.raises(ClapgenError, match="does not hold"):
+        Aisfx(tmp_path / "other.whl")
     with pytest.raises(ClapgenError, match=r"needs its weights: pip download"):
         load_embedder("aisfx")
 
