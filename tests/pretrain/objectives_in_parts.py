@@ -61,7 +61,6 @@ def gradients(name: str, rank: int, world: int) -> dict[str, torch.Tensor]:
     part = slice(rank * 8 // world, (rank + 1) * 8 // world)
     options = {"share": 1.0} if name == "absence" else None
     objective, head = prepared(name, options, clips=[*CLIPS, HUM]), trained_head()
-    objective.paraphrase = say_again
     shared = {
         "audio": random(8, DIM),
         "mixing": torch.eye(DIM),  # of the text side: all sentences depend on it
@@ -102,6 +101,7 @@ def all_gradients(rank: int, world: int) -> dict[str, dict[str, torch.Tensor]]:
     """Of every objective."""
     for module in (captions, absence, single_or_many, text_views):
         module.pick = first
+    text_views.paraphrases = say_again
     return {name: gradients(name, rank, world) for name in OBJECTIVES}
 
 
