@@ -109,7 +109,9 @@ def _event(given: Any, where: str) -> TimedLabel:
         end = None if duration is None else start + duration
     if start is None or end is None:
         raise ClapgenError(f"{where}: the event '{label[:60]}' needs a start, and an end or a duration, in seconds.")
-    if not 0 <= start < end:
+    if start < 0:
+        raise ClapgenError(f"{where}: the event '{label[:60]}' starts at {start:g} s; times count from 0.")
+    if end <= start:
         raise ClapgenError(f"{where}: the event '{label[:60]}' lasts from {start:g} to {end:g} s; it must end later.")
     return TimedLabel(readable_label(label), start, end)
 

@@ -153,13 +153,19 @@ def _composed_items(
     silent = [Skipped(str(path), f"is {why}") for path, why in zip(readable.paths, defects, strict=True) if why]
     audible = [index for index, defect in enumerate(defects) if defect is None]
     labels = [label_of[readable.paths[index]] for index in audible]
+    part = _Part(skipped=skipped_files(readable) + silent, sounds=readable.paths)
+    if len(set(labels)) < 2 and part.skipped:
+        first = part.skipped[0]
+        raise ClapgenError(
+            f"{len(audible)} of {len(label_of)} clips can be used, of {len(set(labels))} classes; two classes are "
+            f"needed. The first that cannot: {first.path}: {first.reason}"
+        )
     seed, seconds = context.seed, _window_seconds(context)
     kinds = {
         "order": order_items(labels, count, seed=seed),
         "overlap, one exchanged": overlap_items(labels, count, kind="exchanged", seed=seed),
         "overlap, one added": overlap_items(labels, count, kind="added", seed=seed),
     }
-    part = _Part(skipped=skipped_files(readable) + silent, sounds=readable.paths)
     sounds = ComposedSounds(readable, audible, labels, seconds, count)
     for kind, items in kinds.items():
         # items are drawn among the audible clips; from here on they are numbered among all readable ones

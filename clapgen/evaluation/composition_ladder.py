@@ -99,7 +99,7 @@ def _unseen_order(sounds: ComposedSounds, context: EvaluationContext, unseen: Se
         rows = [i for i, label in enumerate(sounds.labels) if label_key(label) in wanted]
         found = {sounds.labels[i] for i in rows}
         if len(found) < 2:
-            raise ClapgenError(f"--unseen needs at least two classes that have clips; {len(found)} of them has.")
+            raise ClapgenError(f"--unseen needs at least two classes that have clips; {len(found)} of those named has.")
         items = order_items([sounds.labels[i] for i in rows], sounds.count, seed=context.seed)
         items = [replace(item, clips=tuple(sounds.audible[rows[clip]] for clip in item.clips)) for item in items]
         audio = embed_items(items, sounds.clips, context, "unseen order", sounds.seconds)

@@ -174,6 +174,7 @@ def answers_of(
             advance(1)
             try:
                 waveform = sound.read()
+                _check_events(sound, len(waveform) / context.clap.sample_rate)
             except ClapgenError as error:
                 if context.strict:
                     raise
@@ -185,6 +186,15 @@ def answers_of(
             for own, (frames, probability) in zip(answers, ways, strict=True):
                 own.append(answer(sound, waveform, queries, CurveReader(context.clap, rows, probability, frames)))
     return answers, skipped
+
+
+def _check_events(sound: KnownSound, seconds: float) -> None:
+    for event in sound.events:
+        if event.start >= seconds:
+            raise ClapgenError(
+                f"{sound.name}: the event '{event.label[:60]}' starts at {event.start:g} s, but the sound lasts "
+                f"{seconds:.3g} s."
+            )
 
 
 def _reader(sound: LabelledSound, sample_rate: int) -> Callable[[], np.ndarray]:

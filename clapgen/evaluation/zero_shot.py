@@ -88,16 +88,18 @@ def evaluate_zero_shot(
     clips = [replace(clip, labels=[name_of[label_key(label)] for label in clip.labels]) for clip in clips]
     several = any(len(clip.labels) > 1 for clip in clips)
 
+    def spelt(words: Sequence[str]) -> list[str]:
+        random = Random(context.seed)
+        return [misspell(word, random) for word in words] if misspelt else list(words)
+
     def measure(words: Sequence[str]) -> _Results:
-        if misspelt:
-            random = Random(context.seed)
-            words = [misspell(word, random) for word in words]
         prompts = prompt_embeddings(context.embed_texts, words, templates)
         return (_tagged if several else _classified)(clips, embedded.embeddings, prompts, names, context.seed)
 
-    results = measure(translated)
+    words = spelt(translated)
+    results = measure(words)
     if language != "en" and all(map(has_held_out, names)):
-        again = measure([translate(name, language, held_out=True) for name in names]).metrics[0]
+        again = measure(spelt([translate(name, language, held_out=True) for name in names])).metrics[0]
         results.metrics.insert(
             1, replace(again, name=f"{again.name}, held-out wordings", note="wordings no training used")
         )
@@ -113,8 +115,9 @@ def evaluate_zero_shot(
         "classes": f"{len(names)}, by {chosen_by}" + (f", split {split}" if split else ""),
         "content": content_summary(embedded),
         "templates": list(templates),
-        **({"language": LANGUAGES[language], "prompts": "; ".join(translated)} if language != "en" else {}),
+        **({"language": LANGUAGES[language]} if language != "en" else {}),
         **({"misspelt": "a word of every label of 4 or more letters"} if misspelt else {}),
+        **({"prompts": "; ".join(words)} if words != names else {}),
         "seed": context.seed,
     }
     kind, unit = ("tagging", "labels") if several else ("classification", "classes")

@@ -31,13 +31,14 @@ def average_claps(sources: Sequence[str | Path], output: Path) -> None:
             averages are taken; the run must have its `model` folder.
 
     Raises:
-        ClapgenError: fewer than two sources, one that is missing or damaged, different architectures or tokenizers, or
-            `output` exists.
+        ClapgenError: fewer than two sources, one that is given twice, missing or damaged, different architectures or
+            tokenizers, or `output` exists.
     """
     if len(sources) < 2:
         raise ClapgenError("an average needs at least two models or checkpoints.")
     if output.exists():
         raise ClapgenError(f"{output} already exists; give a new folder.")
+    _check_distinct(sources)
     first = _model_of(sources[0])
     config, _ = load_part(first, PART, ClapConfig)
     means: dict[str, Tensor] = {}
@@ -57,6 +58,15 @@ def average_claps(sources: Sequence[str | Path], output: Path) -> None:
         lines = "".join(f"- {source}\n" for source in sources)
         (folder / CARD_FILE).write_text(f"# {output.name}\n\nThe mean of the weights of\n\n{lines}", encoding="utf-8")
         shutil.move(folder, output)
+
+
+def _check_distinct(sources: Sequence[str | Path]) -> None:
+    known: set[Path] = set()
+    for source in sources:
+        path = (Path(source) if _is_checkpoint(source) else resolve_model(source)).resolve()
+        if path in known:
+            raise ClapgenError(f"{source} is given twice; give each model or checkpoint once.")
+        known.add(path)
 
 
 def _check_same(name: str | Path, first: Path, config: ClapConfig, source: str | Path) -> None:

@@ -209,6 +209,7 @@ def test_zero_shot_with_misspelt_prompts(evaluate: Command, manifest: Path, clap
     found = metrics(evaluate("zero-shot", manifest, "--label-field", "class", "--misspelt", "--seed", "7", "--json"))
     expected = zero_shot(embedded(clap, range(12)), prompt_embeddings(clap.embed_text, words), truth, names)
     assert found["accuracy"]["value"] == pytest.approx(expected.top1)
+    assert "; ".join(words) in evaluate("zero-shot", manifest, "--label-field", "class", "--misspelt", "--seed", 7).out
 
 
 def test_zero_shot_with_several_labels_is_tagging(evaluate: Command, manifest: Path) -> None:

@@ -79,6 +79,7 @@ def test_what_cannot_be_averaged_is_one_line_and_writes_nothing(
     stray = save_checkpoint(tmp_path / "elsewhere/checkpoints", 1, tensors, {}, {}, keep=3)
     for sources, words in (
         (["0"], ["at least two"]),
+        (["0", "../" + tmp_path.name + "/0"], ["is given twice"]),
         (["0", "2"], ["another architecture"]),
         (["0", "1"], ["another tokenizer"]),
         (["0", "nowhere"], ["nowhere"]),

@@ -62,7 +62,7 @@ def test_a_split_is_chosen(tmp_path: Path) -> None:
         ([{"label": " ", "start": 1, "end": 2}], "needs a label"),
         ([{"label": "dog", "start": 1}], "needs a start, and an end or a duration"),
         ([{"label": "dog", "start": 2, "end": 1}], "must end later"),
-        ([{"label": "dog", "start": -1, "end": 1}], "must end later"),
+        ([{"label": "dog", "start": -1, "end": 1}], "starts at -1 s; times count from 0"),
         ([{"label": "dog", "start": "soon", "end": 1}], "must be a number of seconds"),
         ([{"label": "dog", "start": True, "end": 2}], "must be a number of seconds"),
         ([], "nothing to find"),

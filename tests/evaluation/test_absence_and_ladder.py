@@ -116,3 +116,12 @@ def test_random_embeddings_score_their_chance_and_ties_are_wrong():
     audio, right, wrong = np.random.default_rng(0).normal(size=(3, 4000, 8))
     assert preferences(audio, right, wrong).mean() == pytest.approx(0.5, abs=0.03)
     assert not preferences(audio, right, right).any()
+
+
+def test_clips_that_cannot_be_used_are_named_if_too_few_are_left(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "dog.wav", np.sin(np.arange(RATE)), RATE)
+    soundfile.write(tmp_path / "rain.wav", np.zeros(RATE), RATE)
+    lines = "".join(f'{{"path": "{name}.wav", "labels": ["{name}"]}}\n' for name in ("dog", "rain"))
+    (tmp_path / "manifest.jsonl").write_text(lines)
+    with pytest.raises(ClapgenError, match=r"1 of 2 clips can be used, of 1 classes.*rain\.wav: is silent"):
+        evaluate_composition(EvaluationContext(Listener()), manifest=tmp_path / "manifest.jsonl")

@@ -82,6 +82,16 @@ def test_an_unreadable_sound_is_skipped_or_strictly_an_error(scenes: Path) -> No
         evaluate_localisation(scenes, EvaluationContext(KnownClap()), OPTIONS, probability=SURE)
 
 
+def test_an_event_after_the_end_of_its_sound_is_no_absent_sound(scenes: Path) -> None:
+    lines = scenes.read_text().splitlines()
+    first = json.loads(lines[0])
+    first["events"].append({"label": LABELS[0], "start": 99.0, "end": 100.0})
+    scenes.write_text("\n".join([json.dumps(first), *lines[1:]]))
+    report = evaluate_localisation(scenes, EvaluationContext(KnownClap()), OPTIONS, probability=SURE)
+    [skipped] = report.skipped
+    assert "starts at 99 s, but the sound lasts" in skipped.reason
+
+
 def test_scenes_are_composed_of_labelled_clips(tmp_path: Path) -> None:
     lines = []
     for tone, label in enumerate(LABELS):
