@@ -79,6 +79,8 @@ class RowMaker:
         scenes_of_clips = ((index, scene_of(clip)) for index, clip in enumerate(data.clips))
         self.given = {index: scene for index, scene in scenes_of_clips if scene}
         self.sampler: SceneSampler | None = None
+        if scenes.share and len(self.given) == len(data.clips):
+            raise ClapgenError("all clips are scenes already, of which no others are composed: set scenes.share=0")
         if scenes.share:
             facts = scene_clips(data, class_field)
             facts = [replace(fact, names=()) if i in self.given else fact for i, fact in enumerate(facts)]  # left out
