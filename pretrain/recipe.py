@@ -129,7 +129,7 @@ class ClapTask(Task):
             self.data,
             Sounds(log_mels, recipe.augment, clap.window, front_end),
             recipe.scenes,
-            recipe.clap.audio.window_seconds,
+            clap.window / clap.sample_rate,
             recipe.positives,
             recipe.class_field,
             recipe.training.seed,

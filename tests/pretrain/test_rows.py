@@ -211,11 +211,22 @@ def test_teachers_and_what_learns_from_them_belong_together(manifest, tmp_path, 
         ClapTask(recipe)
 
 
-def test_no_scenes_are_composed_of_scenes(manifest, tmp_path):
+def write_scenes(manifest: Path, duration: float) -> None:
+    """Say that each clip is a scene."""
     event = {"clip": 0, "label": "door", "start": 0.0, "duration": 0.1}
-    scene = {"duration": 0.5, "relation": "single", "events": [event]}
+    scene = {"duration": duration, "relation": "single", "events": [event]}
     lines = [json.loads(line) | scene for line in manifest.read_text().splitlines()]
     manifest.write_text("\n".join(map(json.dumps, lines)))
+
+
+def test_a_scene_longer_than_the_window_is_named(manifest, tmp_path):
+    write_scenes(manifest, 60.0)
+    with pytest.raises(ClapgenError, match="is a scene of 60 s, and the window is"):
+        ClapTask(recipe_for(manifest, tmp_path))
+
+
+def test_no_scenes_are_composed_of_scenes(manifest, tmp_path):
+    write_scenes(manifest, 0.5)
     recipe = recipe_for(manifest, tmp_path)
     recipe.scenes.share = 0.5
     with pytest.raises(ClapgenError, match=r"set scenes\.share=0"):
