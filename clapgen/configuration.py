@@ -53,7 +53,10 @@ def load_config(cls: type[Config], source: Source = None, overrides: Sequence[st
         try:
             merged = OmegaConf.merge(_without_defaults(merged, values, cls, replaced), values)
         except OmegaConfBaseException as error:
-            raise ClapgenError(f"{where}: {_first_line(error)} (key {error.full_key!r}).") from error
+            key, problem = error.full_key, _first_line(error)
+            if "ListConfig" in problem:
+                problem = f"a list is needed, such as {key}=[a,b]"
+            raise ClapgenError(f"{where}: {problem} (key {key!r}).") from error
     for key in sorted(OmegaConf.missing_keys(given)):  # "???" in a recipe requires a value, even if there is a default
         if OmegaConf.select(overriding, key) is None:
             raise _no_value(origin, key)

@@ -32,6 +32,7 @@ from pretrain.data.rows import RowMaker, SceneConfig
 from pretrain.data.sounds import AugmentConfig, Sounds
 from pretrain.model import build_clap, parameters_of_frames, parameters_of_states
 from pretrain.objectives import ClapBatch, Objective, create_objectives
+from pretrain.objectives.distillation import check_teachers
 from pretrain.teachers.table import TeacherTable, centred
 from pretrain.texts import Texts, project
 
@@ -93,6 +94,7 @@ class ClapTask(Task):
         objectives = create_objectives(recipe.objectives, recipe.objective_options)
         if not objectives:
             raise ClapgenError("the recipe has no objective with a weight; set one, e.g. objectives.infonce=1")
+        check_teachers(objectives.values(), recipe.teachers)
         contrastive = [name for name, objective in objectives.items() if objective.contrastive]
         if contrastive and recipe.training.batch_size == 1:
             raise ClapgenError(f"{contrastive[0]} compares the rows of a batch: training.batch_size must be at least 2")
@@ -127,7 +129,7 @@ class ClapTask(Task):
             self.data,
             Sounds(log_mels, recipe.augment, clap.window, front_end),
             recipe.scenes,
-            recipe.clap.audio.window_seconds,
+            clap.window / clap.sample_rate,
             recipe.positives,
             recipe.class_field,
             recipe.training.seed,

@@ -124,6 +124,7 @@ def test_round_trip(tmp_path):
 @pytest.mark.parametrize(
     ("override", "reason"),
     [
+        ("layers=3", "a list is needed, such as layers=[a,b] (key 'layers')"),
         ("stepz=3", "unknown key 'stepz'. Did you mean 'steps'?"),
         ("optimizer.lerning_rate=3", "unknown key 'optimizer.lerning_rate'. Did you mean 'learning_rate'?"),
         ("second.qqq=3", "unknown key 'second.qqq'. Known here: learning_rate, betas."),

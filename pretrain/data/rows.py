@@ -27,6 +27,9 @@ class SceneConfig(SceneOptions):
     share: float = 0.0
 
 
+LONGER = 0.01  # seconds by which a scene may exceed the window
+
+
 @dataclass
 class DrawnRows:
     """The rows of a batch, and what they sound like.
@@ -57,7 +60,7 @@ class RowMaker:
 
     Raises:
         ClapgenError: scenes are wanted, and the clips are too few or too much alike for them; their share is not from 0
-            to 1; no clip has a value of `repeats`.
+            to 1; a scene among the clips is longer than the window; no clip has a value of `repeats`.
     """
 
     def __init__(
@@ -78,7 +81,16 @@ class RowMaker:
         self.groups = group_numbers(data.clips, positives)
         scenes_of_clips = ((index, scene_of(clip)) for index, clip in enumerate(data.clips))
         self.given = {index: scene for index, scene in scenes_of_clips if scene}
+        for index, scene in self.given.items():
+            if scene.duration > window + LONGER:
+                raise ClapgenError(
+                    f"{data.clips[index].path} is a scene of {scene.duration:.3g} s, and the window is {window:g} s: "
+                    f"its captions name what is cut off; compose it with `clapgen pretrain simulate --seconds "
+                    f"{window:g}`"
+                )
         self.sampler: SceneSampler | None = None
+        if scenes.share and len(self.given) == len(data.clips):
+            raise ClapgenError("all clips are scenes already, of which no others are composed: set scenes.share=0")
         if scenes.share:
             facts = scene_clips(data, class_field)
             facts = [replace(fact, names=()) if i in self.given else fact for i, fact in enumerate(facts)]  # left out

@@ -12,7 +12,7 @@ from clapgen.data.manifest import Clip
 from clapgen.training.joined_batch import joined_mean
 from clapgen.wording.grammar import join_labels
 from pretrain.data.captions import caption_from_labels, join_captions, pick
-from pretrain.objectives.base import OBJECTIVES, BatchRow, ClapBatch, Objective, require_at_least
+from pretrain.objectives.base import OBJECTIVES, BatchRow, ClapBatch, Objective, require_share
 from pretrain.objectives.names import Names
 from pretrain.objectives.row_sentences import pack, unpack
 
@@ -41,7 +41,7 @@ class Absence(Objective):
 
     def __init__(self, share: float = 0.5) -> None:
         super().__init__()
-        require_at_least(0, share=share)
+        require_share(share=share)
         self.share = share
         self.names = Names([], "")
 

@@ -187,6 +187,13 @@ def require_at_least(least: float, **options: float) -> None:
             raise ClapgenError(f"option '{key}' must be at least {least:g}, not {value:g}")
 
 
+def require_share(**options: float) -> None:
+    """Raise `ClapgenError` for an option that is not from 0 to 1."""
+    for key, value in options.items():
+        if not 0 <= value <= 1:
+            raise ClapgenError(f"option '{key}' must be from 0 to 1, not {value:g}")
+
+
 def cosines(one: Tensor, other: Tensor) -> Tensor:
     """Products (…, n, m) of embeddings (…, n, dim) and (…, m, dim), in float32 also under autocast.
 

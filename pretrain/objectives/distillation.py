@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -96,6 +96,17 @@ def distances(student: Tensor, target: Tensor, paired: bool = True) -> tuple[Ten
     geometry = (known[:, None] * present / (len(present) / len(known)) * apart).sum()
     own = (known * (1 - (student * target).sum(1))).sum() if paired else geometry.new_zeros(())
     return own, geometry
+
+
+def check_teachers(objectives: Iterable[Objective], teachers: Collection[str]) -> None:
+    """ClapgenError if objectives need a teacher and there is none, or if there are teachers that no objective needs."""
+    learning = any(isinstance(objective, Distillation | EmbeddingDistillation) for objective in objectives)
+    if learning and not teachers:
+        raise ClapgenError(
+            "distillation needs a teacher: set teachers.NAME=FILE to a table of `clapgen pretrain teacher`"
+        )
+    if teachers and not learning:
+        raise ClapgenError("no objective learns from the teachers; set one, e.g. objectives.distillation=2")
 
 
 def chosen_teachers(name: str, teachers: Mapping[str, int]) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ def test_every_objective_can_be_made_without_options():
         ("modular", {"positives": True}, r"must be a whole number, not True"),
         ("hard-negatives", {"beta": -1.0}, r"objective 'hard-negatives': option 'beta' must be at least 0, not -1"),
         ("hard-negatives", {"beta": float("nan")}, r"must be at least 0, not nan"),
+        ("absence", {"share": 1.5}, r"option 'share' must be from 0 to 1, not 1\.5"),
     ],
 )
 def test_a_wrong_option_is_one_clear_line(name, options, message):

@@ -195,3 +195,41 @@ def test_training_goes_on_from_a_model_with_new_parts(manifest, tmp_path):
     pooling = task.clap.text_tower.temporal.project_out.weight
     train(task, recipe.training)
     assert pooling.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("objectives", "teachers", "message"),
+    [
+        ({"infonce": 1.0, "distillation": 1.0}, {}, r"needs a teacher: set teachers\.NAME=FILE"),
+        ({"infonce": 1.0}, {"ear": "t.safetensors"}, "no objective learns from the teachers"),
+    ],
+)
+def test_teachers_and_what_learns_from_them_belong_together(manifest, tmp_path, objectives, teachers, message):
+    recipe = recipe_for(manifest, tmp_path, teachers=teachers)
+    recipe.objectives = objectives
+    with pytest.raises(ClapgenError, match=message):
+        ClapTask(recipe)
+
+
+def write_scenes(manifest: Path, duration: float) -> None:
+    """Say that each clip is a scene."""
+    event = {"clip": 0, "label": "door", "start": 0.0, "duration": 0.1}
+    scene = {"duration": duration, "relation": "single", "events": [event]}
+    lines = [json.loads(line) | scene for line in manifest.read_text().splitlines()]
+    manifest.write_text("\n".join(map(json.dumps, lines)))
+
+
+def test_a_scene_longer_than_the_window_is_named(manifest, tmp_path):
+    write_scenes(manifest, 60.0)
+    with pytest.raises(ClapgenError, match="is a scene of 60 s, and the window is"):
+        ClapTask(recipe_for(manifest, tmp_path))
+
+
+def test_no_scenes_are_composed_of_scenes(manifest, tmp_path):
+    write_scenes(manifest, 0.5)
+    recipe = recipe_for(manifest, tmp_path)
+    recipe.scenes.share = 0.5
+    with pytest.raises(ClapgenError, match=r"set scenes\.share=0"):
+        ClapTask(recipe)
+    recipe.scenes.share = 0.0
+    assert all(row.scene for row in draw(ClapTask(recipe))["rows"])
