@@ -27,7 +27,8 @@ from generation.autoencoder.model import Autoencoder
 from generation.compatibility import trained_with
 from generation.diffusion.config import DiffusionConfig
 from generation.diffusion.model import DiffusionTransformer
-from generation.diffusion.training.latents import LatentCache, networks_digest
+from generation.diffusion.training.latents import LatentCache, networks_digest, texts_of
+from generation.diffusion.training.starting import start_from
 from generation.pipeline import TextToAudio
 
 
@@ -43,7 +44,8 @@ class DiffusionRecipe:
     that the condition cannot predict. Each batch has crops of one of `crop_seconds`: `training.batch_size` of the
     shortest, fewer of longer ones, so that all batches cost about the same. A share of `uniform_times` of the times is
     uniform, the others are logit-normal, which hardly ever reaches the ends. `exclude_copyleft` leaves out clips with
-    that value of "copyleft" in the manifest (gpl, sharealike).
+    that value of "copyleft" in the manifest (gpl, sharealike). `start_from` is a model whose diffusion network is
+    trained further; `clap` may be another than that model's (see `starting.start_from`).
     """
 
     manifest: str = ""
@@ -56,6 +58,7 @@ class DiffusionRecipe:
     class_field: str = "esc50_class"
     autoencoder: str = "default"
     clap: str = "default"
+    start_from: str = ""
     crop_seconds: list[float] = field(default_factory=lambda: [2.5, 5.0, 5.0, 10.0])
     text_share: float = 0.5
     blend_share: float = 0.2
@@ -94,10 +97,17 @@ class DiffusionTask(Task):
         self.made_of = {"encoder and CLAP": networks_digest(self.autoencoder, self.clap)[:12]}
         self.training_set = self._latents(clips, "training clips")
         self.validation_set = self._latents(held_out, "validation clips") if held_out else None
-        with seeded(recipe.training.seed):
-            self.network = DiffusionTransformer(recipe.diffusion)
+        self.network = self._network(clips)
         weights = self.autoencoder.latent_importance() ** recipe.importance_power
         self.channel_weights = (weights / weights.mean())[:, None]  # (latent_dim, 1)
+
+    def _network(self, clips: Sequence[Clip]) -> DiffusionTransformer:
+        recipe = self.recipe
+        if recipe.start_from:
+            texts = [text for clip in clips for text in texts_of(clip, recipe.class_field)]
+            return start_from(recipe.start_from, recipe.diffusion, self.clap, texts)
+        with seeded(recipe.training.seed):
+            return DiffusionTransformer(recipe.diffusion)
 
     def _latents(self, clips: list[Clip], name: str) -> LatentCache:
         recipe = self.recipe
