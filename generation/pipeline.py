@@ -16,10 +16,9 @@ from clapgen.clap.coverage import coverage_warning
 from clapgen.data.text import clean_prompt
 from clapgen.devices import choose_device, has_bfloat16, inference
 from clapgen.errors import ClapgenError
-from clapgen.model_store import Model, load_module, open_model, part_hashes
+from clapgen.model_store import Model, open_model, part_hashes
 from generation.autoencoder.model import Autoencoder
 from generation.compatibility import check_parts
-from generation.diffusion.config import DiffusionConfig
 from generation.diffusion.guidance import GuidedVelocity
 from generation.diffusion.model import DiffusionTransformer
 from generation.diffusion.samplers import SAMPLERS, timesteps
@@ -73,7 +72,7 @@ class TextToAudio:
             raise ClapgenError(f'unknown dtype "{dtype}"; choose {" or ".join(DTYPES)}')
         device = choose_device(device)
         folder = open_model(name_or_path)
-        network = load_module(folder, "diffusion", DiffusionConfig, DiffusionTransformer)
+        network = DiffusionTransformer.from_pretrained(folder)
         hashes = part_hashes(folder, PARTS)
         check_parts(folder, network.config)
         return cls(
