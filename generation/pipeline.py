@@ -19,7 +19,8 @@ from clapgen.errors import ClapgenError
 from clapgen.model_store import Model, open_model, part_hashes
 from generation.autoencoder.model import Autoencoder
 from generation.compatibility import check_parts
-from generation.diffusion.guidance import GuidedVelocity
+from generation.diffusion.context import Neighbours
+from generation.diffusion.guidance import GuidedVelocity, classifier_free
 from generation.diffusion.model import DiffusionTransformer
 from generation.diffusion.samplers import SAMPLERS, timesteps
 from generation.generator import Callback, Generation
@@ -205,6 +206,8 @@ class TextToAudio:
         mask: Tensor | None = None,
         known: Tensor | None = None,
         callback: Callback | None = None,
+        neighbours: Neighbours | None = None,
+        neighbour_scale: float = 1.5,
     ) -> Tensor:
         """Follow the guided velocity from `times[0]` to `times[-1]`.
 
@@ -215,15 +218,15 @@ class TextToAudio:
             mask: (frames,) or a shape that broadcasts to the latents', true where to generate. The rest follows the
                 clean latents `known` (batch, latent_dim, frames), noised to the current time, and ends as them: the
                 conditional generation of inpainting and continuation.
+            neighbours: retrieved sounds to be guided towards as well, by `neighbour_scale`.
 
         Returns: latents (batch, latent_dim, frames) at `times[-1]`; clean if that is 0.
         """
         if (mask is None) != (known is None):
             raise ValueError("solve needs both `mask` and `known`, or neither")
         window = min(seconds, self.network.config.window_seconds)
-        velocity = GuidedVelocity(
-            self.network, condition, negative, guidance_scale, window, self.autoencoder.frames_for(window), self.dtype
-        )
+        base, guides = classifier_free(condition, negative, guidance_scale, neighbours, neighbour_scale)
+        velocity = GuidedVelocity(self.network, base, guides, window, self.autoencoder.frames_for(window), self.dtype)
 
         with inference(self.network):
             if mask is None or known is None:

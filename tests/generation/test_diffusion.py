@@ -379,9 +379,7 @@ def test_neighbours_are_dropped_as_the_shares_say():
 
 
 def test_a_recipe_with_context_shows_neighbours_in_training(task, tmp_path, recordings, monkeypatch):
-    monkeypatch.setattr(
-        "generation.diffusion.training.neighbours.TOO_NEAR", 2.0
-    )
+    monkeypatch.setattr("generation.diffusion.training.neighbours.TOO_NEAR", 2.0)
     lines = [{"path": str(path), "captions": [path.stem], "recording": path.stem} for path in recordings]
     (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, lines)))
     recipe = dataclasses.replace(
