@@ -3,8 +3,8 @@
     python benchmarks/long_tail.py MANIFEST -o long_tail.jsonl [--field esc50_class] [--keep 3] [--unseen 5] [--seed 0]
 
 Which classes become rare is drawn by `--seed`. `--unseen` classes lose all their training clips. Each line with a
-class, or with a label that is one, gets the key "tail": rare, middle or common (by third), or unseen. The clips that were
-cut have the split "cut", so that a library can be made of them. Held-out clips stay as they are.
+class, or with a label that is one, gets the key "tail": rare, middle or common (by third), or unseen. The clips that
+were cut have the split "cut", so that a library can be made of them. Held-out clips stay as they are.
 """
 
 import argparse

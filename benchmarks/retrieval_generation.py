@@ -6,8 +6,8 @@
 MANIFEST is one of `benchmarks/long_tail.py`, whose key "tail" says which classes were rare in training. For each class
 and seed one sound is made of the prompt "This is a sound of {class}.", from the same noise in every row. Two judges
 decide whether it is a sound of its class: the model's own CLAP among all classes, and a tagger that shares nothing with
-it. The difference to no neighbours has a 95% bootstrap interval over classes and seeds, in pairs. The last column is the
-share of sounds whose cosine with a neighbour is above 0.95.
+it. The difference to no neighbours has a 95% bootstrap interval over classes and seeds, in pairs. The last column is
+the share of sounds whose cosine with a neighbour is above 0.95.
 """
 
 import argparse
