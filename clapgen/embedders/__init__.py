@@ -11,6 +11,7 @@ from clapgen.embedders.base import (
 from clapgen.embedders.registry import (
     EMBEDDERS,
     Loader,
+    is_public,
     load_clap,
     load_embedder,
     needs_hub,
@@ -30,6 +31,7 @@ __all__ = [
     "embed_stream",
     "embed_streams",
     "identity_of",
+    "is_public",
     "load_clap",
     "load_embedder",
     "needs_hub",

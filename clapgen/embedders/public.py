@@ -6,9 +6,6 @@ windows cover the whole clip and their embeddings are averaged: the same vector 
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,11 +22,10 @@ from torch.nn import functional as F
 from clapgen.audio.waveform import list_of_waveforms, mono_samples_at
 from clapgen.audio.windows import half_overlapping
 from clapgen.devices import inference
+from clapgen.embedders.checkpoints import content_hash, find_checkpoint, is_hub_name, model_type_of
 from clapgen.errors import ClapgenError
 
 SAFELY: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": False}  # for every `from_pretrained` of weights
-HUB_FILES = ("*.json", "*.safetensors", "*.txt")
-
 Array = npt.NDArray[np.float32]
 
 
@@ -58,14 +54,18 @@ class PublicEmbedder(ABC):
     def __init__(self, checkpoint: str, device: torch.device) -> None:
         if not checkpoint:
             raise ClapgenError(f"'{self.kind}:' lacks a checkpoint; give {self.kind}:FOLDER or {self.kind}:NAME.")
-        folder = _from_hub(self.kind, checkpoint) if self.needs_hub(checkpoint) else Path(checkpoint).expanduser()
+        folder = self._folder(find_checkpoint(checkpoint))
         self.name, self.device = f"{self.kind}:{checkpoint}", device
         with self._loading():
             self.hash = content_hash(folder)
-            found = json.loads((folder / "config.json").read_text()).get("model_type")
+            found = model_type_of(folder)
             if found != self.model_type:
                 raise ValueError(f"its config.json is that of a model of type '{found}', not '{self.model_type}'.")
             self._load(folder)
+
+    def _folder(self, path: Path) -> Path:
+        """The folder with config.json and safetensors of a checkpoint."""
+        return path
 
     @contextmanager
     def _loading(self) -> Iterator[None]:
@@ -82,8 +82,8 @@ class PublicEmbedder(ABC):
 
     @staticmethod
     def needs_hub(checkpoint: str) -> bool:
-        """Whether this names a model of the hub: it is not a folder."""
-        return not Path(checkpoint).expanduser().is_dir()
+        """Whether this names a model of the hub: it is not a folder or file."""
+        return is_hub_name(checkpoint)
 
     @property
     def window_policy(self) -> str:
@@ -130,38 +130,9 @@ class PublicEmbedder(ABC):
         """(windows, dim)."""
 
 
-def content_hash(folder: Path) -> str:
-    """First 12 hex digits of the sha256 over a checkpoint's weights, configurations and vocabulary."""
-    files = sorted(file for pattern in HUB_FILES for file in folder.glob(pattern))
-    if not any(file.suffix == ".safetensors" for file in files):
-        raise ClapgenError(f"{folder} has no .safetensors; other weights are not read, they could run code.")
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
-        with open(file, "rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()[:12]
-
-
 def pooled(output: Any) -> Tensor:
     """The pooled embedding: transformers 5 returns an object where earlier versions returned the tensor."""
     return output if isinstance(output, Tensor) else output.pooler_output
-
-
-def _from_hub(kind: str, checkpoint: str) -> Path:
-    if checkpoint.count("/") != 1 or checkpoint.startswith((".", "/", "~")):
-        raise ClapgenError(f"there is no folder {checkpoint}; give {kind}:FOLDER, or {kind}:owner/name from the hub.")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(checkpoint, allow_patterns=list(HUB_FILES)))
-    except Exception as error:  # huggingface_hub and its HTTP client raise a dozen classes
-        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") == "1" else ""
-        raise ClapgenError(
-            f"{checkpoint} is not a folder, and cannot be downloaded from the Hugging Face hub{offline}: "
-            f"{' '.join(str(error).split())[:200]} Download it and give its folder."
-        ) from error
 
 
 @contextmanager
