@@ -60,7 +60,7 @@ def load_clap_option(name: str, device: str, window: str = "mean") -> ClapEmbedd
     check_model_name(name)
     name = name if window == "mean" else f"{name},window={window}"
     with garbage_collector_off(), spinner("Loading the model"):
-        allow_hub_for(name)
+        fetch_from_hub(name)
         from clapgen.embedders import load_clap
 
         return load_clap(name, choose_device(device))
@@ -97,6 +97,18 @@ def allow_hub_for(name: str) -> None:
 
     if needs_hub(name):
         allow_hub()
+
+
+def fetch_from_hub(name: str) -> None:
+    """Download the embedder `name` if it comes from the hub, before torch is imported, which takes long.
+
+    Raises:
+        ClapgenError: it cannot be downloaded.
+    """
+    allow_hub_for(name)
+    from clapgen.embedders import find_on_hub
+
+    find_on_hub(name)
 
 
 def allow_hub() -> None:

@@ -11,6 +11,7 @@ from clapgen.embedders.base import (
 from clapgen.embedders.registry import (
     EMBEDDERS,
     Loader,
+    find_on_hub,
     is_public,
     load_clap,
     load_embedder,
@@ -30,6 +31,7 @@ __all__ = [
     "display_name",
     "embed_stream",
     "embed_streams",
+    "find_on_hub",
     "identity_of",
     "is_public",
     "load_clap",

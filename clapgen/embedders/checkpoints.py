@@ -16,11 +16,10 @@ from clapgen.errors import ClapgenError
 
 HUB_FILES = ("*.json", "*.safetensors", "*.txt")
 CONFIG_FILE = "config.json"
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt")
 PICKLES = (".pt", ".pth", ".ckpt")  # weights as their authors' own code saves them
 HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 HUB_SECONDS = 3.0  # to wait for the hub's answer
-
-_NOT_DOWNLOADED = "Download it and give its folder."
 
 
 def is_hub_name(name: str) -> bool:
@@ -100,6 +99,36 @@ def check_shards(folder: Path) -> None:
             raise ClapgenError(f"{folder} is not complete: {missing[0]} is missing; download it again.")
 
 
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a folder holds the files of a tokenizer."""
+    return any((folder / name).is_file() for name in TOKENIZER_FILES)
+
+
+def find_tokenizer(model: str) -> Path:
+    """The folder of the tokenizer of a model on the hub, in the hub's cache; it is downloaded unless it is there.
+
+    Raises:
+        ClapgenError: it cannot be downloaded.
+    """
+    from huggingface_hub import snapshot_download
+
+    patterns = ["tokenizer*.json", "vocab.*", "merges.txt", CONFIG_FILE]
+    try:
+        folder = Path(snapshot_download(model, local_files_only=True, allow_patterns=patterns))
+        if has_tokenizer(folder):
+            return folder
+    except (OSError, ValueError):  # not in the cache
+        pass
+    try:
+        return Path(snapshot_download(model, etag_timeout=HUB_SECONDS, allow_patterns=patterns))
+    except Exception as error:
+        reason = _why_not(model, None, error).partition(": ")[2]
+        raise ClapgenError(
+            f"the checkpoint has no tokenizer, and {model} cannot be downloaded from the Hugging Face hub: {reason} "
+            "A tokenizer.json beside the checkpoint serves too."
+        ) from None
+
+
 def _from_hub(model: str, file: str | None, revision: str | None) -> Path:
     """What is in the cache if it is complete, otherwise a download."""
     from huggingface_hub import snapshot_download
@@ -117,7 +146,10 @@ def _from_hub(model: str, file: str | None, revision: str | None) -> Path:
     except Exception as error:  # huggingface_hub and its HTTP client raise a dozen classes
         raise ClapgenError(_why_not(model, revision, error)) from None
     if not _is_complete(folder, file):
-        raise ClapgenError(f"{model} on the Hugging Face hub has no {file or '.safetensors with its config.json'}.")
+        raise ClapgenError(
+            f"{model} lacks {file or 'config.json or .safetensors'} in {folder}: its download was cut off and the hub "
+            "cannot be reached, or it is published without."
+        )
     return folder / file if file else folder
 
 
@@ -142,9 +174,12 @@ def _why_not(model: str, revision: str | None, error: Exception) -> str:
         return f"{model} on the Hugging Face hub has no revision '{revision}'."
     if isinstance(error, OSError) and error.errno is not None and error.filename:
         return f"{model} cannot be stored in the hub's cache: {error.strerror}: {error.filename}."
-    offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") == "1" else ""
     reason = " ".join(str(error).split())[:160].rstrip(". ")
+    if isinstance(error, errors.LocalEntryNotFoundError):  # what it raises for any failed connection
+        reason = "it cannot be reached"
+    if os.environ.get("HF_HUB_OFFLINE") == "1":
+        reason = "HF_HUB_OFFLINE is set"
     return (
-        f"there is no folder {model}, and it cannot be downloaded from the Hugging Face hub{offline}: {reason}. "
-        f"{_NOT_DOWNLOADED}"
+        f"there is no folder {model}, and it cannot be downloaded from the Hugging Face hub: {reason}. Download it "
+        "elsewhere and give its folder."
     )

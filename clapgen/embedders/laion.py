@@ -1,7 +1,8 @@
-"""LAION's CLAP, and any other checkpoint of transformers' ClapModel."""
+"""LAION's CLAP: any checkpoint of transformers' ClapModel, and the .pt files of LAION's own code."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,7 +12,8 @@ from torch.nn import functional as F
 from clapgen.devices import inference
 from clapgen.embedders.clap_features import ClapFeatures
 from clapgen.embedders.htsat import Htsat
-from clapgen.embedders.public import SAFELY, Array, pooled
+from clapgen.embedders.laion_keys import MARK, TOKENIZER, write_clap
+from clapgen.embedders.public import Array, load_network, pooled
 from clapgen.embedders.public_clap import PublicClap
 from clapgen.embedders.registry import EMBEDDERS
 
@@ -22,17 +24,27 @@ class LaionClap(PublicClap):
 
     kind = "laion"
     model_type = "clap"
+    tokenizer_name = TOKENIZER
+    layout = "It must be a folder (or hub model) in transformers' layout, or a .pt file of LAION's own code."
     short_clips = "shorter clips repeated as often as they fit and padded with zeros"
 
-    def _load(self, folder: Path) -> None:
-        from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
+    @classmethod
+    def recognises(cls, weights: Mapping[str, Tensor]) -> bool:
+        """Whether these are weights of LAION's own code."""
+        return MARK in weights
 
-        self.network = ClapModel.from_pretrained(folder, dtype=torch.float32, **SAFELY).eval().to(self.device)
+    @staticmethod
+    def _write(weights: dict[str, Tensor], folder: Path) -> None:
+        write_clap(weights, folder)
+
+    def _load(self, folder: Path) -> None:
+        from transformers import ClapFeatureExtractor, ClapModel
+
+        self.network = load_network(ClapModel, folder).to(self.device)
         extractor = ClapFeatureExtractor.from_pretrained(folder, trust_remote_code=False)
         self.features = ClapFeatures(extractor, self.device)
         if self.features.fused and not self.network.config.audio_config.enable_fusion:
             raise ValueError("its preprocessor_config.json is for fusion, its config.json is not.")
-        self._load_tokenizer = lambda: AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         self.sample_rate, self.dim = extractor.sampling_rate, self.network.config.projection_dim
         self.window = self.features.window
         self._prepare()

@@ -7,7 +7,7 @@ windows cover the whole clip and their embeddings are averaged: the same vector 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +25,12 @@ from clapgen.devices import inference
 from clapgen.embedders.checkpoints import content_hash, find_checkpoint, is_hub_name, model_type_of
 from clapgen.errors import ClapgenError
 
-SAFELY: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": False}  # for every `from_pretrained` of weights
+SAFELY: dict[str, Any] = {
+    "use_safetensors": True,
+    "trust_remote_code": False,
+}  # for every `from_pretrained` of weights
+COMPUTED = ("position_ids", "token_type_ids", "relative_position_index")  # by networks themselves
+
 Array = npt.NDArray[np.float32]
 
 
@@ -45,6 +50,9 @@ class PublicEmbedder(ABC):
     normalised: ClassVar[bool] = False  # whether embeddings have length 1
     windows_per_batch: ClassVar[int] = 16
     short_clips: ClassVar[str] = "shorter clips as they are"
+    layout: ClassVar[str] = (
+        "It must be a folder (or hub model) with config.json, preprocessor_config.json and model.safetensors."
+    )
 
     network: Any
     sample_rate: int
@@ -54,14 +62,25 @@ class PublicEmbedder(ABC):
     def __init__(self, checkpoint: str, device: torch.device) -> None:
         if not checkpoint:
             raise ClapgenError(f"'{self.kind}:' lacks a checkpoint; give {self.kind}:FOLDER or {self.kind}:NAME.")
-        folder = self._folder(find_checkpoint(checkpoint))
+        path = find_checkpoint(self._full_name(checkpoint))
         self.name, self.device = f"{self.kind}:{checkpoint}", device
         with self._loading():
+            folder = self._folder(path)
             self.hash = content_hash(folder)
             found = model_type_of(folder)
             if found != self.model_type:
                 raise ValueError(f"its config.json is that of a model of type '{found}', not '{self.model_type}'.")
             self._load(folder)
+
+    @classmethod
+    def recognises(cls, weights: Mapping[str, Tensor]) -> bool:
+        """Whether weights by name, as a pickle holds them, are those of a checkpoint of this kind."""
+        return False
+
+    @classmethod
+    def _full_name(cls, checkpoint: str) -> str:
+        """The name on the hub for a short name of this kind, otherwise the checkpoint as it is given."""
+        return checkpoint
 
     def _folder(self, path: Path) -> Path:
         """The folder with config.json and safetensors of a checkpoint."""
@@ -73,17 +92,18 @@ class PublicEmbedder(ABC):
         try:
             with _no_progress_bars():
                 yield
+        except ClapgenError:
+            raise
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ClapgenError(
-                f"{self.name.partition(':')[2]} cannot be loaded as '{self.kind}': {reason} It must be a folder (or "
-                "hub model) with config.json, preprocessor_config.json and model.safetensors."
+                f"{self.name.partition(':')[2]} cannot be loaded as '{self.kind}': {reason} {self.layout}"
             ) from error
 
-    @staticmethod
-    def needs_hub(checkpoint: str) -> bool:
+    @classmethod
+    def needs_hub(cls, checkpoint: str) -> bool:
         """Whether this names a model of the hub: it is not a folder or file."""
-        return is_hub_name(checkpoint)
+        return is_hub_name(cls._full_name(checkpoint))
 
     @property
     def window_policy(self) -> str:
@@ -128,6 +148,19 @@ class PublicEmbedder(ABC):
     @abstractmethod
     def _embed(self, windows: list[Array]) -> Tensor:
         """(windows, dim)."""
+
+
+def load_network(network_class: Any, folder: Path) -> Any:
+    """A network of transformers in float32, for inference, with all of its weights.
+
+    Raises:
+        ValueError: weights are missing, or are of other shapes than its config.json says.
+    """
+    network, info = network_class.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, **SAFELY)
+    missing = sorted(name for name in info["missing_keys"] if not name.endswith(COMPUTED))
+    if missing:
+        raise ValueError(f"{len(missing)} of its weights are missing, such as {missing[0]}.")
+    return network.eval()
 
 
 def pooled(output: Any) -> Tensor:

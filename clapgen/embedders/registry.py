@@ -1,11 +1,11 @@
 """Embedders by name: clapgen's own models, and as ``kind:NAME_OR_FOLDER`` public checkpoints.
 
-The kinds are ``laion:`` (ClapModel), ``encodec:`` (EncodecModel) and ``ast:`` (audio spectrogram transformer), each in
-a file of its own; ``tagger:FOLDER`` is what `clapgen train tagger` makes. Any other, such as msclap, whose package pins
-old versions of its dependencies, can be registered::
+The kinds are ``laion:`` (LAION's CLAP), ``msclap:`` (Microsoft's), ``encodec:`` (EncodecModel) and ``ast:`` (audio
+spectrogram transformer), each in a file of its own; ``tagger:FOLDER`` is what `clapgen train tagger` makes. A folder,
+file or name on the hub needs no kind: what it is, is seen from its files. Any other can be registered::
 
-    register_embedder("msclap", lambda checkpoint, device: MyMsClap(checkpoint, device))
-    load_embedder("msclap:2023")
+    register_embedder("openflam", lambda checkpoint, device: MyFlam(checkpoint, device))
+    load_embedder("openflam:v1")
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from clapgen.devices import choose_device
 from clapgen.embedders.base import ClapEmbedder, Embedder
-from clapgen.embedders.checkpoints import find_checkpoint, is_hub_name, model_type_of
+from clapgen.embedders.checkpoints import find_checkpoint, is_hub_name, model_type_of, pickles_in
 from clapgen.errors import ClapgenError
 from clapgen.model_store import list_models, parts_of
 from clapgen.registry import Registry
@@ -101,6 +101,17 @@ def needs_hub(name: str) -> bool:
     return name not in list_models() and is_hub_name(name)
 
 
+def find_on_hub(name: str) -> None:
+    """Download an embedder that is named as owner/name, without importing torch; nothing for others.
+
+    Raises:
+        ClapgenError: it cannot be downloaded.
+    """
+    name, _ = split_options(name)
+    if not split_name(name)[0] and needs_hub(name):
+        find_checkpoint(name)
+
+
 def is_public(name: str) -> bool:
     """Whether a name stands for something other than a clapgen model as it is.
 
@@ -152,6 +163,8 @@ def kind_of(name: str) -> str:
     if path.is_dir() and parts_of(path):
         return ""
     found = model_type_of(path) if path.is_dir() else ""
+    if not found and (path.is_file() or pickles_in(path)):
+        return _kind_of_pickle(path)
     kinds = {loader.model_type: kind for kind, loader in _kinds() if hasattr(loader, "model_type")}
     if found in kinds:
         return kinds[found]
@@ -163,6 +176,17 @@ def kind_of(name: str) -> str:
     return ""
 
 
+def _kind_of_pickle(path: Path) -> str:
+    from clapgen.embedders.pickles import read_pickle, sole_pickle
+
+    file = sole_pickle(path)
+    weights = read_pickle(file)
+    for kind, loader in _kinds():
+        if hasattr(loader, "recognises") and loader.recognises(weights):
+            return kind
+    raise ClapgenError(f"{file} holds weights, but not those of a CLAP of LAION or Microsoft.")
+
+
 def _kinds() -> list[tuple[str, Any]]:
     backends = _backends()
     return [(kind, backends.get(kind)) for kind in backends]
@@ -171,6 +195,6 @@ def _kinds() -> list[tuple[str, Any]]:
 def _backends() -> Registry[Loader]:
     """The registry, with clapgen's own backends, which are imported on first use because they need torch."""
     from clapgen import tagger  # noqa: F401
-    from clapgen.embedders import ast, encodec, laion  # noqa: F401
+    from clapgen.embedders import ast, encodec, laion, microsoft  # noqa: F401
 
     return EMBEDDERS

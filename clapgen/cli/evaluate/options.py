@@ -15,7 +15,7 @@ import typer
 
 from clapgen.cli.cache import CacheOption, NoCacheOption, open_cache
 from clapgen.cli.console import garbage_collector_off, print_json, print_warning, spinner
-from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, WindowOption, allow_hub_for, check_new_file
+from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, WindowOption, check_new_file, fetch_from_hub
 from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError
 from clapgen.terminal import progress
@@ -155,7 +155,7 @@ def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
 def load(name: str, device: str) -> Embedder:
     """An embedder by name; the hub is contacted only if the name refers to it."""
     check_device(device)
-    allow_hub_for(name)
+    fetch_from_hub(name)
     with garbage_collector_off(), spinner("Loading the model"):
         from clapgen.embedders import load_embedder
 
