@@ -47,7 +47,7 @@ class Generation:
 
 
 class Generator(Protocol):
-    """What `generation.render` and the command line need. A generator ignores settings that it has no use for."""
+    """What `generation.render` and the command line need. A generator refuses settings that it has no use for."""
 
     sample_rate: int
 
@@ -81,5 +81,6 @@ class Generator(Protocol):
         neighbour_scale: float = DEFAULTS.neighbour_scale,
         neighbour_strength: float = DEFAULTS.neighbour_strength,
         neighbour_blend: float = DEFAULTS.neighbour_blend,
+        rank_by: str | None = None,
     ) -> list[Generation]:
         """One sound per prompt; see `TextToAudio.generate`."""

@@ -8,7 +8,7 @@ import json
 import numbers
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,7 @@ class GenerationRequest:
     neighbour_scale: float = 1.5
     neighbour_strength: float = 1.0
     neighbour_blend: float = 0.0
+    rank_by: str | None = None
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -177,6 +178,23 @@ def checked_setting(key: str, value: Any, label: str) -> Any:
             raise ClapgenError(f"{label} must be one of {', '.join(choices)}, not {_shown(value)}.{hint}")
         return value
     return None if value in (None, "") else clean_prompt(value, label)
+
+
+def checked_prompts(prompts: Iterable[str]) -> list[str]:
+    """Prompts of a call of `generate`, cleaned. ClapgenError if one is not a text, or they are not a list."""
+    if isinstance(prompts, (str, bytes)) or not isinstance(prompts, Iterable):
+        raise ClapgenError("generate takes a list of prompts; put a single one into a list.")
+    return [clean_prompt(prompt, f"prompt {number}") for number, prompt in enumerate(prompts, start=1)]
+
+
+def checked_seeds(seeds: Iterable[int] | None, seed: int, count: int) -> list[int]:
+    """The first seed of each of `count` prompts. ClapgenError if one is wrong, or there are fewer or more."""
+    if seeds is not None and not isinstance(seeds, Iterable):
+        raise ClapgenError(f"seeds must be a list with a seed for each prompt, not {seeds!r}; or give one as seed.")
+    checked = [checked_setting("seed", each, "seed") for each in ([seed] * count if seeds is None else seeds)]
+    if len(checked) != count:
+        raise ClapgenError(f"{len(checked)} seeds were given for {count} prompts; give one each")
+    return checked
 
 
 def _shown(value: Any) -> str:

@@ -9,6 +9,14 @@ import typer
 from typer.core import TyperCommand
 
 from clapgen.cli.console import garbage_collector_off, spinner
+from clapgen.cli.generate_models import (
+    ModelOption,
+    RankByOption,
+    check_requests,
+    public_model,
+    show_licence,
+    with_authors_settings,
+)
 from clapgen.cli.generate_neighbours import (
     BlendOption,
     LibraryOption,
@@ -40,6 +48,7 @@ clapgen generate --prompts prompts.csv -o sounds/ (run it again to continue wher
 clapgen generate "rain" --count 4 --loudness -23\n
 clapgen generate "a wooden gate creaks" --library sounds.library --neighbours 5\n
 clapgen generate --from dog.flac -o again.flac (the same sound, bit for bit)\n
+clapgen generate "church bells" --model cvssp/audioldm-s-full-v2 --steps 50\n
 clapgen generate -o - --format wav -- "-20 degrees, wind" | aplay\n
 
 A line of a .jsonl file is an object such as {"prompt": "rain", "seconds": 4, "seed": 1, "name": "rain-short"}; a table
@@ -129,6 +138,7 @@ def generate(
             "\\[default: {default.candidates}]"
         ),
     ] = None,
+    rank_by: RankByOption = None,
     peak: Annotated[
         float | None, typer.Option(help="Peak in dBFS, {peak}. \\[default: {default.peak:g}]", show_default=False)
     ] = None,
@@ -148,12 +158,7 @@ def generate(
         int | None, typer.Option(help="Sample rate of the file in Hz, {rate}. \\[default: the model's]")
     ] = None,
     channels: Annotated[int | None, typer.Option(help="1, or 2 for the same sound on both. \\[default: 1]")] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model", "-m", help="Bundled model (see `clapgen models`) or model folder. \\[default: default]"
-        ),
-    ] = None,
+    model: ModelOption = None,
     device: DeviceOption = "auto",
     dtype: Annotated[
         str | None,
@@ -171,7 +176,7 @@ def generate(
         "seconds": seconds, "num_steps": num_steps, "guidance_scale": guidance_scale, "sampler": sampler,
         "negative_prompt": negative_prompt, "time_shift": time_shift, "seed": seed, "candidates": candidates,
         "peak": peak, "loudness": loudness, "level": level, "neighbour_scale": neighbour_scale,
-        "neighbour_strength": neighbour_strength, "neighbour_blend": neighbour_blend,
+        "neighbour_strength": neighbour_strength, "neighbour_blend": neighbour_blend, "rank_by": rank_by,
     }  # fmt: skip
     given = {key: value for key, value in options.items() if value is not None}
     if sum(map(bool, (prompts, prompt_file, sidecar))) != 1:
@@ -185,10 +190,18 @@ def generate(
     if dtype is not None and dtype not in DTYPES:
         raise ClapgenError(f"--dtype must be one of {', '.join(DTYPES)}, not '{dtype}'.")
     files = FileOptions(output, audio_format, rate, channels)
-    requests, destination, original = what_and_where(prompts, prompt_file, sidecar, given, count, files)
-    folder = open_model(model or recorded_model(original) or "default")
-    requests = with_neighbours(requests, library, neighbours, folder, device)
-    identity = model_identity(folder.name, part_hashes(folder, PARTS), dtype or recorded_dtype(original))
+    public = public_model(model)
+    settings = with_authors_settings(given, public if sidecar is None else None)
+    requests, destination, original = what_and_where(prompts, prompt_file, sidecar, settings, count, files)
+    public = public or (public_model(recorded_model(original)) if model is None else None)
+    if public is not None:
+        check_requests(public, requests, library)
+        show_licence(public)
+        identity = public.identity(dtype or recorded_dtype(original) or "float32")
+    else:
+        folder = open_model(model or recorded_model(original) or "default")
+        requests = with_neighbours(requests, library, neighbours, folder, device)
+        identity = model_identity(folder.name, part_hashes(folder, PARTS), dtype or recorded_dtype(original))
     check_weights(identity["model"], original, force)
     check_destination(destination, plot, as_json, force)
     warn_of_repeats(requests)
@@ -201,9 +214,9 @@ def generate(
     if not remaining:
         return
     with garbage_collector_off(), spinner("Loading the model"):
-        from generation.pipeline import TextToAudio
+        from generation.public import load_generator
 
-        generator = TextToAudio.from_pretrained(folder, choose_device(device), identity["dtype"])
+        generator = load_generator(public or folder, choose_device(device), identity["dtype"])
     warn_of_prompts(generator, remaining)
     try:
         for clip in render(remaining, destination, generator, batch_size, force, progress_bar(len(remaining))):
