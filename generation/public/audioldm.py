@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from generation.public.mel_diffusion import MelDiffusion, limit_of, tokens_of
+from generation.public.mel_diffusion import MelDiffusion
 from generation.public.parts import load_other, load_part
+from generation.public.texts import limit_of, tokens_of
 
 
 @dataclass

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from clapgen.errors import ClapgenError
 from generation.generator import Callback
 from generation.public.base import PublicGenerator, Waveform
 from generation.public.catalogue import PIPELINE_FILE, read_json
@@ -99,21 +99,8 @@ def load_scheduler(folder: Path) -> Any:
     """
     import diffusers
 
-    from clapgen.errors import ClapgenError
-
     name = read_json(folder / "scheduler" / "scheduler_config.json").get("_class_name", "")
     found = getattr(diffusers, name, None) if isinstance(name, str) and name.endswith("Scheduler") else None
     if found is None:
         raise ClapgenError(f"{folder / PIPELINE_FILE}: this version of diffusers has no scheduler {str(name)[:60]!r}.")
     return load_other(found, folder / "scheduler")
-
-
-def tokens_of(tokenizer: Any, text: str, device: torch.device, **padding: Any) -> dict[str, Tensor]:
-    """`input_ids` and `attention_mask` (1, tokens) of one text, cut to what the model reads."""
-    tokens = tokenizer([text], truncation=True, return_tensors="pt", **{"max_length": limit_of(tokenizer), **padding})
-    return {key: tokens[key].to(device) for key in ("input_ids", "attention_mask")}
-
-
-def limit_of(tokenizer: Any) -> int:
-    """How many tokens a model reads; 512 if the tokenizer sets no limit."""
-    return min(int(tokenizer.model_max_length), 512)
