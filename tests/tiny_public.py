@@ -213,3 +213,132 @@ def stable_audio(folder: Path) -> Path:
     index["scheduler"] = ["diffusers", "CosineDPMSolverMultistepScheduler"]
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder
+
+
+def encodec_config() -> Any:
+    from transformers import EncodecConfig
+
+    return EncodecConfig(
+        target_bandwidths=[1.6], sampling_rate=1600, hidden_size=8, codebook_dim=8, codebook_size=16, num_filters=4,
+        upsampling_ratios=[4, 4], num_lstm_layers=1, norm_type="weight_norm", normalize=False, use_causal_conv=False,
+        num_residual_layers=1, use_conv_shortcut=False,
+    )  # fmt: skip
+
+
+def random_codebooks(codec: Any) -> Any:
+    """Codebooks are zeros until they are trained."""
+    for layer in codec.quantizer.layers:
+        layer.codebook.embed.normal_()
+    return codec
+
+
+def musicgen(folder: Path, stereo: bool = False) -> Path:
+    """A tiny MusicGen in the layout of facebook/musicgen-small (or -stereo-small)."""
+    from transformers import (
+        EncodecFeatureExtractor,
+        EncodecModel,
+        MusicgenDecoderConfig,
+        MusicgenForCausalLM,
+        MusicgenForConditionalGeneration,
+        MusicgenProcessor,
+    )
+
+    torch.manual_seed(0)
+    decoder = MusicgenDecoderConfig(
+        vocab_size=16, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, ffn_dim=32, dropout=0.0,
+        num_codebooks=8 if stereo else 4, audio_channels=2 if stereo else 1, max_position_embeddings=128,
+        pad_token_id=16, bos_token_id=16, initializer_factor=0.3,
+    )  # fmt: skip
+    whole = MusicgenForConditionalGeneration(
+        text_encoder=t5(), audio_encoder=random_codebooks(EncodecModel(encodec_config())),
+        decoder=MusicgenForCausalLM(decoder),
+    )  # fmt: skip
+    whole.eval().save_pretrained(folder)
+    feature_extractor = EncodecFeatureExtractor(feature_size=2 if stereo else 1, sampling_rate=1600)
+    MusicgenProcessor(feature_extractor=feature_extractor, tokenizer=t5_tokenizer()).save_pretrained(folder)
+    return folder
+
+
+LM_CONFIG = {
+    "n_q": 4, "card": 16, "dim": 16, "num_heads": 2, "num_layers": 2, "hidden_scale": 4, "norm_first": True,
+    "bias_proj": False, "bias_ff": False, "bias_attn": False, "positional_embedding": "sin", "causal": True,
+    "qk_layer_norm": False, "kv_repeat": 1, "activation": "gelu",
+}  # fmt: skip
+CODEC_CONFIG = {
+    "sample_rate": 1600, "channels": 1, "encodec": {"causal": False, "renormalize": False, "channels": "${channels}"},
+    "seanet": {
+        "dimension": 8, "channels": "${channels}", "causal": "${encodec.causal}", "n_filters": 4,
+        "n_residual_layers": 1,
+        "ratios": [4, 4], "norm": "weight_norm", "kernel_size": 7, "residual_kernel_size": 3, "last_kernel_size": 7,
+        "dilation_base": 2, "pad_mode": "constant", "true_skip": True, "compress": 2, "lstm": 1,
+        "decoder": {"trim_right_ratio": 1.0},
+    },
+    "rvq": {"n_q": 4, "bins": 16},
+}  # fmt: skip
+
+
+def audiocraft(folder: Path, **changes: Any) -> Path:
+    """A tiny AudioGen in the two files of facebook/audiogen-medium, and the T5 that audiocraft takes from the hub."""
+    import yaml
+
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    config = {
+        "lm_model": "transformer_lm", "transformer_lm": LM_CONFIG, "dataset": {"segment_duration": 3},
+        "codebooks_pattern": {"modeling": "delay", "delay": {"delays": [0, 1, 2, 3]}},
+        "conditioners": {"description": {"model": "t5", "t5": {"name": "t5-large", "finetune": False}}},
+        "sample_rate": 1600, "channels": 1, **changes,
+    }  # fmt: skip
+    package = {"best_state": lm_state(), "xp.cfg": yaml.safe_dump(config), "version": "1.3.0", "exported": True}
+    torch.save(package, folder / "state_dict.bin")
+    package = {
+        "best_state": codec_state(),
+        "xp.cfg": yaml.safe_dump(CODEC_CONFIG),
+        "version": "1.3.0",
+        "exported": True,
+    }
+    torch.save(package, folder / "compression_state_dict.bin")
+    t5().eval().save_pretrained(folder / "t5-large")
+    t5_tokenizer().save_pretrained(folder / "t5-large")
+    return folder
+
+
+def lm_state() -> dict[str, torch.Tensor]:
+    """Random tensors with the names and shapes of audiocraft's language model, half precision as published."""
+    width, card, text = 16, 16, 12
+    shapes: dict[str, tuple[int, ...]] = {}
+    for book in range(4):
+        shapes[f"emb.{book}.weight"], shapes[f"linears.{book}.weight"] = (card + 1, width), (card, width)
+    for layer in range(2):
+        at = f"transformer.layers.{layer}."
+        for attention in ("self_attn", "cross_attention"):
+            shapes[f"{at}{attention}.in_proj_weight"] = (3 * width, width)
+            shapes[f"{at}{attention}.out_proj.weight"] = (width, width)
+        shapes[f"{at}linear1.weight"], shapes[f"{at}linear2.weight"] = (4 * width, width), (width, 4 * width)
+        for norm in ("norm1", "norm2", "norm_cross"):
+            shapes[f"{at}{norm}.weight"] = shapes[f"{at}{norm}.bias"] = (width,)
+    shapes["out_norm.weight"] = shapes["out_norm.bias"] = (width,)
+    projection = "condition_provider.conditioners.description.output_proj"
+    shapes[f"{projection}.weight"], shapes[f"{projection}.bias"] = (width, text), (width,)
+    return {key: (0.4 * torch.randn(shape)).half() for key, shape in shapes.items()}
+
+
+def codec_state() -> dict[str, torch.Tensor]:
+    """A codec of transformers under the names of audiocraft's."""
+    from transformers import EncodecModel
+
+    config = encodec_config()
+    config.pad_mode = "constant"
+    codec = random_codebooks(EncodecModel(config))
+    transposed = {name for name, module in codec.named_modules() if type(module).__name__ == "EncodecConvTranspose1d"}
+    renamed = {}
+    for key, value in codec.state_dict().items():
+        within = "convtr.convtr" if key.partition(".conv.")[0] in transposed else "conv.conv"
+        for ours, theirs in (
+            (".conv.", f".{within}."), ("parametrizations.weight.original0", "weight_g"),
+            ("parametrizations.weight.original1", "weight_v"), ("coder.layers.", "coder.model."),
+            ("quantizer.layers.", "quantizer.vq.layers."), (".codebook.", "._codebook."),
+        ):  # fmt: skip
+            key = key.replace(ours, theirs)
+        renamed[key] = value
+    return renamed

@@ -64,7 +64,7 @@ KINDS = {
     "musicldm": Kind("MusicLDM", "musicldm:MusicLdm", CC_BY_NC_SA, 10.0, 2.0, 200),
     "stable-audio": Kind("Stable Audio Open", "stable_audio:StableAudio", STABILITY, 30.0, 7.0, 100),
     "musicgen": Kind("MusicGen", "musicgen:MusicGen", CC_BY_NC, 15.0, 3.0, refused=_NO_STEPS),
-    "audiocraft": Kind("AudioCraft", "audiocraft:AudioCraft", CC_BY_NC, 10.0, 3.0, refused=_NO_STEPS),
+    "audiocraft": Kind("AudioCraft", "audiocraft:AudioCraft", CC_BY_NC, 5.0, 3.0, refused=_NO_STEPS),
 }
 
 PIPELINES = {

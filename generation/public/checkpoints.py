@@ -106,6 +106,22 @@ def open_checkpoint(name: str) -> Checkpoint:
     return Checkpoint(name, folder, kind_name)
 
 
+def part_of_its_own(folder: Path, name: str) -> Path:
+    """The folder of a model that a checkpoint needs but does not contain, such as "t5-large": a folder of its name
+    inside the checkpoint's, or else from the hub.
+
+    Raises:
+        ClapgenError: it is neither there nor on the hub.
+    """
+    inside = folder / name.rpartition("/")[2]
+    if (inside / CONFIG_FILE).is_file():
+        return inside
+    full = name if "/" in name else f"google-t5/{name}"
+    if HUB_NAME.fullmatch(full) is None or ".." in full:
+        raise ClapgenError(f"{folder} needs a model {name[:60]!r}, which is not the name of one on the hub.")
+    return _from_hub(full)
+
+
 def weights_in(folder: Path) -> list[Path]:
     """The files with the weights of a part: safetensors where there are any, none of the half-precision variants."""
     for suffix in WEIGHT_SUFFIXES:

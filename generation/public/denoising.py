@@ -45,7 +45,7 @@ def denoise(
     latents = noise * scheduler.init_noise_sigma
     extra: dict[str, Any] = {}
     if "generator" in inspect.signature(scheduler.step).parameters:
-        extra["generator"] = [torch.Generator().manual_seed(_seed_of_steps(seed)) for seed in seeds]
+        extra["generator"] = [torch.Generator().manual_seed(seed_of_steps(seed)) for seed in seeds]
     times = scheduler.timesteps
     for number, time in enumerate(times):
         doubled = scheduler.scale_model_input(torch.cat([latents] * 2) if guided else latents, time)
@@ -62,6 +62,6 @@ def denoise(
     return latents
 
 
-def _seed_of_steps(seed: int) -> int:
+def seed_of_steps(seed: int) -> int:
     """Another seed than that of the initial noise: 63 bits of a hash."""
     return int.from_bytes(hashlib.blake2b(f"steps {seed}".encode(), digest_size=8).digest(), "little") >> 1

@@ -96,11 +96,11 @@ def test_the_clap_of_the_checkpoint_ranks_each_prompts_own_candidates(
     generator = load_generator(request.getfixturevalue(name))
     sounds = generator.generate(["rain", "a dog"], seconds=0.5, num_steps=2, candidates=2, seed=1, level="as-is")
     for sound in sounds:
-        scores = [
-            generator.clap(sound.prompt, [generator.generate([sound.prompt], 0.5, 2, seed=seed, level="as-is")[0].waveform], 16000)[0]
+        singles = [
+            generator.generate([sound.prompt], seconds=0.5, num_steps=2, seed=seed, level="as-is")[0].waveform
             for seed in (1, 2)
-        ]  # fmt: skip
-        assert sound.candidate_scores == pytest.approx(scores, abs=1e-5)
+        ]
+        assert sound.candidate_scores == pytest.approx(generator.clap(sound.prompt, singles, 16000), abs=1e-5)
         assert sound.score == max(sound.candidate_scores) and -1 <= sound.score <= 1
 
 
