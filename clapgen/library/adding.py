@@ -97,6 +97,7 @@ class _Adding:
         self.store, self.pool, self.make_embedder, self.advance = store, pool, make_embedder, advance
         self.report = AddReport()
         self.embedder: SoundEmbedder | None = None
+        self.named: dict[str, str] = {}  # content that cannot be decoded → the path in its error
         self.states = store.states()
         self.ids = {state.path: id for id, (state, _) in self.states.items()}
         self.by_digest: dict[str, list[int]] = {}
@@ -171,6 +172,8 @@ class _Adding:
             self.embedder = self.make_embedder(self.pool)
         for state, result in self.embedder.embed([read.state for read in fresh]):
             done[state.digest] = result
+            if isinstance(result, ClapgenError):
+                self.named[state.digest] = str(state.path)
             if isinstance(result, Embedded) and result.silent:
                 self.report.silent.append((state.path, result.silent))
             self.advance(1)
@@ -183,7 +186,8 @@ class _Adding:
             if isinstance(found, Embedded):
                 self._put(changes, read, found.embeddings, (found.seconds, found.sample_rate, found.channels))
             elif found is not None:
-                self._skip(read.source.path, str(found))
+                path = read.source.path  # the error names the first of the files with this content
+                self._skip(path, str(found).replace(self.named[read.state.digest], str(path)))
             elif self.by_digest.get(read.state.digest):
                 self._put_known(changes, read)
         self._write(changes)

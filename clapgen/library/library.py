@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clapgen.errors import ClapgenError
+from clapgen.library.diversity import diverse_order
 from clapgen.library.query import Sounds, Texts, Vector, make_query, query_vector
 from clapgen.library.records import Changes, Description, Moment, Nearby, Queries, Selection, Sound
+from clapgen.library.scan import nearest_sounds
 from clapgen.library.store import Store, open_store
+from clapgen.library.words import fused, load_thesaurus, word_alternatives
 
 if TYPE_CHECKING:
     from clapgen.embedders import ClapEmbedder
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from clapgen.library.sources import Sources
 
 USUAL_K = 10
+MOST_CANDIDATES = 100  # at least so many are ranked again by words or by diversity
 _SPREAD_SAMPLE = 4096  # sounds of the library from which the spread of cosines is measured
 
 
@@ -124,6 +128,9 @@ class Library:
         licences: Sequence[str] = (),
         under: Sequence[str | os.PathLike[str]] = (),
         whole: bool = False,
+        words: bool = False,
+        thesaurus: Mapping[str, Sequence[str]] | None = None,
+        diverse: float = 0.0,
     ) -> list[Hit]:
         """The sounds that are nearest to a query, best first.
 
@@ -134,18 +141,31 @@ class Library:
             k: how many sounds (default: 10, or fewer if the library has fewer).
             weight: of the text against the sound, 0 to 1, if both are given.
             min_seconds, max_seconds, tags, licences, under, whole: see `Selection`.
+            words: also rank sounds by the words of the text in their captions, tags and names, and fuse both rankings.
+            thesaurus: label → words that count as it, in addition to clapgen's own; see `load_thesaurus`.
+            diverse: 0 to 1, how much the sounds should differ from each other; see `diverse_order`.
 
         Raises:
             ClapgenError: nothing to search for, an empty library, `k` beyond its size, a sound that cannot be read, the
                 wrong CLAP.
         """
         query = make_query(text, like, without, weight)
+        if words and not query.texts:
+            raise ClapgenError("a search by words needs a text.")
+        if not 0 <= diverse <= 1:
+            raise ClapgenError(f"diverse must be between 0 and 1, not {diverse:g}.")
         k = self._checked_k(k)
         selection = make_selection(min_seconds, max_seconds, tags, licences, under, whole)
         vector, digests = self._embedded(query)
         if digests:
             selection = Selection(**{**selection.__dict__, "without_digests": tuple(digests)})
-        return self._hits(self.store.nearest(vector[None], k, selection)[0])
+        wanted = max(5 * k, MOST_CANDIDATES) if words or diverse else k
+        found = self.store.nearest(vector[None], wanted, selection)[0]
+        if words:
+            found = self._with_words(found, vector, " ".join(query.texts), thesaurus, wanted, selection)
+        if diverse:
+            found = self._diverse(found, k, diverse)
+        return self._hits(found[:k])
 
     def neighbours(self, embeddings: Queries, k: int, selection: Selection | None = None) -> list[list[Hit]]:
         """For each embedding (q, dim) of length 1 of the library's CLAP, the k nearest sounds, best first."""
@@ -275,6 +295,34 @@ class Library:
         """Vectors of some whole sounds, evenly over the library."""
         rows = np.concatenate([rows.vectors for rows in self.store.rows(whole=True)])
         return rows[:: max(1, len(rows) // _SPREAD_SAMPLE)]
+
+    def _with_words(
+        self,
+        found: Sequence[Nearby],
+        vector: Vector,
+        text: str,
+        thesaurus: Mapping[str, Sequence[str]] | None,
+        limit: int,
+        selection: Selection,
+    ) -> list[Nearby]:
+        """Sounds by their rank in `found` and by that of a search by words, fused."""
+        alternatives = word_alternatives(text, thesaurus if thesaurus is not None else load_thesaurus())
+        by_words = self.store.with_words(alternatives, limit, selection) if alternatives else []
+        known = {nearby.sound: nearby for nearby in found}
+        rows = self.store.rows_of([id for id in by_words if id not in known])
+        if len(rows):
+            known |= {n.sound: n for n in nearest_sounds(rows, vector[None], len(rows), None, selection.whole)[0]}
+        return [known[id] for id in fused([[n.sound for n in found], by_words]) if id in known]
+
+    def _diverse(self, found: Sequence[Nearby], k: int, novelty: float) -> list[Nearby]:
+        rows = self.store.rows_of([nearby.sound for nearby in found])
+        whole = np.isnan(rows.spans[:, 0])
+        vectors = dict(zip(rows.sounds[whole].tolist(), rows.vectors[whole].astype(np.float32), strict=True))
+        found = [nearby for nearby in found if nearby.sound in vectors]
+        if not found:
+            return []
+        table = np.stack([vectors[nearby.sound] for nearby in found])
+        return [found[index] for index in diverse_order([n.score for n in found], table, k, novelty)]
 
     def _hits(self, found: Sequence[Nearby]) -> list[Hit]:
         sounds = {sound.id: sound for sound in self.store.sounds([nearby.sound for nearby in found])}
