@@ -1,4 +1,4 @@
-"""A library in a folder: SQLite as the truth, searched exactly in memory.
+"""A library in a folder: SQLite as the truth, searched in memory or with an index derived from it.
 
 The database is in WAL mode: readers see the state of the last transaction while another process writes, and a process
 that is killed loses at most the transaction it was in.
@@ -13,13 +13,12 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from clapgen.errors import ClapgenError
 from clapgen.files import exclusive_lock
 from clapgen.library.connection import FILE_NAME, connect, in_words
+from clapgen.library.index import find_index
 from clapgen.library.records import Changes, FileState, Nearby, Queries, Selection, Sound, VectorRows
-from clapgen.library.scan import chosen, joined, nearest_sounds
+from clapgen.library.searching import Searcher
 from clapgen.library.store import VERSION, Totals
 from clapgen.library.tables import Tables
 
@@ -38,8 +37,8 @@ class FolderStore:
         self.folder = Path(folder)
         self.location = str(folder)
         self._lock = threading.RLock()
-        self._held: VectorRows | None = None  # all vectors, or those that the index lacks
-        self._held_revision = ""
+        self._searcher = Searcher(self.folder)
+        self._size: tuple[str, int] | None = None  # and the revision that had it
         if not (self.folder / FILE_NAME).is_file():
             self._refuse_or_create(create)
         database, self.read_only = connect(self.folder, self.location)
@@ -109,17 +108,18 @@ class FolderStore:
             yield rows
             last = int(rows.ids[-1])
 
-    def count(self, selection: Selection) -> int:
-        """How many sounds a search with this selection considers."""
+    def size(self) -> int:
+        """How many sounds can be found."""
         with self._reading() as tables:
-            return len(tables.selected(selection))
+            revision = tables.facts()["revision"]
+            if self._size is None or self._size[0] != revision:
+                self._size = revision, int(tables.number("sounds") - tables.number("vanished"))
+            return self._size[1]
 
     def nearest(self, queries: Queries, k: int, selection: Selection) -> list[list[Nearby]]:
         """The k nearest sounds of each query."""
         with self._reading() as tables:
-            everything = selection.is_everything and not tables.number("vanished")
-            allowed = None if everything else tables.selected(selection)
-            return nearest_sounds(self._rows_in_memory(tables), queries, k, allowed, selection.whole)
+            return self._searcher.nearest(tables, queries, k, selection)
 
     def with_words(self, alternatives: Sequence[Sequence[str]], limit: int, selection: Selection) -> list[int]:
         """Ids of the sounds whose texts have words, best first."""
@@ -131,8 +131,9 @@ class FolderStore:
         with self._reading() as tables:
             sounds, vanished, vectors = (int(tables.number(what)) for what in ("sounds", "vanished", "vectors"))
             seconds = tables.number("seconds")
+            index = find_index(self.folder, tables.facts()["id"])
         size = sum(file.stat().st_size for file in self.folder.iterdir() if file.is_file())
-        return Totals(sounds, vanished, vectors, seconds, 0, size)
+        return Totals(sounds, vanished, vectors, seconds, len(index) if index else 0, size)
 
     def tags(self) -> dict[str, int]:
         """How many sounds have each tag."""
@@ -145,7 +146,9 @@ class FolderStore:
             return list(tables.check(int(tables.facts()["dim"]))) if "dim" in tables.facts() else []
 
     def tidy(self) -> None:
-        """Fold the write-ahead log into the database, and let SQLite plan its queries by the sizes of the tables."""
+        """Bring the index up to date, and fold the write-ahead log into the database."""
+        with self._reading() as tables:
+            self._searcher.update_index(tables)
         with self._guarded() as tables:
             tables.database.execute("PRAGMA optimize")
             tables.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -153,21 +156,6 @@ class FolderStore:
     def close(self) -> None:
         """Close the database."""
         self._tables.database.close()
-
-    def _rows_in_memory(self, tables: Tables) -> VectorRows:
-        """All vectors. What has been loaded stays; only what others wrote since is read."""
-        revision = tables.facts().get("revision", "")
-        if self._held is None or revision != self._held_revision:
-            parts = [] if self._held is None else [self._held]
-            if parts:
-                parts = [chosen(parts[0], np.isin(parts[0].ids, tables.vector_ids()))]
-            last = int(parts[0].ids[-1]) if parts and len(parts[0]) else 0
-            while len(rows := tables.rows(last, False, 65536)):
-                parts.append(rows)
-                last = int(rows.ids[-1])
-            self._held = joined(parts) if parts else tables.rows(0, False, 0)
-            self._held_revision = revision
-        return self._held
 
     def _refuse_or_create(self, create: bool) -> None:
         if not create:

@@ -17,7 +17,7 @@ from clapgen.errors import ClapgenError
 from clapgen.library.diversity import diverse_order
 from clapgen.library.query import Sounds, Texts, Vector, make_query, query_vector
 from clapgen.library.records import Changes, Description, Moment, Nearby, Queries, Selection, Sound
-from clapgen.library.scan import nearest_sounds
+from clapgen.library.scan import Considered, nearest_sounds
 from clapgen.library.store import Store, open_store
 from clapgen.library.words import fused, load_thesaurus, word_alternatives
 
@@ -96,8 +96,7 @@ class Library:
 
     def __len__(self) -> int:
         """How many sounds can be found."""
-        totals = self.store.totals()
-        return totals.sounds - totals.vanished
+        return self.store.size()
 
     @cached_property
     def clap(self) -> ClapEmbedder:
@@ -311,7 +310,8 @@ class Library:
         known = {nearby.sound: nearby for nearby in found}
         rows = self.store.rows_of([id for id in by_words if id not in known])
         if len(rows):
-            known |= {n.sound: n for n in nearest_sounds(rows, vector[None], len(rows), None, selection.whole)[0]}
+            considered = Considered(whole=selection.whole)
+            known |= {n.sound: n for n in nearest_sounds(rows, vector[None], len(rows), considered)[0]}
         return [known[id] for id in fused([[n.sound for n in found], by_words]) if id in known]
 
     def _diverse(self, found: Sequence[Nearby], k: int, novelty: float) -> list[Nearby]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +140,8 @@ class Selection:
 
     @property
     def is_everything(self) -> bool:
-        """Whether every sound passes."""
-        return self == Selection(whole=self.whole)
+        """Whether every sound passes, but for those of `without_digests`."""
+        return self == Selection(without_digests=self.without_digests, whole=self.whole)
 
 
 @dataclass(frozen=True)
@@ -182,3 +183,12 @@ class VectorRows:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def lengths(self) -> npt.NDArray[np.float32]:
+        """(n,) lengths of the vectors, which float16 has rounded away from 1."""
+        lengths = np.empty(len(self), dtype=np.float32)
+        for start in range(0, len(self), 8192):  # so that memory stays that of float16
+            block = self.vectors[start : start + 8192].astype(np.float32)
+            lengths[start : start + len(block)] = np.linalg.norm(block, axis=1)
+        return lengths

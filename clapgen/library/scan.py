@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from clapgen.library.records import Moment, Nearby, Queries, VectorRows
+
+Ids = npt.NDArray[np.int64]
 
 ROUNDING = 1e-6  # cosines closer than this are equal
 MOST_MOMENTS = 3
@@ -15,30 +18,54 @@ _ROWS_PER_BLOCK = 8192  # converted to float32 at a time, so that memory stays t
 _QUERIES_PER_BLOCK = 64
 
 
-def nearest_sounds(
-    rows: VectorRows, queries: Queries, k: int, allowed: npt.NDArray[np.int64] | None, whole: bool
-) -> list[list[Nearby]]:
-    """The k nearest sounds of each query (q, dim), best first; see `Store.nearest`.
+@dataclass(frozen=True)
+class Considered:
+    """Which sounds a search considers: those `allowed` (sorted ids; all if None), but not those `excluded`.
 
-    Args:
-        allowed: sorted ids of the sounds that are considered; all if None.
+    `whole`: only by the vectors of whole files.
     """
-    rows = _considered(rows, allowed, whole)
+
+    allowed: Ids | None = None
+    excluded: Ids = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    whole: bool = False
+
+    def mask(self, rows: VectorRows) -> npt.NDArray[np.bool_] | None:
+        """Whether each row counts; None if all do."""
+        which = np.ones(len(rows), dtype=bool)
+        if self.allowed is not None:
+            which &= np.isin(rows.sounds, self.allowed)
+        if len(self.excluded):
+            which &= ~np.isin(rows.sounds, self.excluded)
+        if self.whole:
+            which &= np.isnan(rows.spans[:, 0])
+        return None if which.all() else which
+
+
+EVERYTHING = Considered()
+
+
+def nearest_sounds(
+    rows: VectorRows, queries: Queries, k: int, considered: Considered = EVERYTHING
+) -> list[list[Nearby]]:
+    """The k nearest sounds of each query (q, dim), best first; see `Store.nearest`."""
     if not len(rows) or k < 1:
         return [[] for _ in queries]
+    mask = considered.mask(rows)
     starts = np.flatnonzero(np.r_[True, rows.sounds[1:] != rows.sounds[:-1]])
     found = []
     for first in range(0, len(queries), _QUERIES_PER_BLOCK):
-        for cosines in _cosines(rows.vectors, queries[first : first + _QUERIES_PER_BLOCK]):
+        for cosines in _cosines(rows, queries[first : first + _QUERIES_PER_BLOCK]):
+            if mask is not None:
+                cosines[~mask] = -np.inf
             best = np.maximum.reduceat(cosines, starts)
             order = best_first(best, rows.sounds[starts], k)
-            found.append([_nearby(rows, cosines, starts, index, float(best[index])) for index in order])
+            found.append([_nearby(rows, cosines, starts, i, float(best[i])) for i in order if np.isfinite(best[i])])
     return found
 
 
-def best_first(scores: npt.NDArray[np.float32], ids: npt.NDArray[np.int64], k: int) -> npt.NDArray[np.int64]:
+def best_first(scores: npt.NDArray[np.float32], ids: Ids, k: int) -> Ids:
     """Indices of the k largest scores; scores that are equal within `ROUNDING` are in the order of their ids."""
-    rounded = np.round(scores.astype(np.float64) / ROUNDING)
+    rounded = np.round(scores.astype(np.float64) / ROUNDING)  # infinity stays
     candidates = np.arange(len(scores))
     if k < len(scores):
         least = np.partition(rounded, len(scores) - k)[len(scores) - k]
@@ -60,37 +87,24 @@ def chosen(rows: VectorRows, which: npt.NDArray[np.bool_]) -> VectorRows:
     return VectorRows(rows.ids[which], rows.sounds[which], rows.spans[which], rows.vectors[which])
 
 
-def _considered(rows: VectorRows, allowed: npt.NDArray[np.int64] | None, whole: bool) -> VectorRows:
-    if allowed is None and not whole:
-        return rows
-    which = np.ones(len(rows), dtype=bool)
-    if allowed is not None:
-        which &= np.isin(rows.sounds, allowed)
-    if whole:
-        which &= np.isnan(rows.spans[:, 0])
-    return rows if which.all() else chosen(rows, which)
-
-
-def _cosines(vectors: npt.NDArray[np.float16], queries: Queries) -> npt.NDArray[np.float32]:
-    """(queries, vectors)"""
-    cosines = np.empty((len(queries), len(vectors)), dtype=np.float32)
-    for start in range(0, len(vectors), _ROWS_PER_BLOCK):
-        block = vectors[start : start + _ROWS_PER_BLOCK].astype(np.float32)
+def _cosines(rows: VectorRows, queries: Queries) -> npt.NDArray[np.float32]:
+    """(queries, rows)"""
+    cosines = np.empty((len(queries), len(rows)), dtype=np.float32)
+    for start in range(0, len(rows), _ROWS_PER_BLOCK):
+        block = rows.vectors[start : start + _ROWS_PER_BLOCK].astype(np.float32)
         cosines[:, start : start + len(block)] = queries @ block.T
-    return cosines
+    return cosines / np.maximum(rows.lengths, 1e-6)
 
 
-def _nearby(
-    rows: VectorRows, cosines: npt.NDArray[np.float32], starts: npt.NDArray[np.int64], index: int, score: float
-) -> Nearby:
+def _nearby(rows: VectorRows, cosines: npt.NDArray[np.float32], starts: Ids, index: int, score: float) -> Nearby:
     end = starts[index + 1] if index + 1 < len(starts) else len(rows)
     own = np.arange(starts[index], end)
-    windows = own[~np.isnan(rows.spans[own, 0])]
+    windows = own[~np.isnan(rows.spans[own, 0]) & np.isfinite(cosines[own])]
     moments: list[Moment] = []
     for row in windows[np.argsort(-cosines[windows], kind="stable")]:
         start, stop = rows.spans[row]
         if all(stop <= other.start or start >= other.end for other in moments):
-            moments.append(Moment(float(start), float(stop), min(1.0, float(cosines[row]))))
+            moments.append(Moment(float(start), float(stop), float(cosines[row])))
             if len(moments) == MOST_MOMENTS:
                 break
-    return Nearby(int(rows.sounds[starts[index]]), min(1.0, score), tuple(moments))
+    return Nearby(int(rows.sounds[starts[index]]), score, tuple(moments))

@@ -66,8 +66,8 @@ class Store(Protocol):
     def rows(self, whole: bool = False, batch: int = 65536) -> Iterator[VectorRows]:
         """All vectors, or only those of whole files, in batches."""
 
-    def count(self, selection: Selection) -> int:
-        """How many sounds a search with this selection considers."""
+    def size(self) -> int:
+        """How many sounds can be found: all but those that have vanished. Quick, also in a large library."""
 
     def nearest(self, queries: Queries, k: int, selection: Selection) -> list[list[Nearby]]:
         """For each row of `queries` (q, dim), of length 1, the k nearest sounds, best first.

@@ -24,6 +24,7 @@ _SOUND = (
     "category, name, recording, extra, vanished"
 )
 _IDS_PER_QUERY = 500
+_ROWS_PER_BATCH = 65536
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,20 @@ class Tables:
         query = f'SELECT id, sound, start, "end", vector FROM vectors WHERE id > ? {condition} ORDER BY id LIMIT ?'
         return _rows(self.database.execute(query, [after, count]).fetchall())
 
+    def all_rows(self) -> Iterator[VectorRows]:
+        """All vectors in batches, in the order of their ids."""
+        last = 0
+        while len(rows := self.rows(last, False, _ROWS_PER_BATCH)):
+            yield rows
+            last = int(rows.ids[-1])
+
+    def sample_rows(self, count: int) -> Iterator[VectorRows]:
+        """About so many vectors from all over the library, in batches."""
+        ids = self.vector_ids()
+        ids = ids[:: max(1, len(ids) // count)]
+        for start in range(0, len(ids), _ROWS_PER_BATCH):
+            yield self.rows_with(ids[start : start + _ROWS_PER_BATCH].tolist())
+
     def rows_of(self, sounds: Sequence[int]) -> VectorRows:
         return self._rows_where("sound", sounds)
 
@@ -134,11 +149,20 @@ class Tables:
         query = "SELECT id FROM vectors WHERE id > ? ORDER BY id"
         return np.fromiter((row[0] for row in self.database.execute(query, [after])), dtype=np.int64)
 
-    def selected(self, selection: Selection) -> Ids:
-        """Ids of the sounds that a search considers, sorted."""
+    def selected(self, selection: Selection) -> Ids | None:
+        """Sorted ids of the sounds that a search considers, but for those `excluded`; None for all."""
+        if selection.is_everything:
+            return None
         condition, values = self._condition(selection)
         query = f"SELECT id FROM sounds WHERE {condition} ORDER BY id"
         return np.fromiter((row[0] for row in self.database.execute(query, values)), dtype=np.int64)
+
+    def excluded(self, selection: Selection) -> Ids:
+        """Ids of the sounds that a search leaves out: vanished ones, and given contents. They are few."""
+        found = self.database.execute("SELECT id FROM sounds WHERE vanished").fetchall()
+        for digest in selection.without_digests:
+            found += self.database.execute("SELECT id FROM sounds WHERE digest = ?", [digest]).fetchall()
+        return np.array([row[0] for row in found], dtype=np.int64)
 
     def with_words(self, alternatives: Sequence[Sequence[str]], limit: int, selection: Selection) -> list[int]:
         words = [f'"{word}"' for each in alternatives for word in (one.replace('"', " ") for one in each)]
