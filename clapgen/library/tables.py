@@ -211,7 +211,7 @@ class Tables:
                 conditions.append(f"seconds {sign} ?")
                 values.append(value)
         for tag in selection.tags:
-            conditions.append("EXISTS (SELECT 1 FROM tags WHERE tag = ? AND sound = sounds.id)")
+            conditions.append("id IN (SELECT sound FROM tags WHERE tag = ?)")
             values.append(label_key(tag))
         if selection.licences:
             conditions.append(f"({' OR '.join(['INSTR(LOWER(licence), ?)'] * len(selection.licences))})")
@@ -260,7 +260,7 @@ def _rows(found: Sequence[Sequence[Any]]) -> VectorRows:
         return VectorRows(empty, empty, np.zeros((0, 2)), np.zeros((0, 0), dtype=np.float16))
     ids, sounds, starts, ends, blobs = zip(*found, strict=True)
     spans = np.array([starts, ends], dtype=np.float64).T  # None becomes NaN
-    vectors = np.frombuffer(b"".join(blobs), dtype="<f2").reshape(len(blobs), -1).astype(np.float16, copy=False)
+    vectors = np.frombuffer(b"".join(blobs), dtype="<f2").reshape(len(blobs), -1).astype(np.float16)
     return VectorRows(np.array(ids, dtype=np.int64), np.array(sounds, dtype=np.int64), spans, vectors)
 
 
