@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from clapgen.embedders.file_identity import identify_files
-from clapgen.errors import ClapgenError
-from clapgen.fingerprints.fingerprint import Fingerprint, fingerprint_file
+from clapgen.embedders.store import Store
+from clapgen.fingerprints.files import Advance, fingerprint_files
+from clapgen.fingerprints.fingerprint import Fingerprint
 from clapgen.fingerprints.index import SAME_RECORDING, FingerprintIndex
 
 Key = TypeVar("Key", bound=Hashable)
-Advance = Callable[[int], None]  # called with the number of recordings just done
 
 
 @dataclass(frozen=True)
@@ -81,26 +81,22 @@ def duplicate_groups(
 
 
 def find_duplicates(
-    paths: Iterable[str | Path], threshold: float = SAME_RECORDING, advance: Advance = lambda count: None
+    paths: Iterable[str | Path],
+    threshold: float = SAME_RECORDING,
+    cache: Store | None = None,
+    advance: Advance = lambda count: None,
 ) -> tuple[list[DuplicateGroup[Path]], list[tuple[Path, str]]]:
     """Group sound files that are the same recording; and those that cannot be read, with the reason.
 
     Args:
         threshold: score from which two recordings are the same one.
-        advance: called with the number of files just read; exact copies are not read again.
+        cache: where fingerprints are looked up and stored, such as `EmbeddingCache()`.
+        advance: called with the number of files just read.
     """
-    files, skipped = identify_files(list(dict.fromkeys(map(Path, paths))))
-    fingerprints: dict[Path, Fingerprint] = {}
-    seen: set[str] = set()
-    for file in files:
-        if file.digest not in seen:
-            seen.add(file.digest)
-            try:
-                fingerprints[file.path] = fingerprint_file(file.path)
-            except ClapgenError as error:
-                skipped.append((file.path, str(error)))
-        advance(1)
-    return duplicate_groups(fingerprints, {file.path: file.digest for file in files}, threshold), skipped
+    files, skipped = identify_files(list(dict.fromkeys(map(Path, paths))), cache)
+    contents = {file.path: file.digest for file in files}
+    fingerprints, unreadable = fingerprint_files(contents, cache, advance)
+    return duplicate_groups(fingerprints, contents, threshold), skipped + unreadable
 
 
 def _links(
