@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from generation.edits import Edit
 from generation.requests import DEFAULTS
+from generation.retrieval import Neighbour
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,5 +78,10 @@ class Generator(Protocol):
         peak: float | None = None,
         loudness: float | None = None,
         level: str | None = None,
+        neighbours: Sequence[Neighbour | Mapping[str, Any]] = (),
+        neighbour_scale: float = DEFAULTS.neighbour_scale,
+        neighbour_strength: float = DEFAULTS.neighbour_strength,
+        neighbour_blend: float = DEFAULTS.neighbour_blend,
+        edit: Edit | Mapping[str, Any] | None = None,
     ) -> list[Generation]:
         """One sound per prompt; see `TextToAudio.generate`."""

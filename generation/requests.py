@@ -15,6 +15,8 @@ from typing import Any
 from clapgen.data.text import clean_prompt
 from clapgen.errors import ClapgenError, nearest
 from generation.diffusion.samplers import SAMPLERS
+from generation.edits import Edit, checked_edit
+from generation.retrieval import Neighbour, checked_neighbours
 
 DEFAULT_PEAK = -1.0  # dBFS; as in clapgen.audio.mastering, which would import numpy here
 
@@ -39,6 +41,11 @@ class GenerationRequest:
     peak: float | None = None
     loudness: float | None = None
     level: str | None = None
+    neighbours: tuple[Neighbour, ...] = ()
+    neighbour_scale: float = 1.5
+    neighbour_strength: float = 1.0
+    neighbour_blend: float = 0.0
+    edit: Edit | None = None
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -49,6 +56,9 @@ class GenerationRequest:
         """Everything but `prompt` and `name`, as keyword arguments of `generate`."""
         settings = dataclasses.asdict(self)
         del settings["prompt"], settings["name"]
+        settings["neighbours"] = list(settings["neighbours"])  # as JSON has them
+        if self.edit is not None:
+            settings["edit"]["regions"] = [list(region) for region in self.edit.regions]
         return settings
 
 
@@ -91,6 +101,9 @@ RANGES = {
     "candidates": Range(1, 64),
     "peak": Range(-60.0, 0.0),
     "loudness": Range(-70.0, 0.0),
+    "neighbour_scale": Range(0.0, 20.0),
+    "neighbour_strength": Range(0.05, 1.0),
+    "neighbour_blend": Range(0.0, 1.0),
 }
 LEVELS = ("as-is",)
 LEVEL_KEYS = ("peak", "loudness", "level")  # one of them is set
@@ -160,6 +173,10 @@ def checked_setting(key: str, value: Any, label: str) -> Any:
         return secrets.randbelow(2**32) if seed == RANDOM_SEED else seed
     if key in RANGES:
         return RANGES[key].checked(value, label)
+    if key == "edit":
+        return None if value is None else checked_edit(value, label)
+    if key == "neighbours":
+        return checked_neighbours(value, label)
     if key in ("sampler", "level"):
         choices = SAMPLERS.names() if key == "sampler" else LEVELS
         if not isinstance(value, str) or value not in choices:
