@@ -114,8 +114,10 @@ def _save(
     suffix, bits = FORMATS[destination.audio_format]
     path = destination.file or destination.folder / (stem_of(request) + suffix)
     rate = destination.rate or generation.sample_rate
+    made = request if generation.novelty is None else replace(request, seed=generation.novelty["seed"])
     sidecar = {
-        **planned_sidecar(request, destination, generator.describe()),
+        **planned_sidecar(made, destination, generator.describe()),
+        **({} if generation.novelty is None else {"novelty": generation.novelty}),
         "score": generation.score,
         "candidate_scores": generation.candidate_scores,
         "candidate_seed": generation.seed,

@@ -22,6 +22,7 @@ PARTS = ("clap", "autoencoder", "diffusion")  # of a model that generates; a sid
 LONGEST_STEM = 180  # bytes; with seed, number and suffix it stays below the 255 of most file systems
 
 CIRCUMSTANCES = ("device", "cpu", "threads", "versions")  # of a run; may change the last bits of a sound
+NOVELTY = "novelty"  # key of what a sound was compared with before it was kept; not a setting of the sound
 
 
 def stem_of(request: GenerationRequest) -> str:
@@ -47,11 +48,11 @@ def model_identity(name: str, hashes: Mapping[str, str], dtype: str | None) -> d
 
 
 def comment_of(sidecar: Mapping[str, Any]) -> str:
-    """What is written into a sound file: its sidecar as ASCII, without the circumstances of the run.
+    """What is written into a sound file: its sidecar as ASCII, without the circumstances of the run and of its choice.
 
     The same sound thus has the same bytes wherever it was generated.
     """
-    inside = {key: value for key, value in sidecar.items() if key not in CIRCUMSTANCES}
+    inside = {key: value for key, value in sidecar.items() if key not in (*CIRCUMSTANCES, NOVELTY)}
     return json.dumps(inside, separators=(",", ":"), allow_nan=False)
 
 
@@ -90,13 +91,23 @@ def _is_same_sound(present: Mapping[str, Any], planned: Mapping[str, Any]) -> bo
     return there == (here if here["dtype"] is not None else {**here, "dtype": there["dtype"]})
 
 
+def _is_finished(present: Mapping[str, Any], planned: Mapping[str, Any]) -> bool:
+    """Whether a sound is the planned one, and was compared with what the planned one is to be compared with."""
+    wanted, found = planned.get(NOVELTY), present.get(NOVELTY)
+    if wanted is None:
+        return _is_same_sound(present, planned)
+    if not isinstance(found, dict) or any(found.get(key) != value for key, value in wanted.items()):
+        return False
+    return _is_same_sound({**present, "seed": found.get("requested_seed")}, planned)
+
+
 def find_finished(folder: Path, stem: str, planned: Mapping[str, Any]) -> tuple[Path, dict[str, Any]] | None:
     """The sound file that has the settings of the `planned` sidecar, and its sidecar, if both exist and are intact."""
     for path in _stems(folder, stem):
         if not _is_taken(path):
             return None
         sidecar = _sidecar_at(path)
-        if sidecar is not None and _is_same_sound(sidecar, planned) and _is_whole(folder, sidecar):
+        if sidecar is not None and _is_finished(sidecar, planned) and _is_whole(folder, sidecar):
             return folder / Path(sidecar["file"]).name, sidecar
     return None
 
@@ -139,7 +150,7 @@ def _save_as(
         taken = _is_taken(path)  # before the sidecar is read: it may appear in between
         present = _sidecar_at(path)
         if present is not None and _is_same_sound(present, sidecar):
-            if overwrite:
+            if overwrite or sidecar.get(NOVELTY) not in (None, present.get(NOVELTY)):
                 return _write_pair(audio, sidecar, content, overwrite=True)
             if _is_whole(path.parent, present) or _complete_pair(audio, present, sidecar["sha256"], content):
                 return present

@@ -17,6 +17,7 @@ from clapgen.cli import (
     evaluate,
     generate,
     library,
+    library_duplicates,
     locate,
     models,
     pretrain,
@@ -73,6 +74,7 @@ app.command("classify", epilog=classify.EPILOG)(classify.classify)
 app.command("locate", epilog=locate.EPILOG)(locate.locate)
 app.command("score", epilog=score.EPILOG)(score.score)
 app.command("search", epilog=search.EPILOG)(search.search)
+library.app.command("duplicates", epilog=library_duplicates.EPILOG)(library_duplicates.duplicates)
 app.add_typer(library.app, name="library")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
