@@ -214,7 +214,8 @@ def generate(
     requests, destination, original = what_and_where(prompts, prompt_file, sidecar, given, count, files)
     folder = open_model(model or recorded_model(original) or "default")
     novelty = open_novelty(library, max_similarity, tries, device)
-    requests = with_neighbours(requests, library, neighbours, folder, device)
+    if novelty is None or neighbours is not None:  # else the library is there to stay away from
+        requests = with_neighbours(requests, library, neighbours, folder, device)
     identity = model_identity(folder.name, part_hashes(folder, PARTS), dtype or recorded_dtype(original))
     identity |= novelty.identity if novelty else {}
     check_weights(identity["model"], original, force)
