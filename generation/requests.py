@@ -21,7 +21,8 @@ DEFAULT_PEAK = -1.0  # dBFS; as in clapgen.audio.mastering, which would import n
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """One sound to generate. Every field decides how it sounds, except `name`, the stem of its file.
+    """One sound to generate. Every field decides how it sounds, except `name`, the stem of its file, and
+    `original_prompt`, what the user typed if `prompt` was edited.
 
     The fields and their defaults are those of `TextToAudio.generate`; the ranges are in `RANGES`. Of `peak` (dBFS),
     `loudness` (LUFS) and `level` ("as-is") one is set: a peak of -1 dBFS if none is given.
@@ -40,15 +41,16 @@ class GenerationRequest:
     loudness: float | None = None
     level: str | None = None
     name: str | None = None
+    original_prompt: str | None = None
 
     def __post_init__(self) -> None:
         if self.peak is self.loudness is self.level is None:
             object.__setattr__(self, "peak", DEFAULT_PEAK)
 
     def settings(self) -> dict[str, Any]:
-        """Everything but `prompt` and `name`, as keyword arguments of `generate`."""
+        """What decides the sound next to `prompt`, as keyword arguments of `generate`."""
         settings = dataclasses.asdict(self)
-        del settings["prompt"], settings["name"]
+        del settings["prompt"], settings["name"], settings["original_prompt"]
         return settings
 
 

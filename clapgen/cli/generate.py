@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 
 from clapgen.cli.console import garbage_collector_off, spinner
 from clapgen.cli.generate_output import Output, progress_bar, warn_of_prompts, warn_of_repeats
+from clapgen.cli.generate_prompts import EditOptions, edit_prompts
 from clapgen.cli.generate_requests import (
     FileOptions,
     check_destination,
@@ -30,6 +31,7 @@ clapgen generate "a dog barks twice" -o dog.flac --seconds 4 --seed 7\n
 clapgen generate "church bells" --candidates 8 --plot\n
 clapgen generate --prompts prompts.csv -o sounds/ (run it again to continue where it stopped)\n
 clapgen generate "rain" --count 4 --loudness -23\n
+clapgen generate "rain" --edit-prompt (from a caption such as "It is raining heavily")\n
 clapgen generate --from dog.flac -o again.flac (the same sound, bit for bit)\n
 clapgen generate -o - --format wav -- "-20 degrees, wind" | aplay\n
 
@@ -67,6 +69,25 @@ def generate(
         Path | None,
         typer.Option(
             "--from", help="Generate a sound again from its sidecar .json or the sound file; other options override it."
+        ),
+    ] = None,
+    edit_prompt: Annotated[
+        bool,
+        typer.Option("--edit-prompt", help="Turn short prompts into captions like those the model was trained on."),
+    ] = False,
+    exemplars: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Captions for --edit-prompt: a manifest, a table, or a text file with one on each line. "
+            "\\[default: the model's]",
+        ),
+    ] = None,
+    rewriter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_FOLDER",
+            help="Causal language model (safetensors) that proposes the captions of --edit-prompt. \\[default: none]",
         ),
     ] = None,
     output: Annotated[
@@ -161,6 +182,8 @@ def generate(
     given = {key: value for key, value in options.items() if value is not None}
     if sum(map(bool, (prompts, prompt_file, sidecar))) != 1:
         raise ClapgenError("give prompts as arguments, or --prompts FILE, or --from SIDECAR: exactly one of the three.")
+    editing = EditOptions(edit_prompt, exemplars, rewriter)
+    editing.check(sidecar)
     check_device(device)
     from clapgen.model_store import open_model, part_hashes
     from generation.rendering import render, split_finished
@@ -176,6 +199,7 @@ def generate(
     check_weights(identity["model"], original, force)
     check_destination(destination, plot, as_json, force)
     warn_of_repeats(requests)
+    requests = edit_prompts(requests, folder, editing)
     printer = Output(plot, as_json, replace_plots=force or destination.file is None, original=original)
     finished, remaining = (
         ([], list(dict.fromkeys(requests))) if force else split_finished(requests, destination, identity)

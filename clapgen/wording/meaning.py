@@ -24,6 +24,10 @@ _NEGATION = re.compile(r"\b(?:no|not|without|never|none|nobody|nothing|neither|n
 _NEGATION_ENDS = re.compile(r"[,;.]|\b(?:but|while|as|and)\b")
 _NUMBERS = "two three four five six seven eight nine ten eleven twelve"
 _COUNTS = {name: number for number, name in enumerate(_NUMBERS.split(), 2)} | {"couple": 2, "pair": 2}
+_PLACE = re.compile(
+    r"\b(?:in|on|at|under|over|inside|near|along|through|across|onto|into|against|from|outside|behind|by|around)\b"
+    r".*?(?=,| and | while | as | with |$)"
+)
 _TIMES = {"once": 1, "twice": 2, "thrice": 3}
 
 
@@ -60,6 +64,71 @@ def keeps_meaning(source: str, paraphrase: str, synonyms: Mapping[str, Sequence[
             if not (index.named(mine) <= index.mentioned(theirs) and index.named(theirs) <= index.mentioned(mine)):
                 return False
     return _same_places(first, second)
+
+
+def elaborates(source: str, sentence: str) -> bool:
+    """Whether a sentence says all that its source says, and adds nothing but detail.
+
+    Every word of the source that carries meaning must be there, as another of its forms or as a synonym, at the same
+    place in the order of events, denied in both or in neither, and nouns of `words.tsv` in the same number ("dog" is
+    not "dogs"). The sentence may describe further (loudly, nearby, on a roof), but adds no event, number, negation or
+    sound source that has a label. An empty source is elaborated by nothing.
+    """
+    first, second = _timeline(source), _timeline(sentence)
+    if not first or len(first) != len(second):
+        return False
+    return all(_step_elaborates(one, other) for one, other in zip(first, second, strict=True))
+
+
+def content_words(sentence: str) -> frozenset[str]:
+    """The words of a sentence that carry meaning, as bases; those that mean the same are one (rain and rainfall)."""
+    words = tokenize(sentence)
+    matches = {match.start: match for match in find_words(words) if match.word.kind != "phrase"}
+    taken = {place for match in matches.values() for place in range(match.start, match.end)}
+    others = [word for place, word in enumerate(words) if place not in taken and word not in _FUNCTION_WORDS]
+    grouped = [part for match in matches.values() for part in match.word.group.split() if part not in _FUNCTION_WORDS]
+    return frozenset(min(bases(word), key=len) for word in (*grouped, *others))
+
+
+def _step_elaborates(source: str, sentence: str) -> bool:
+    one, other, index = _step_of(source), _step_of(sentence), _bundled_labels()
+    if one.numbers != other.numbers or bool(one.denied) != bool(other.denied):
+        return False
+    if _new_sounds(sentence, one, index):
+        return False
+    return all(
+        _said(words, there, index) for words, there in ((one.words, other.words), (one.denied, other.denied))
+    ) and _same_number(tokenize(source), tokenize(sentence))
+
+
+def _new_sounds(sentence: str, said: _Step, index: _Labels) -> set[str]:
+    """Labels that a sentence adds. What something does (sings, roars) and where it is (on grass) is only detail."""
+    named = index.named(_step_of(_PLACE.sub("", sentence)).words) - index.mentioned(said.words)
+    return {label for label in named if said.words.isdisjoint(label.split()) and not _is_verb(label)}
+
+
+def _is_verb(label: str) -> bool:
+    return any(match.word.kind in ("verb", "transitive") for match in find_words([label]))
+
+
+def _said(words: frozenset[str], there: frozenset[str], index: _Labels) -> bool:
+    """Whether each word is among those `there`, by itself, by its group or by a label of which there is a synonym."""
+    labels = {word for label in index.named(words) & index.mentioned(there) for word in label.split()}
+    return words <= there | labels
+
+
+def _same_number(words: list[str], others: list[str]) -> bool:
+    here, there = _number_of_nouns(words), _number_of_nouns(others)
+    return all(forms & there[noun] for noun, forms in here.items() if noun in there)
+
+
+def _number_of_nouns(words: list[str]) -> dict[str, set[int]]:
+    numbers: dict[str, set[int]] = {}
+    for match in find_words(words):
+        if match.word.kind == "noun":
+            same = len(set(match.word.forms)) == 1  # sheep
+            numbers.setdefault(match.word.group, set()).update({0, 1} if same else {match.form})
+    return numbers
 
 
 def _same_places(first: list[_Step], second: list[_Step]) -> bool:
