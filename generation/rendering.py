@@ -100,9 +100,7 @@ def render(
 
 def _batches(requests: Sequence[GenerationRequest], batch_size: int) -> Iterator[list[GenerationRequest]]:
     """Neighbours that differ only in prompt, seed and name can be generated together."""
-    for _, group in itertools.groupby(
-        requests, key=lambda request: replace(request, prompt="", seed=0, name=None, original_prompt=None)
-    ):
+    for _, group in itertools.groupby(requests, key=lambda request: {**request.settings(), "seed": 0}):
         together = list(group)
         for start in range(0, len(together), batch_size):
             yield together[start : start + batch_size]

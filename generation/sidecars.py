@@ -25,9 +25,8 @@ CIRCUMSTANCES = ("device", "cpu", "threads", "versions")  # of a run; may change
 
 def stem_of(request: GenerationRequest) -> str:
     """File name of a sound without suffix: the request's `name`, or its prompt, as it was typed, and seed."""
-    words = (
-        slug(request.name or request.original_prompt or request.prompt).encode()[:LONGEST_STEM].decode(errors="ignore")
-    )
+    text = request.name or request.original_prompt or request.prompt
+    words = slug(text).encode()[:LONGEST_STEM].decode(errors="ignore")
     return words if request.name else f"{words}_seed{request.seed}"
 
 

@@ -15,7 +15,7 @@ from clapgen.errors import ClapgenError
 from clapgen.terminal import printable
 
 app = typer.Typer(
-    help="List models, show a model's card, verify its files, join parts of several models, average CLAPs, or add captions.",
+    help="List models, show a model's card, verify its files, join parts of several, average CLAPs, add captions.",
     epilog="""
 [bold]Examples[/bold]
 
@@ -36,7 +36,7 @@ NameArgument = Annotated[
 
 @app.callback(invoke_without_command=True)
 def list_all(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List models, show a model's card, verify its files, join parts of several models, average CLAPs, or add captions."""
+    """List models, show a model's card, verify its files, join parts of several, average CLAPs, add captions."""
     if context.invoked_subcommand is not None:
         return
     from clapgen.model_store import list_models, resolve_model

@@ -82,23 +82,32 @@ def elaborates(source: str, sentence: str) -> bool:
 
 def content_words(sentence: str) -> frozenset[str]:
     """The words of a sentence that carry meaning, as bases; those that mean the same are one (rain and rainfall)."""
-    words = tokenize(sentence)
-    matches = {match.start: match for match in find_words(words) if match.word.kind != "phrase"}
+    return _merged(tokenize(sentence))
+
+
+def _merged(words: list[str]) -> frozenset[str]:
+    matches = {match.start: match for match in find_words(words)}
     taken = {place for match in matches.values() for place in range(match.start, match.end)}
-    others = [word for place, word in enumerate(words) if place not in taken and word not in _FUNCTION_WORDS]
-    grouped = [part for match in matches.values() for part in match.word.group.split() if part not in _FUNCTION_WORDS]
-    return frozenset(min(bases(word), key=len) for word in (*grouped, *others))
+    others = [word for place, word in enumerate(words) if place not in taken]
+    grouped = [part for match in matches.values() for part in match.word.group.split()]
+    return frozenset(min(bases(word), key=len) for word in (*grouped, *others) if word not in _FUNCTION_WORDS)
 
 
 def _step_elaborates(source: str, sentence: str) -> bool:
     one, other, index = _step_of(source), _step_of(sentence), _bundled_labels()
-    if one.numbers != other.numbers or bool(one.denied) != bool(other.denied):
+    if one.numbers != other.numbers or bool(one.denied) != bool(other.denied) or _new_sounds(sentence, one, index):
         return False
-    if _new_sounds(sentence, one, index):
-        return False
-    return all(
-        _said(words, there, index) for words, there in ((one.words, other.words), (one.denied, other.denied))
-    ) and _same_number(tokenize(source), tokenize(sentence))
+    mine, theirs = tokenize(source), tokenize(sentence)
+    denied = _denied(source)
+    return (
+        _said(_without(mine, denied), other.words | _merged(_without(theirs, _denied(sentence))), index)
+        and _said(denied, other.denied, index)
+        and _same_number(mine, theirs)
+    )
+
+
+def _without(words: list[str], others: list[str]) -> list[str]:
+    return list((Counter(words) - Counter(others)).elements()) if others else words
 
 
 def _new_sounds(sentence: str, said: _Step, index: _Labels) -> set[str]:
@@ -111,10 +120,10 @@ def _is_verb(label: str) -> bool:
     return any(match.word.kind in ("verb", "transitive") for match in find_words([label]))
 
 
-def _said(words: frozenset[str], there: frozenset[str], index: _Labels) -> bool:
+def _said(words: list[str], there: frozenset[str], index: _Labels) -> bool:
     """Whether each word is among those `there`, by itself, by its group or by a label of which there is a synonym."""
-    labels = {word for label in index.named(words) & index.mentioned(there) for word in label.split()}
-    return words <= there | labels
+    named = index.named(_content(words)) & index.mentioned(there)
+    return _merged(words) <= there | {word for label in named for word in label.split()}
 
 
 def _same_number(words: list[str], others: list[str]) -> bool:
@@ -156,8 +165,7 @@ def _step_of(text: str) -> _Step:
         elif word in _COUNTS or word.isdigit():
             times = words[position + 1 : position + 2] == ["times"]
             numbers.append(f"{_COUNTS.get(word, word)}{' times' if times else ''}")
-    said = list((Counter(words) - Counter(denied)).elements()) if denied else words
-    return _Step(_content(said), _content(denied), tuple(sorted(numbers)), frozenset(qualifiers))
+    return _Step(_content(_without(words, denied)), _content(denied), tuple(sorted(numbers)), frozenset(qualifiers))
 
 
 def _denied(text: str) -> list[str]:

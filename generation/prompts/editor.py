@@ -57,8 +57,9 @@ class PromptEditor:
     `min_fidelity` to the prompt, it says all that the prompt says and adds no other sound (`elaborates`), it says more,
     and it is like a caption. Of these, the one with the highest familiarity + `fidelity_weight` x fidelity is chosen.
 
-    A text is like a caption if it has as many words as the shortest quarter of the captions, or more, and is as
-    familiar as the least familiar quarter. A prompt that is so already stays as it is; an edited prompt is so, too.
+    A text is like a caption if it has more words than the shortest quarter of the captions, or as many, and is one of
+    them or more familiar than the least familiar quarter. A prompt that is so already stays as it is; an edited prompt
+    is so, too.
 
     Args:
         captions: training captions of the model; embedded once, and cached in `cache`.
@@ -107,8 +108,8 @@ class PromptEditor:
     def candidates(self, prompt: str) -> list[str]:
         """Sentences that a prompt may become, not checked yet."""
         captions = self.nearest(prompt)
-        found = [*captions, *around(prompt, captions)]
         parts, connectives = parts_of(prompt)
+        found = [*captions, *(around(prompt, captions) if len(parts) == 1 else [])]
         if 1 < len(parts) <= LARGEST_NUMBER_OF_PARTS and all(parts):
             found += joined([self._choices(part) for part in parts], connectives)
         return list(dict.fromkeys(found))
@@ -155,7 +156,8 @@ class PromptEditor:
         return [edit for edit in edits if not complete or self._is_like_caption(edit.prompt, edit.familiarity)]
 
     def _is_like_caption(self, text: str, familiarity: float) -> bool:
-        return len(tokenize(text)) >= self._fewest_words and familiarity >= self._least_familiarity
+        is_familiar = text in self._row or familiarity >= self._least_familiarity
+        return is_familiar and len(tokenize(text)) >= self._fewest_words
 
     def _similarity_to(self, prompt: str, embedded: Array) -> Array:
         """(rows,), cosine of each row to the nearest reading of the prompt."""

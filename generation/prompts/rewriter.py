@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 
 from clapgen.data.sentences import tidy
-from clapgen.embedders.public import SAFELY
+from clapgen.embedders.public import SAFELY, no_progress_bars
 from clapgen.errors import ClapgenError
 from clapgen.metrics.captions.words import tokenize
 from clapgen.wording.meaning import content_words
@@ -41,7 +41,9 @@ class LanguageModelRewriter:
             name_or_path = str(Path(name_or_path).expanduser())
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
-            self._network: Any = AutoModelForCausalLM.from_pretrained(name_or_path, **SAFELY).to(device).eval()
+            load: Any = AutoModelForCausalLM.from_pretrained
+            with no_progress_bars():
+                self._network = load(name_or_path, **SAFELY).to(device).eval()
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, SafetensorError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ClapgenError(
