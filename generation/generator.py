@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from generation.requests import DEFAULTS
+from generation.retrieval import Neighbour
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,5 +77,9 @@ class Generator(Protocol):
         peak: float | None = None,
         loudness: float | None = None,
         level: str | None = None,
+        neighbours: Sequence[Neighbour | Mapping[str, Any]] = (),
+        neighbour_scale: float = DEFAULTS.neighbour_scale,
+        neighbour_strength: float = DEFAULTS.neighbour_strength,
+        neighbour_blend: float = DEFAULTS.neighbour_blend,
     ) -> list[Generation]:
         """One sound per prompt; see `TextToAudio.generate`."""

@@ -15,6 +15,7 @@ from typing import Any
 from clapgen.data.text import clean_prompt
 from clapgen.errors import ClapgenError, nearest
 from generation.diffusion.samplers import SAMPLERS
+from generation.retrieval import Neighbour, checked_neighbours
 
 DEFAULT_PEAK = -1.0  # dBFS; as in clapgen.audio.mastering, which would import numpy here
 
@@ -40,6 +41,10 @@ class GenerationRequest:
     peak: float | None = None
     loudness: float | None = None
     level: str | None = None
+    neighbours: tuple[Neighbour, ...] = ()
+    neighbour_scale: float = 1.5
+    neighbour_strength: float = 1.0
+    neighbour_blend: float = 0.0
     name: str | None = None
     original_prompt: str | None = None
 
@@ -51,7 +56,7 @@ class GenerationRequest:
         """What decides the sound next to `prompt`, as keyword arguments of `generate`."""
         settings = dataclasses.asdict(self)
         del settings["prompt"], settings["name"], settings["original_prompt"]
-        return settings
+        return settings | {"neighbours": list(settings["neighbours"])}  # as JSON has them
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,9 @@ RANGES = {
     "candidates": Range(1, 64),
     "peak": Range(-60.0, 0.0),
     "loudness": Range(-70.0, 0.0),
+    "neighbour_scale": Range(0.0, 20.0),
+    "neighbour_strength": Range(0.05, 1.0),
+    "neighbour_blend": Range(0.0, 1.0),
 }
 LEVELS = ("as-is",)
 LEVEL_KEYS = ("peak", "loudness", "level")  # one of them is set
@@ -162,6 +170,8 @@ def checked_setting(key: str, value: Any, label: str) -> Any:
         return secrets.randbelow(2**32) if seed == RANDOM_SEED else seed
     if key in RANGES:
         return RANGES[key].checked(value, label)
+    if key == "neighbours":
+        return checked_neighbours(value, label)
     if key in ("sampler", "level"):
         choices = SAMPLERS.names() if key == "sampler" else LEVELS
         if not isinstance(value, str) or value not in choices:

@@ -9,6 +9,14 @@ import typer
 from typer.core import TyperCommand
 
 from clapgen.cli.console import garbage_collector_off, spinner
+from clapgen.cli.generate_neighbours import (
+    BlendOption,
+    LibraryOption,
+    NeighboursOption,
+    ScaleOption,
+    StrengthOption,
+    with_neighbours,
+)
 from clapgen.cli.generate_output import Output, progress_bar, warn_of_prompts, warn_of_repeats
 from clapgen.cli.generate_prompts import EditOptions, edit_prompts
 from clapgen.cli.generate_requests import (
@@ -32,6 +40,7 @@ clapgen generate "church bells" --candidates 8 --plot\n
 clapgen generate --prompts prompts.csv -o sounds/ (run it again to continue where it stopped)\n
 clapgen generate "rain" --count 4 --loudness -23\n
 clapgen generate "rain" --edit-prompt (from a caption such as "It is raining heavily")\n
+clapgen generate "a wooden gate creaks" --library sounds.library --neighbours 5\n
 clapgen generate --from dog.flac -o again.flac (the same sound, bit for bit)\n
 clapgen generate -o - --format wav -- "-20 degrees, wind" | aplay\n
 
@@ -150,6 +159,11 @@ def generate(
     level: Annotated[
         str | None, typer.Option(help="as-is keeps the loudness at which the model made the sound; one of {levels}.")
     ] = None,
+    library: LibraryOption = None,
+    neighbours: NeighboursOption = None,
+    neighbour_scale: ScaleOption = None,
+    neighbour_strength: StrengthOption = None,
+    neighbour_blend: BlendOption = None,
     audio_format: Annotated[str | None, typer.Option("--format", help="One of {formats}. \\[default: wav]")] = None,
     rate: Annotated[
         int | None, typer.Option(help="Sample rate of the file in Hz, {rate}. \\[default: the model's]")
@@ -177,7 +191,8 @@ def generate(
     options = {
         "seconds": seconds, "num_steps": num_steps, "guidance_scale": guidance_scale, "sampler": sampler,
         "negative_prompt": negative_prompt, "time_shift": time_shift, "seed": seed, "candidates": candidates,
-        "peak": peak, "loudness": loudness, "level": level,
+        "peak": peak, "loudness": loudness, "level": level, "neighbour_scale": neighbour_scale,
+        "neighbour_strength": neighbour_strength, "neighbour_blend": neighbour_blend,
     }  # fmt: skip
     given = {key: value for key, value in options.items() if value is not None}
     if sum(map(bool, (prompts, prompt_file, sidecar))) != 1:
@@ -195,11 +210,12 @@ def generate(
     files = FileOptions(output, audio_format, rate, channels)
     requests, destination, original = what_and_where(prompts, prompt_file, sidecar, given, count, files)
     folder = open_model(model or recorded_model(original) or "default")
+    requests = edit_prompts(requests, folder, editing)
+    requests = with_neighbours(requests, library, neighbours, folder, device)
     identity = model_identity(folder.name, part_hashes(folder, PARTS), dtype or recorded_dtype(original))
     check_weights(identity["model"], original, force)
     check_destination(destination, plot, as_json, force)
     warn_of_repeats(requests)
-    requests = edit_prompts(requests, folder, editing)
     printer = Output(plot, as_json, replace_plots=force or destination.file is None, original=original)
     finished, remaining = (
         ([], list(dict.fromkeys(requests))) if force else split_finished(requests, destination, identity)

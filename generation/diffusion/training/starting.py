@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from torch.nn import functional as F
 
 from clapgen.clap import Clap
 from clapgen.errors import ClapgenError
-from clapgen.model_store import Model, load_module, open_model
+from clapgen.model_store import Model, open_model
 from generation.compatibility import ENCODER, TEXT_SIDE, dependency_hash
 from generation.diffusion.config import DiffusionConfig
 from generation.diffusion.model import DiffusionTransformer
@@ -21,12 +20,13 @@ from generation.diffusion.model import DiffusionTransformer
 logger = logging.getLogger(__name__)
 
 RIDGE = 0.01
-_OWN = ("width", "layers", "heads", "latent_dim", "condition_dim", "context_dim", "max_seconds")
+_OWN = ("width", "layers", "heads", "latent_dim", "condition_dim", "max_seconds")
 
 
 def start_from(model: Model, config: DiffusionConfig, clap: Clap, texts: Sequence[str]) -> DiffusionTransformer:
     """The diffusion network of `model`, to be trained further with these `texts` and this CLAP.
 
+    Weights that the model lacks, such as attention to neighbours, are new, and change nothing until they are trained.
     Where the text side of the CLAP is another than the model's, the conditions that the network knows are predicted
     from the new ones by ridge regression over the texts, and the prediction is put into the first layer of the
     network: it starts with about the sounds that it made before.
@@ -36,8 +36,8 @@ def start_from(model: Model, config: DiffusionConfig, clap: Clap, texts: Sequenc
             CLAP and there are too few texts to tell how the two are related.
     """
     folder = open_model(model)
-    network = load_module(folder, "diffusion", DiffusionConfig, DiffusionTransformer)
-    known = network.config
+    stored = DiffusionTransformer.from_pretrained(folder)
+    known = stored.config
     if other := [name for name in _OWN if getattr(known, name) != getattr(config, name)]:
         name = other[0]
         raise ClapgenError(
@@ -47,8 +47,10 @@ def start_from(model: Model, config: DiffusionConfig, clap: Clap, texts: Sequenc
     if (known.encoder_hash or dependency_hash(folder, ENCODER)) != config.encoder_hash:
         raise ClapgenError(f"start_from={model} was trained with another encoder; set autoencoder={model}.")
     if (known.text_hash or dependency_hash(folder, TEXT_SIDE)) != config.text_hash:
-        _change_conditions(network, Clap.from_pretrained(folder), clap, sorted(set(texts)))
-    network.config = dataclasses.replace(config)
+        _change_conditions(stored, Clap.from_pretrained(folder), clap, sorted(set(texts)))
+    network = DiffusionTransformer(config)
+    kept = network.state_dict()
+    network.load_state_dict(kept | {name: value for name, value in stored.state_dict().items() if name in kept})
     return network
 
 
