@@ -10,6 +10,7 @@ from clapgen.data.sentences import tidy
 from clapgen.metrics.captions.words import tokenize
 from clapgen.wording.grammar import lower_first, with_article
 from clapgen.wording.lexicon import Match, find_words, groups
+from clapgen.wording.meaning import content_words
 from clapgen.wording.rewriting import CONNECTIVE
 
 READINGS = 6  # of a prompt, with its words replaced by synonyms
@@ -60,11 +61,14 @@ def around(prompt: str, captions: Sequence[str]) -> list[str]:
 
 def _around(phrase: str, head: Match, caption: str) -> str | None:
     words = caption.split()
-    modifiers = tokenize(phrase)[: head.start]
+    modifiers = content_words(" ".join(tokenize(phrase)[: head.start]))
     bare = [word.strip('.,;:!?"()').lower() for word in words]
-    if not {*modifiers}.isdisjoint(bare):
-        return None  # "small dog" around "a small dog barks"
-    for match in find_words(bare):
+    if not modifiers.isdisjoint(content_words(caption)):
+        return None  # "barking dog" in "a dog barks"
+    matches = find_words(bare)
+    if len({match.start for match in matches if match.word.group == head.word.group}) > 1:
+        return None  # "infant" in "a newborn baby"
+    for match in matches:
         if (match.word.kind, match.word.group, match.form) != (head.word.kind, head.word.group, head.form):
             continue
         ending = words[match.end - 1][len(words[match.end - 1].rstrip(".,;:!?")) :]

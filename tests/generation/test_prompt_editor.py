@@ -149,6 +149,8 @@ def test_readings_replace_words_by_their_synonyms() -> None:
         ("old dog", "Barking of a dog.", ["Barking of an old dog"]),
         ("dog", "Dogs bark", []),  # another number
         ("small dog", "A small dog barks", []),  # it is there already
+        ("barking dog", "A dog barks nearby", []),
+        ("infant", "A newborn baby cries", []),
         ("no dog", "A dog barks", []),
         ("barking loudly", "A dog barks loudly", []),  # no noun
     ],
