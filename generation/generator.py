@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from generation.edits import Edit
 from generation.requests import DEFAULTS
 from generation.retrieval import Neighbour
 
@@ -81,5 +82,6 @@ class Generator(Protocol):
         neighbour_scale: float = DEFAULTS.neighbour_scale,
         neighbour_strength: float = DEFAULTS.neighbour_strength,
         neighbour_blend: float = DEFAULTS.neighbour_blend,
+        edit: Edit | Mapping[str, Any] | None = None,
     ) -> list[Generation]:
         """One sound per prompt; see `TextToAudio.generate`."""

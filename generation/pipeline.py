@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clapgen.audio.mastering import Level, master, peak_dbfs
+from clapgen.audio.mastering import Level, at_level, master, peak_dbfs
 from clapgen.clap import Clap
 from clapgen.clap.coverage import coverage_warning
 from clapgen.data.text import clean_prompt
@@ -23,6 +23,8 @@ from generation.diffusion.context import Neighbours
 from generation.diffusion.guidance import GuidedVelocity, classifier_free
 from generation.diffusion.model import DiffusionTransformer
 from generation.diffusion.samplers import SAMPLERS, starting_at, timesteps
+from generation.editing import start_editing
+from generation.edits import Edit
 from generation.generator import Callback, Generation
 from generation.helped import help_of
 from generation.noise import gaussian, seed_of_item
@@ -130,6 +132,7 @@ class TextToAudio:
         neighbour_scale: float = DEFAULTS.neighbour_scale,
         neighbour_strength: float = DEFAULTS.neighbour_strength,
         neighbour_blend: float = DEFAULTS.neighbour_blend,
+        edit: Edit | Mapping[str, Any] | None = None,
     ) -> list[Generation]:
         """Generate one sound per prompt. The ranges are those of `generation.requests.RANGES`.
 
@@ -154,6 +157,7 @@ class TextToAudio:
             neighbour_strength: 0.05 to 1; below 1, the solver starts at that time from the latents of a neighbour
                 (SDEdit, Meng et al. 2022), of which the seed chooses one: the less, the more is left of it.
             neighbour_blend: 0 to 1, how far the condition is moved from the prompt towards the neighbours' sounds.
+            edit: what to do to another sound, instead of making a new one of `seconds`; see `generation.edits.Edit`.
 
         Raises:
             ClapgenError: an empty prompt or a value out of its range.
@@ -164,7 +168,7 @@ class TextToAudio:
             "negative_prompt": negative_prompt, "sampler": sampler, "time_shift": time_shift,
             "peak": peak, "loudness": loudness, "level": level, "neighbours": neighbours,
             "neighbour_scale": neighbour_scale, "neighbour_strength": neighbour_strength,
-            "neighbour_blend": neighbour_blend,
+            "neighbour_blend": neighbour_blend, "edit": edit,
         }  # fmt: skip
         settings = {key: checked_setting(key, value, key) for key, value in wanted.items()}
         check_level(settings)
@@ -172,24 +176,34 @@ class TextToAudio:
         if not texts:
             return []
         condition, negative = self.encode_prompts(texts, settings["negative_prompt"])
+        editing = None if settings["edit"] is None else start_editing(self, settings["edit"])
+        if editing is not None:
+            settings["seconds"] = editing.seconds
+            condition = condition if editing.condition is None else editing.condition.expand_as(condition)
         helped = help_of(self, condition, settings)
-        times = starting_at(helped.start, timesteps(settings["num_steps"], settings["time_shift"]))
+        if editing is not None and helped.latents:
+            raise ClapgenError("an edit starts from a sound already; leave the neighbour strength at 1.")
+        begin = editing.begin if editing and editing.mask is None else helped.start
+        times = starting_at(begin, timesteps(settings["num_steps"], settings["time_shift"]))
+        loud = Level(settings["peak"], settings["loudness"], settings["level"] == "as-is")
         sounds: list[tuple[NDArray[np.float32], float]] = []
         size = 1 if self.device.type == "cpu" else LARGEST_BATCH
         for start in range(0, len(items), size):
             rows, item_seeds = zip(*items[start : start + size], strict=True)
+            noise = self.initial_latents(item_seeds, settings["seconds"])
+            mask, known = (editing.mask, editing.known.expand_as(noise)) if editing else (None, None)
             latents = self.solve(
-                helped.started(self.initial_latents(item_seeds, settings["seconds"]), item_seeds), times,
+                editing.started(noise) if editing else helped.started(noise, item_seeds), times,
                 helped.condition[list(rows)], negative, settings["seconds"], settings["guidance_scale"],
-                settings["sampler"], callback=_numbered(callback, start, len(items)),
-                neighbours=helped.context_of(len(rows)), neighbour_scale=settings["neighbour_scale"],
+                settings["sampler"], mask, None if mask is None else known, _numbered(callback, start, len(items)),
+                helped.context_of(len(rows)), settings["neighbour_scale"],
             )  # fmt: skip
             noise_seeds = [seed_of_item(texts[row], item_seed) for row, item_seed in zip(rows, item_seeds, strict=True)]
-            loud = Level(settings["peak"], settings["loudness"], settings["level"] == "as-is")
-            sounds += [
-                master(waveform, self.sample_rate, loud)
-                for waveform in self.decode(latents, settings["seconds"], noise_seeds)
-            ]
+            for waveform in self.decode(latents, settings["seconds"], noise_seeds):
+                if editing is None:
+                    sounds.append(master(waveform, self.sample_rate, loud))
+                else:
+                    sounds.append(at_level(editing.finished(waveform), self.sample_rate, loud))
         waveforms, gains = zip(*sounds, strict=True)
         found = self.rank(texts, condition, [item_seed for _, item_seed in items], waveforms, gains)
         warnings = self.prompt_warnings([*texts, *filter(None, [settings["negative_prompt"]])])

@@ -15,6 +15,7 @@ from typing import Any
 from clapgen.data.text import clean_prompt
 from clapgen.errors import ClapgenError, nearest
 from generation.diffusion.samplers import SAMPLERS
+from generation.edits import Edit, checked_edit
 from generation.retrieval import Neighbour, checked_neighbours
 
 DEFAULT_PEAK = -1.0  # dBFS; as in clapgen.audio.mastering, which would import numpy here
@@ -45,6 +46,7 @@ class GenerationRequest:
     neighbour_scale: float = 1.5
     neighbour_strength: float = 1.0
     neighbour_blend: float = 0.0
+    edit: Edit | None = None
     name: str | None = None
     original_prompt: str | None = None
 
@@ -56,7 +58,10 @@ class GenerationRequest:
         """What decides the sound next to `prompt`, as keyword arguments of `generate`."""
         settings = dataclasses.asdict(self)
         del settings["prompt"], settings["name"], settings["original_prompt"]
-        return settings | {"neighbours": list(settings["neighbours"])}  # as JSON has them
+        settings["neighbours"] = list(settings["neighbours"])  # as JSON has them
+        if self.edit is not None:
+            settings["edit"]["regions"] = [list(region) for region in self.edit.regions]
+        return settings
 
 
 @dataclass(frozen=True)
@@ -170,6 +175,8 @@ def checked_setting(key: str, value: Any, label: str) -> Any:
         return secrets.randbelow(2**32) if seed == RANDOM_SEED else seed
     if key in RANGES:
         return RANGES[key].checked(value, label)
+    if key == "edit":
+        return None if value is None else checked_edit(value, label)
     if key == "neighbours":
         return checked_neighbours(value, label)
     if key in ("sampler", "level"):

@@ -12,6 +12,7 @@ from clapgen.cli import (
     caption,
     classify,
     doctor,
+    edit,
     embed,
     evaluate,
     generate,
@@ -63,6 +64,7 @@ def _global_options(
 
 
 app.command("generate", cls=generate.GenerateCommand, epilog=generate.EPILOG)(generate.generate)
+app.command("edit", epilog=edit.EPILOG)(edit.edit)
 app.command("caption", epilog=caption.EPILOG)(caption.caption)
 app.command("embed", epilog=embed.EPILOG)(embed.embed)
 app.command("classify", epilog=classify.EPILOG)(classify.classify)

@@ -29,7 +29,7 @@ from generation.compatibility import trained_with
 from generation.diffusion.config import DiffusionConfig
 from generation.diffusion.context import MOST_NEIGHBOURS, Neighbours
 from generation.diffusion.model import DiffusionTransformer
-from generation.diffusion.training.latents import LatentCache, networks_digest, texts_of
+from generation.diffusion.training.latents import LatentCache, digest_of_clap, encoder_digest, texts_of
 from generation.diffusion.training.neighbours import NeighbourTable
 from generation.diffusion.training.starting import start_from
 from generation.pipeline import TextToAudio
@@ -106,7 +106,7 @@ class DiffusionTask(Task):
         )
         self.captions = distinct_captions(clips)
         self.class_names = sorted({name for clip in clips if (name := class_of(clip, recipe.class_field))})
-        self.made_of = {"encoder and CLAP": networks_digest(self.autoencoder, self.clap)[:12]}
+        self.made_of = {"encoder": encoder_digest(self.autoencoder)[:12], "CLAP": digest_of_clap(self.clap)[:12]}
         self.training_set, clips = self._latents(clips, "training clips")
         self.validation_set = None
         if held_out:
