@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from generation.edits import Edit
+from generation.ingredients import Ingredient
 from generation.requests import DEFAULTS
 from generation.retrieval import Neighbour
 
@@ -83,5 +84,7 @@ class Generator(Protocol):
         neighbour_strength: float = DEFAULTS.neighbour_strength,
         neighbour_blend: float = DEFAULTS.neighbour_blend,
         edit: Edit | Mapping[str, Any] | None = None,
+        mix: Sequence[Ingredient | Mapping[str, Any]] = (),
+        without: Sequence[Ingredient | Mapping[str, Any]] = (),
     ) -> list[Generation]:
         """One sound per prompt; see `TextToAudio.generate`."""

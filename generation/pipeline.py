@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
+from clapgen.audio import read_audio
 from clapgen.audio.mastering import Level, at_level, master, peak_dbfs
 from clapgen.clap import Clap
 from clapgen.clap.coverage import coverage_warning
@@ -27,10 +29,12 @@ from generation.editing import start_editing
 from generation.edits import Edit
 from generation.generator import Callback, Generation
 from generation.helped import help_of
+from generation.ingredients import Ingredient
 from generation.noise import gaussian, seed_of_item
 from generation.requests import DEFAULTS, DTYPES, SEEDS, check_level, checked_setting
 from generation.retrieval import Neighbour
 from generation.sidecars import PARTS, model_identity
+from generation.sources import checked_source
 
 LARGEST_BATCH = 16  # items that share a batch on an accelerator
 
@@ -133,6 +137,8 @@ class TextToAudio:
         neighbour_strength: float = DEFAULTS.neighbour_strength,
         neighbour_blend: float = DEFAULTS.neighbour_blend,
         edit: Edit | Mapping[str, Any] | None = None,
+        mix: Sequence[Ingredient | Mapping[str, Any]] = (),
+        without: Sequence[Ingredient | Mapping[str, Any]] = (),
     ) -> list[Generation]:
         """Generate one sound per prompt. The ranges are those of `generation.requests.RANGES`.
 
@@ -157,6 +163,8 @@ class TextToAudio:
             neighbour_strength: 0.05 to 1; below 1, the solver starts at that time from the latents of a neighbour
                 (SDEdit, Meng et al. 2022), of which the seed chooses one: the less, the more is left of it.
             neighbour_blend: 0 to 1, how far the condition is moved from the prompt towards the neighbours' sounds.
+            mix: texts and sounds whose weighted embeddings are the condition, instead of the prompts.
+            without: texts and sounds to stay away from, instead of the negative prompt.
             edit: what to do to another sound, instead of making a new one of `seconds`; see `generation.edits.Edit`.
 
         Raises:
@@ -168,7 +176,7 @@ class TextToAudio:
             "negative_prompt": negative_prompt, "sampler": sampler, "time_shift": time_shift,
             "peak": peak, "loudness": loudness, "level": level, "neighbours": neighbours,
             "neighbour_scale": neighbour_scale, "neighbour_strength": neighbour_strength,
-            "neighbour_blend": neighbour_blend, "edit": edit,
+            "neighbour_blend": neighbour_blend, "edit": edit, "mix": mix, "without": without,
         }  # fmt: skip
         settings = {key: checked_setting(key, value, key) for key, value in wanted.items()}
         check_level(settings)
@@ -176,6 +184,10 @@ class TextToAudio:
         if not texts:
             return []
         condition, negative = self.encode_prompts(texts, settings["negative_prompt"])
+        if settings["mix"]:
+            condition = self.blend(settings["mix"]).expand_as(condition)
+        if settings["without"]:
+            negative = self.blend(settings["without"])[0]
         editing = None if settings["edit"] is None else start_editing(self, settings["edit"])
         if editing is not None:
             settings["seconds"] = editing.seconds
@@ -218,6 +230,22 @@ class TextToAudio:
         # One by one: the padding of a batch would change the last bits of a text's embedding, and thus its sound.
         embedded = torch.cat([self.clap.embed_text([text]) for text in texts]).to(self.device)
         return embedded[: len(prompts)], embedded[-1] if negative_prompt else self.network.null_condition
+
+    def blend(self, ingredients: Sequence[Ingredient]) -> Tensor:
+        """The weighted sum (1, condition_dim) of the embeddings of texts and sounds, of length 1.
+
+        Raises:
+            ClapgenError: a sound is gone, has changed or cannot be read.
+        """
+        total = torch.zeros(1, self.clap.dim)
+        for each in ingredients:
+            if each.text:
+                embedded = self.clap.embed_text([each.text])
+            else:
+                waveform, rate = read_audio(checked_source(each.path, each.sha256, "the sound"), self.clap.sample_rate)
+                embedded = self.clap.embed_audio([waveform], rate)
+            total += each.weight * embedded
+        return F.normalize(total, dim=1).to(self.device)
 
     def initial_latents(self, seeds: Sequence[int], seconds: float) -> Tensor:
         """Noise (seeds, latent_dim, frames), drawn on the CPU so that a seed is the same sound on every device."""

@@ -16,6 +16,7 @@ from clapgen.data.text import clean_prompt
 from clapgen.errors import ClapgenError, nearest
 from generation.diffusion.samplers import SAMPLERS
 from generation.edits import Edit, checked_edit
+from generation.ingredients import Ingredient, checked_ingredients
 from generation.retrieval import Neighbour, checked_neighbours
 
 DEFAULT_PEAK = -1.0  # dBFS; as in clapgen.audio.mastering, which would import numpy here
@@ -47,6 +48,8 @@ class GenerationRequest:
     neighbour_strength: float = 1.0
     neighbour_blend: float = 0.0
     edit: Edit | None = None
+    mix: tuple[Ingredient, ...] = ()
+    without: tuple[Ingredient, ...] = ()
     name: str | None = None
     original_prompt: str | None = None
 
@@ -58,7 +61,7 @@ class GenerationRequest:
         """What decides the sound next to `prompt`, as keyword arguments of `generate`."""
         settings = dataclasses.asdict(self)
         del settings["prompt"], settings["name"], settings["original_prompt"]
-        settings["neighbours"] = list(settings["neighbours"])  # as JSON has them
+        settings |= {key: list(settings[key]) for key in ("neighbours", "mix", "without")}  # as JSON has them
         if self.edit is not None:
             settings["edit"]["regions"] = [list(region) for region in self.edit.regions]
         return settings
@@ -177,6 +180,8 @@ def checked_setting(key: str, value: Any, label: str) -> Any:
         return RANGES[key].checked(value, label)
     if key == "edit":
         return None if value is None else checked_edit(value, label)
+    if key in ("mix", "without"):
+        return checked_ingredients(value, label)
     if key == "neighbours":
         return checked_neighbours(value, label)
     if key in ("sampler", "level"):

@@ -15,6 +15,7 @@ from clapgen.errors import ClapgenError
 from clapgen.files import atomic_path, slug
 from generation.destinations import FORMATS, Destination
 from generation.requests import DEFAULTS, GenerationRequest, with_current_keys
+from generation.sources import sha256_of
 
 PARTS = ("clap", "autoencoder", "diffusion")  # of a model that generates; a sidecar records the hash of each
 
@@ -182,11 +183,6 @@ def _complete_pair(audio: Path, sidecar: dict[str, Any], sha256: str, content: b
         with contextlib.suppress(ClapgenError), atomic_path(audio) as temporary:
             temporary.write_bytes(content)
     return _is_whole(audio.parent, sidecar)
-
-
-def sha256_of(path: Path) -> str:
-    """Hex sha256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _stems(folder: Path, stem: str) -> Iterator[Path]:

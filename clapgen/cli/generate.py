@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from clapgen.cli.console import garbage_collector_off, spinner
+from clapgen.cli.generate_ingredients import with_ingredients
 from clapgen.cli.generate_neighbours import (
     BlendOption,
     LibraryOption,
@@ -40,6 +41,8 @@ clapgen generate "church bells" --candidates 8 --plot\n
 clapgen generate --prompts prompts.csv -o sounds/ (run it again to continue where it stopped)\n
 clapgen generate "rain" --count 4 --loudness -23\n
 clapgen generate "rain" --edit-prompt (from a caption such as "It is raining heavily")\n
+clapgen generate --mix "rain:0.7" --mix street.wav:0.3 --without speech.wav\n
+clapgen generate "underwater" --like bell.wav\n
 clapgen generate "a wooden gate creaks" --library sounds.library --neighbours 5\n
 clapgen generate --from dog.flac -o again.flac (the same sound, bit for bit)\n
 clapgen generate -o - --format wav -- "-20 degrees, wind" | aplay\n
@@ -159,6 +162,17 @@ def generate(
     level: Annotated[
         str | None, typer.Option(help="as-is keeps the loudness at which the model made the sound; one of {levels}.")
     ] = None,
+    mix: Annotated[
+        list[str] | None,
+        typer.Option("--mix", help="TEXT:WEIGHT or FILE:WEIGHT instead of a prompt; repeat it to mix several."),
+    ] = None,
+    like: Annotated[
+        list[Path] | None,
+        typer.Option("--like", help="Sound file to be like, instead of a prompt or with one."),
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option("--without", help="TEXT or FILE to stay away from; may be repeated.")
+    ] = None,
     library: LibraryOption = None,
     neighbours: NeighboursOption = None,
     neighbour_scale: ScaleOption = None,
@@ -195,10 +209,12 @@ def generate(
         "neighbour_strength": neighbour_strength, "neighbour_blend": neighbour_blend,
     }  # fmt: skip
     given = {key: value for key, value in options.items() if value is not None}
+    prompts, more = with_ingredients(prompts, mix or [], like or [], without or [], negative_prompt)
+    given |= more
     if sum(map(bool, (prompts, prompt_file, sidecar))) != 1:
         raise ClapgenError("give prompts as arguments, or --prompts FILE, or --from SIDECAR: exactly one of the three.")
     editing = EditOptions(edit_prompt, exemplars, rewriter)
-    editing.check(sidecar)
+    editing.check(sidecar, "mix" in given)
     check_device(device)
     from clapgen.model_store import open_model, part_hashes
     from generation.rendering import render, split_finished

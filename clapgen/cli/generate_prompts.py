@@ -22,12 +22,14 @@ class EditOptions:
     exemplars: Path | None
     rewriter: str | None
 
-    def check(self, sidecar: Path | None) -> None:
-        """ClapgenError if they do not fit together, or the sound of `sidecar` is to be generated again."""
+    def check(self, sidecar: Path | None, mixed: bool) -> None:
+        """ClapgenError if they do not fit together, the sound of `sidecar` is to be generated again, or a mix."""
         given = {"--exemplars": self.exemplars, "--rewriter": self.rewriter}
         for option, value in given.items():
             if value is not None and not self.edit_prompt:
                 raise ClapgenError(f"{option} is for editing prompts; add --edit-prompt.")
+        if self.edit_prompt and mixed:
+            raise ClapgenError("--edit-prompt goes with prompts, not with --mix or --like; omit it.")
         if self.edit_prompt and sidecar is not None:
             raise ClapgenError(
                 "--from uses the prompt that is recorded and does not edit it again; omit --edit-prompt, or give the "

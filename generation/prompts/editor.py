@@ -175,13 +175,14 @@ def edited(
 ) -> tuple[list[GenerationRequest], list[PromptEdit]]:
     """The requests with their prompts edited, each keeping the one as typed, and the edit of each distinct prompt.
 
-    Requests that have an original prompt were edited before, and stay as they are.
+    Requests that have an original prompt were edited before, and those with a mix do not use their prompt: both stay
+    as they are.
     """
-    typed = [request for request in requests if request.original_prompt is None]
+    typed = {request: None for request in requests if request.original_prompt is None and not request.mix}
     edits = {prompt: editor.edit(prompt) for prompt in dict.fromkeys(request.prompt for request in typed)}
     return [
         replace(request, prompt=edits[request.prompt].prompt, original_prompt=request.prompt)
-        if request.original_prompt is None
+        if request in typed
         else request
         for request in requests
     ], list(edits.values())

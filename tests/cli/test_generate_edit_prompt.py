@@ -90,6 +90,7 @@ def test_what_does_not_fit_together_is_one_line(edit: Command, clapgen: Command,
     assert_one_line(clapgen("generate", "rain", "--exemplars", "x.txt"), "--exemplars", "add --edit-prompt")
     assert_one_line(clapgen("generate", "rain", "--rewriter", "gpt2"), "--rewriter", "add --edit-prompt")
     assert_one_line(edit("--from", "rain.json"), "--from", "omit --edit-prompt")
+    assert_one_line(edit("--mix", "rain:0.7", "--mix", "wind:0.3"), "--edit-prompt", "--mix")
     without = clapgen("generate", "rain", "--edit-prompt", "--model", model)
     assert_one_line(without, "no captions", "--exemplars FILE", "clapgen models captions")
     assert_one_line(edit("rain", "--exemplars", "missing.txt"), "missing.txt")
