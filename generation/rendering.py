@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +100,7 @@ def render(
 
 def _batches(requests: Sequence[GenerationRequest], batch_size: int) -> Iterator[list[GenerationRequest]]:
     """Neighbours that differ only in prompt, seed and name can be generated together."""
-    for _, group in itertools.groupby(requests, key=lambda request: replace(request, prompt="", seed=0, name=None)):
+    for _, group in itertools.groupby(requests, key=lambda request: {**request.settings(), "seed": 0}):
         together = list(group)
         for start in range(0, len(together), batch_size):
             yield together[start : start + batch_size]

@@ -26,8 +26,9 @@ NOVELTY = "novelty"  # key of what a sound was compared with before it was kept;
 
 
 def stem_of(request: GenerationRequest) -> str:
-    """File name of a sound without suffix: the request's `name`, or its prompt and seed."""
-    words = slug(request.name or request.prompt).encode()[:LONGEST_STEM].decode(errors="ignore")
+    """File name of a sound without suffix: the request's `name`, or its prompt, as it was typed, and seed."""
+    text = request.name or request.original_prompt or request.prompt
+    words = slug(text).encode()[:LONGEST_STEM].decode(errors="ignore")
     return words if request.name else f"{words}_seed{request.seed}"
 
 
@@ -38,8 +39,9 @@ def planned_sidecar(
 
     On one machine these decide the bytes of the file. The settings are keyword arguments of `TextToAudio.generate`.
     """
+    typed = {} if request.original_prompt is None else {"original_prompt": request.original_prompt}
     file = {"format": destination.audio_format, "rate": destination.rate, "channels": destination.channels}
-    return {"prompt": request.prompt, **request.settings(), **file, **identity}
+    return {"prompt": request.prompt, **typed, **request.settings(), **file, **identity}
 
 
 def model_identity(name: str, hashes: Mapping[str, str], dtype: str | None) -> dict[str, Any]:

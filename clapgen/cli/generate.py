@@ -21,6 +21,7 @@ from clapgen.cli.generate_neighbours import (
 )
 from clapgen.cli.generate_novelty import MaxSimilarityOption, TriesOption, open_novelty
 from clapgen.cli.generate_output import Output, progress_bar, warn_of_prompts, warn_of_repeats
+from clapgen.cli.generate_prompts import EditOptions, edit_prompts
 from clapgen.cli.generate_requests import (
     FileOptions,
     check_destination,
@@ -46,6 +47,7 @@ clapgen generate "a dog barks twice" -o dog.flac --seconds 4 --seed 7\n
 clapgen generate "church bells" --candidates 8 --plot\n
 clapgen generate --prompts prompts.csv -o sounds/ (run it again to continue where it stopped)\n
 clapgen generate "rain" --count 4 --loudness -23\n
+clapgen generate "rain" --edit-prompt (from a caption such as "It is raining heavily")\n
 clapgen generate --mix "rain:0.7" --mix street.wav:0.3 --without speech.wav\n
 clapgen generate "underwater" --like bell.wav\n
 clapgen generate "a wooden gate creaks" --library sounds.library --neighbours 5\n
@@ -87,6 +89,25 @@ def generate(
         Path | None,
         typer.Option(
             "--from", help="Generate a sound again from its sidecar .json or the sound file; other options override it."
+        ),
+    ] = None,
+    edit_prompt: Annotated[
+        bool,
+        typer.Option("--edit-prompt", help="Turn short prompts into captions like those the model was trained on."),
+    ] = False,
+    exemplars: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Captions for --edit-prompt: a manifest, a table, or a text file with one on each line. "
+            "\\[default: the model's]",
+        ),
+    ] = None,
+    rewriter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_FOLDER",
+            help="Causal language model (safetensors) that proposes the captions of --edit-prompt. \\[default: none]",
         ),
     ] = None,
     output: Annotated[
@@ -202,6 +223,8 @@ def generate(
     given |= more
     if sum(map(bool, (prompts, prompt_file, sidecar))) != 1:
         raise ClapgenError("give prompts as arguments, or --prompts FILE, or --from SIDECAR: exactly one of the three.")
+    editing = EditOptions(edit_prompt, exemplars, rewriter)
+    editing.check(sidecar, "mix" in given)
     check_device(device)
     from clapgen.model_store import open_model, part_hashes
     from generation.rendering import render, split_finished
@@ -214,6 +237,7 @@ def generate(
     requests, destination, original = what_and_where(prompts, prompt_file, sidecar, given, count, files)
     folder = open_model(model or recorded_model(original) or "default")
     novelty = open_novelty(library, max_similarity, tries, device)
+    requests = edit_prompts(requests, folder, editing)
     if novelty is None or neighbours is not None:  # else the library is there to stay away from
         requests = with_neighbours(requests, library, neighbours, folder, device)
     identity = model_identity(folder.name, part_hashes(folder, PARTS), dtype or recorded_dtype(original))
