@@ -12,14 +12,18 @@ from clapgen.cli import (
     caption,
     classify,
     doctor,
+    edit,
     embed,
     evaluate,
     generate,
+    library,
+    library_duplicates,
     locate,
     models,
     pretrain,
     reconstruct,
     score,
+    search,
     train,
 )
 from clapgen.cli.console import print_result
@@ -63,11 +67,15 @@ def _global_options(
 
 
 app.command("generate", cls=generate.GenerateCommand, epilog=generate.EPILOG)(generate.generate)
+app.command("edit", epilog=edit.EPILOG)(edit.edit)
 app.command("caption", epilog=caption.EPILOG)(caption.caption)
 app.command("embed", epilog=embed.EPILOG)(embed.embed)
 app.command("classify", epilog=classify.EPILOG)(classify.classify)
 app.command("locate", epilog=locate.EPILOG)(locate.locate)
 app.command("score", epilog=score.EPILOG)(score.score)
+app.command("search", epilog=search.EPILOG)(search.search)
+library.app.command("duplicates", epilog=library_duplicates.EPILOG)(library_duplicates.duplicates)
+app.add_typer(library.app, name="library")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.command("reconstruct", epilog=reconstruct.EPILOG)(reconstruct.reconstruct)

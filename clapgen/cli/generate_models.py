@@ -55,10 +55,14 @@ def with_authors_settings(given: Mapping[str, Any], checkpoint: Checkpoint | Non
     return {**checkpoint.kind.defaults(), **given}
 
 
-def check_requests(checkpoint: Checkpoint, requests: Sequence[GenerationRequest], library: str | None) -> None:
+def check_requests(
+    checkpoint: Checkpoint, requests: Sequence[GenerationRequest], library: str | None, edit_prompt: bool
+) -> None:
     """ClapgenError if a public model cannot do what is requested."""
     from generation.public.catalogue import check_settings
 
+    if edit_prompt:
+        raise ClapgenError(f"{checkpoint.name} cannot use --edit-prompt, which needs the captions of a clapgen model.")
     if library is not None:
         raise ClapgenError(f"{checkpoint.name} cannot use --library: neighbours need a clapgen model.")
     for request in requests:

@@ -62,7 +62,8 @@ class AudioCraft(TokenGenerator):
             self.delays = list(config.codebooks_pattern.delay.delays)[: settings.n_q]
             self.longest = float(config.dataset.segment_duration)
             self.language_model = _language_model(settings, state)
-        self.projection = nn.Linear(*reversed(state[PROJECTION + "weight"].shape))
+        width, text_width = state[PROJECTION + "weight"].shape
+        self.projection = nn.Linear(text_width, width)
         own = {key.removeprefix(PROJECTION): value for key, value in state.items() if key.startswith(PROJECTION)}
         self.projection.load_state_dict(own)
         self.codec = _codec(folder / AUDIOCRAFT_FILES[1]).to(self.device)
@@ -135,17 +136,17 @@ def _codec(path: Path) -> Any:
         net, books = config.seanet, config.rvq
         frame_rate = config.sample_rate / int(np.prod(net.ratios))
         bandwidth = books.n_q * frame_rate * int(np.log2(books.bins)) / 1000
-        codec = EncodecModel(
-            EncodecConfig(
-                target_bandwidths=[bandwidth], sampling_rate=config.sample_rate, audio_channels=config.channels,
-                normalize=bool(config.encodec.renormalize), hidden_size=net.dimension, num_filters=net.n_filters,
-                num_residual_layers=net.n_residual_layers, upsampling_ratios=list(net.ratios), norm_type=net.norm,
-                kernel_size=net.kernel_size, last_kernel_size=net.last_kernel_size,
-                dilation_growth_rate=net.dilation_base, residual_kernel_size=net.residual_kernel_size, use_causal_conv=bool(net.causal),
-                pad_mode=net.pad_mode, compress=net.compress, num_lstm_layers=net.lstm, trim_right_ratio=net.decoder.trim_right_ratio,
-                codebook_size=books.bins, codebook_dim=net.dimension, use_conv_shortcut=not net.true_skip,
-            )
-        )  # fmt: skip
+        layers = {
+            "hidden_size": net.dimension, "num_filters": net.n_filters, "num_residual_layers": net.n_residual_layers,
+            "upsampling_ratios": list(net.ratios), "norm_type": net.norm, "kernel_size": net.kernel_size,
+            "last_kernel_size": net.last_kernel_size, "residual_kernel_size": net.residual_kernel_size,
+            "dilation_growth_rate": net.dilation_base, "use_causal_conv": bool(net.causal), "pad_mode": net.pad_mode,
+            "compress": net.compress, "num_lstm_layers": net.lstm, "trim_right_ratio": net.decoder.trim_right_ratio,
+            "use_conv_shortcut": not net.true_skip,
+        }  # fmt: skip
+        tokens = {"codebook_size": books.bins, "codebook_dim": net.dimension, "target_bandwidths": [bandwidth]}
+        sound = {"sampling_rate": config.sample_rate, "audio_channels": config.channels}
+        codec = EncodecModel(EncodecConfig(normalize=bool(config.encodec.renormalize), **layers, **tokens, **sound))
         codec.load_state_dict(renamed(state, _RENAMED_CODEC))
     return codec.eval().requires_grad_(False)
 

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from clapgen.audio.mastering import Level, master
 from clapgen.devices import inference
+from generation.edits import Edit
 from generation.generator import Callback, Generation
+from generation.ingredients import Ingredient
 from generation.public.catalogue import check_settings
 from generation.public.checkpoints import Checkpoint
 from generation.ranking import ClapRanker, Scores, best_of
@@ -106,6 +108,9 @@ class PublicGenerator(ABC):
         neighbour_scale: float = DEFAULTS.neighbour_scale,
         neighbour_strength: float = DEFAULTS.neighbour_strength,
         neighbour_blend: float = DEFAULTS.neighbour_blend,
+        edit: Edit | Mapping[str, Any] | None = None,
+        mix: Sequence[Ingredient | Mapping[str, Any]] = (),
+        without: Sequence[Ingredient | Mapping[str, Any]] = (),
         rank_by: str | None = None,
     ) -> list[Generation]:
         """Generate one sound per prompt; arguments as in `TextToAudio.generate`.
@@ -123,7 +128,7 @@ class PublicGenerator(ABC):
             "negative_prompt": negative_prompt, "sampler": sampler, "time_shift": time_shift,
             "peak": peak, "loudness": loudness, "level": level, "neighbours": neighbours,
             "neighbour_scale": neighbour_scale, "neighbour_strength": neighbour_strength,
-            "neighbour_blend": neighbour_blend, "rank_by": rank_by,
+            "neighbour_blend": neighbour_blend, "edit": edit, "mix": mix, "without": without, "rank_by": rank_by,
         }  # fmt: skip
         own = {**DEFAULTS.settings(), **self.kind.defaults()}
         for key in ("seconds", "num_steps", "guidance_scale"):

@@ -20,6 +20,8 @@ _NEIGHBOURS = "neighbours need a clapgen model"
 NOT_SUPPORTED = {
     "sampler": _SCHEDULER, "time_shift": _SCHEDULER, "neighbours": _NEIGHBOURS, "neighbour_scale": _NEIGHBOURS,
     "neighbour_strength": _NEIGHBOURS, "neighbour_blend": _NEIGHBOURS,
+    "edit": "clapgen edit needs a clapgen model", "mix": "it takes text alone; give a prompt",
+    "without": "it takes text alone; give a --negative-prompt",
 }  # fmt: skip
 _TOKENS = "it draws one token after the other, from the 250 most likely ones"
 _NO_STEPS = {
@@ -128,7 +130,7 @@ def check_settings(kind: Kind, name: str, settings: Mapping[str, Any], given: Ma
     """
     defaults = DEFAULTS.settings()
     for key, reason in kind.refused.items():
-        if key in (given or {}) or (key in settings and settings[key] not in (defaults[key], (), None)):
+        if key in (given or {}) or (key in settings and settings[key] not in (defaults[key], (), [], None)):
             raise ClapgenError(f"{name} ({kind.name}) has no --{key.replace('_', '-')}: {reason}.")
     if settings.get("seconds", 0) > kind.longest:
         raise ClapgenError(f"{name} ({kind.name}) makes sounds of up to {kind.longest:g} s; choose fewer --seconds.")

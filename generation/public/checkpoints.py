@@ -29,6 +29,7 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 WEIGHT_SUFFIXES = (".safetensors", ".bin")
 SMALL_FILES = ("*.json", "*.txt", "*.model", "README.md")  # configurations, tokenizers, the card
 HUB_TIMEOUT = 4.0  # seconds
+LISTS = ("neighbours", "mix", "without")  # settings that are empty rather than null in sidecars
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Checkpoint:
 
     def identity(self, dtype: str | None) -> dict[str, Any]:
         """How sidecars identify it; settings that it has no use for are null. A `dtype` of None matches any."""
-        unused = {key: None for key in self.kind.refused if key != "neighbours"}
+        unused = {key: None for key in self.kind.refused if key not in LISTS}
         model = {"name": self.name, "kind": self.kind.name, "hashes": dict(self.hashes)}
         return {**unused, "dtype": dtype, "model": model}
 

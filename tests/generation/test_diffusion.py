@@ -23,10 +23,11 @@ from generation.diffusion import DiffusionConfig, DiffusionTransformer
 from generation.diffusion.context import QUARTERS, Neighbours
 from generation.diffusion.samplers import sample_multistep, timesteps
 from generation.diffusion.training import latents
-from generation.diffusion.training.latents import LatentCache, extend, networks_digest, texts_of
+from generation.diffusion.training.latents import LatentCache, digest_of_clap, encoder_digest, extend, texts_of
 from generation.diffusion.training.neighbours import NeighbourTable
 from generation.diffusion.training.recipe import DiffusionRecipe, DiffusionTask
 from generation.pipeline import TextToAudio
+from generation.prompts import captions_of_model
 
 CONFIG = DiffusionConfig(latent_dim=8, condition_dim=16, width=32, layers=2, heads=2, context_layers=2)
 
@@ -189,6 +190,7 @@ def test_it_overfits_a_handful_of_sounds(task):
 
 def test_it_exports_a_whole_model(task, tmp_path):
     task.export(tmp_path / "model")
+    assert captions_of_model(tmp_path / "model") == task.captions and len(task.captions) > 1
     model = TextToAudio.from_pretrained(tmp_path / "model")
     [sound] = model.generate(["rain"], seconds=1.0, num_steps=2)
     assert sound.waveform.shape == (model.sample_rate,) and not any(c.problem for c in verify_model(tmp_path / "model"))
@@ -266,23 +268,34 @@ def test_a_file_that_was_replaced_by_one_as_long_is_encoded_again(latents_of, tm
     assert not torch.equal(after.latents[50:], before.latents[50:]) and not torch.equal(after.audio, before.audio)
 
 
-def test_other_networks_sizes_and_tokenizers_encode_again_but_not_another_decoder(latents_of):
+def test_what_decides_latents_and_embeddings_changes_their_digests(latents_of):
     autoencoder, clap = latents_of.autoencoder, latents_of.clap
-    digests = [networks_digest(autoencoder, clap)]
+    encoders, claps = [encoder_digest(autoencoder)], [digest_of_clap(clap)]
     with torch.no_grad():
         next(autoencoder.decoder.parameters()).add_(1)
-    assert networks_digest(autoencoder, clap) == digests[0]
+    assert encoder_digest(autoencoder) == encoders[0]
     with torch.no_grad():
-        for network in (autoencoder.encoder, clap.audio_tower):
-            next(network.parameters()).add_(1)
-            digests.append(networks_digest(autoencoder, clap))
+        next(autoencoder.encoder.parameters()).add_(1)
+        encoders.append(encoder_digest(autoencoder))
+        next(clap.audio_tower.parameters()).add_(1)
+        claps.append(digest_of_clap(clap))
     autoencoder.latent_scale.mean += 1
-    digests.append(networks_digest(autoencoder, clap))
+    encoders.append(encoder_digest(autoencoder))
     clap.config.audio.window_seconds += 1
-    digests.append(networks_digest(autoencoder, clap))
+    claps.append(digest_of_clap(clap))
     clap.tokenizer.enable_truncation(5)
-    digests.append(networks_digest(autoencoder, clap))
-    assert len(set(digests)) == 6
+    claps.append(digest_of_clap(clap))
+    assert len(set(encoders)) == 3 and len(set(claps)) == 4
+
+
+def test_another_clap_embeds_again_but_encodes_nothing(latents_of, tmp_path):
+    clips = [write_noise(tmp_path / f"{number}.wav", number) for number in range(2)]
+    before, count = latents_of(clips)
+    with torch.no_grad():
+        latents_of.clap.audio_projection[0].bias.normal_()
+    after, again = latents_of(clips)
+    assert (count, again) == (2, 0) and torch.equal(after.latents, before.latents)
+    assert not torch.equal(after.audio, before.audio)
 
 
 def test_a_killed_encoding_continues_after_its_last_part(latents_of, tmp_path, monkeypatch):
@@ -303,7 +316,8 @@ def test_a_killed_encoding_continues_after_its_last_part(latents_of, tmp_path, m
     debris.write_bytes(b"half")
     resumed, count = latents_of(clips)
     assert count == 1 and len(resumed.audio) == 5
-    assert [path.name[:8] for path in (tmp_path / "latents").glob("[!.]*")] == ["latents-"] and not debris.exists()
+    kept = sorted(path.name.partition("-")[0] for path in (tmp_path / "latents").glob("[!.]*"))
+    assert kept == ["embeddings", "latents"] and not debris.exists()
     for row, clip in enumerate(clips):
         expected = encode(torch.from_numpy(read_audio(clip.path)[0])[None])[0].T
         start, length = int(resumed.starts[row]), int(resumed.lengths[row])
@@ -408,7 +422,7 @@ def test_a_class_that_is_a_number_is_a_prompt():
 def test_the_shipped_recipe_leaves_out_gpl(task):
     recipe = load_config(DiffusionRecipe, recipe_path("diffusion"), ["manifest=m.jsonl"])
     assert recipe.exclude_copyleft == ["gpl"]
-    assert set(task.provenance()) == {"encoder and CLAP", "training clips"}
+    assert set(task.provenance()) == {"encoder", "CLAP", "training clips"}
 
 
 def test_copyleft_is_left_out_of_training(task, tmp_path, recordings):
