@@ -91,8 +91,11 @@ def is_public(name: str) -> bool:
     return not folder.exists() and HUB_NAME.fullmatch(name) is not None
 
 
-def open_checkpoint(name: str) -> Checkpoint:
+def open_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
     """A public checkpoint by the name of its folder or of the hub, from where it is downloaded unless it is cached.
+
+    Args:
+        revision: commit, branch or tag on the hub; the newest if None.
 
     Raises:
         ClapgenError: there is none, it is of another kind, is not complete, or cannot be downloaded.
@@ -101,7 +104,7 @@ def open_checkpoint(name: str) -> Checkpoint:
     if not folder.is_dir():
         if HUB_NAME.fullmatch(name) is None or ".." in name:
             raise ClapgenError(f"'{name}' is neither a folder nor a name such as owner/name on the Hugging Face hub.")
-        folder = _from_hub(name)
+        folder = _from_hub(name, revision)
     kind_name = kind_of(folder, name)
     check_complete(folder, name)
     return Checkpoint(name, folder, kind_name)
@@ -165,23 +168,28 @@ def _digest_of(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _from_hub(name: str) -> Path:
+def _from_hub(name: str, revision: str | None = None) -> Path:
     """The snapshot of a model in the hub's cache, downloaded first where files are missing."""
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
-        files = HfApi().list_repo_files(name) if not _is_offline() else None
-        return Path(snapshot_download(name, allow_patterns=_wanted(files), etag_timeout=HUB_TIMEOUT))
+        files = None
+        if not _is_offline():
+            found = HfApi().repo_info(name, revision=revision, timeout=HUB_TIMEOUT)
+            files = [sibling.rfilename for sibling in found.siblings or []]
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_wanted(files), etag_timeout=HUB_TIMEOUT))
     except GatedRepoError:
         raise ClapgenError(
             f"{name} asks its users to accept its licence: do so at https://huggingface.co/{name}, then run "
             "`hf auth login`."
         ) from None
+    except RevisionNotFoundError:
+        raise ClapgenError(f"{name} has no revision '{revision}' on the Hugging Face hub.") from None
     except RepositoryNotFoundError:
         raise ClapgenError(f"there is no model {name} on the Hugging Face hub.{nearest(name, NAMES)}") from None
     except Exception as error:  # huggingface_hub and its HTTP client raise a dozen classes
-        cached = _cached(name)
+        cached = _cached(name, revision)
         if cached is not None:
             return cached
         offline = " (HF_HUB_OFFLINE is set)" if _is_offline() else ""
@@ -191,11 +199,11 @@ def _from_hub(name: str) -> Path:
         ) from None
 
 
-def _cached(name: str) -> Path | None:
+def _cached(name: str, revision: str | None) -> Path | None:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, local_files_only=True))
+        return Path(snapshot_download(name, revision=revision, local_files_only=True))
     except Exception:
         return None
 

@@ -62,7 +62,9 @@ def _arguments(network_class: Any) -> dict[str, Any]:
     import torch
 
     if network_class.__module__.startswith("diffusers"):
-        return {"low_cpu_mem_usage": False, "torch_dtype": torch.float32}
+        from diffusers.utils import is_accelerate_available
+
+        return {"low_cpu_mem_usage": is_accelerate_available(), "torch_dtype": torch.float32}
     return {"trust_remote_code": False, "dtype": torch.float32}
 
 

@@ -157,12 +157,15 @@ def test_a_truncated_file_is_refused(copy: Path) -> None:
         load_generator(copy)
 
 
-def test_a_missing_tensor_is_refused_and_never_drawn_at_random(copy: Path) -> None:
-    weights = copy / "vocoder" / "model.safetensors"
-    tensors = load_file(weights)
-    del tensors["conv_pre.weight"]
-    save_file(tensors, weights, metadata={"format": "pt"})
-    with pytest.raises(ClapgenError, match=r"vocoder does not fit .* conv_pre.weight"):
+@pytest.mark.parametrize(
+    ("file", "tensor"),
+    [("vocoder/model.safetensors", "conv_pre.weight"), ("unet/diffusion_pytorch_model.safetensors", "conv_in.weight")],
+)
+def test_a_missing_tensor_is_refused_and_never_drawn_at_random(copy: Path, file: str, tensor: str) -> None:
+    tensors = load_file(copy / file)
+    del tensors[tensor]
+    save_file(tensors, copy / file, metadata={"format": "pt"})
+    with pytest.raises(ClapgenError, match=rf"{Path(file).parent} does not fit .* {tensor}"):
         load_generator(copy)
 
 
