@@ -176,7 +176,7 @@ def _from_hub(name: str, revision: str | None = None) -> Path:
     try:
         files = None
         if not _is_offline():
-            found = HfApi().repo_info(name, revision=revision, timeout=HUB_TIMEOUT)
+            found = HfApi().model_info(name, revision=revision, timeout=HUB_TIMEOUT)
             files = [sibling.rfilename for sibling in found.siblings or []]
         return Path(snapshot_download(name, revision=revision, allow_patterns=_wanted(files), etag_timeout=HUB_TIMEOUT))
     except GatedRepoError:

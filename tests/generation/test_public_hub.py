@@ -19,7 +19,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A hub that answers `error`, or has `files`, of which a download is found in `snapshot`."""
     answers = SimpleNamespace(error=None, files=[], snapshot=None, wanted=[])
 
-    def repo_info(self: Any, name: str, revision: str | None = None, timeout: float | None = None) -> SimpleNamespace:
+    def model_info(self: Any, name: str, revision: str | None = None, timeout: float | None = None) -> SimpleNamespace:
         assert timeout is not None and timeout <= 5
         if answers.error is not None:
             raise answers.error
@@ -31,7 +31,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         answers.wanted = options.get("allow_patterns")
         return str(answers.snapshot)
 
-    monkeypatch.setattr("huggingface_hub.HfApi.repo_info", repo_info)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", model_info)
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
     return answers
 
