@@ -66,6 +66,9 @@ class Store(Protocol):
     def rows(self, whole: bool = False, batch: int = 65536) -> Iterator[VectorRows]:
         """All vectors, or only those of whole files, in batches."""
 
+    def sample(self, count: int) -> VectorRows:
+        """At most so many vectors of whole sounds that can be found, from all over the library."""
+
     def size(self) -> int:
         """How many sounds can be found: all but those that have vanished. Quick, also in a large library."""
 

@@ -125,6 +125,17 @@ class Tables:
             yield rows
             last = int(rows.ids[-1])
 
+    def whole_ids(self, count: int) -> Ids:
+        """Ids of at most so many vectors of whole sounds that have not vanished, evenly over the library."""
+        sounds = np.fromiter((row[0] for row in self.database.execute("SELECT id FROM sounds")), dtype=np.int64)
+        sounds = np.setdiff1d(sounds, self.excluded(Selection()))
+        chosen = sounds[np.linspace(0, len(sounds) - 1, min(count, len(sounds))).astype(np.int64)]
+        found = []
+        for some in _chunks(chosen.tolist()):
+            query = f"SELECT id FROM vectors WHERE sound IN ({_marks(some)}) AND start IS NULL"
+            found += self.database.execute(query, some).fetchall()
+        return np.array(sorted(row[0] for row in found), dtype=np.int64)
+
     def sample_rows(self, count: int) -> Iterator[VectorRows]:
         """About so many vectors from all over the library, in batches."""
         ids = self.vector_ids()
@@ -211,7 +222,7 @@ class Tables:
                 conditions.append(f"seconds {sign} ?")
                 values.append(value)
         for tag in selection.tags:
-            conditions.append("EXISTS (SELECT 1 FROM tags WHERE tag = ? AND sound = sounds.id)")
+            conditions.append("id IN (SELECT sound FROM tags WHERE tag = ?)")
             values.append(label_key(tag))
         if selection.licences:
             conditions.append(f"({' OR '.join(['INSTR(LOWER(licence), ?)'] * len(selection.licences))})")
@@ -260,7 +271,7 @@ def _rows(found: Sequence[Sequence[Any]]) -> VectorRows:
         return VectorRows(empty, empty, np.zeros((0, 2)), np.zeros((0, 0), dtype=np.float16))
     ids, sounds, starts, ends, blobs = zip(*found, strict=True)
     spans = np.array([starts, ends], dtype=np.float64).T  # None becomes NaN
-    vectors = np.frombuffer(b"".join(blobs), dtype="<f2").reshape(len(blobs), -1).astype(np.float16, copy=False)
+    vectors = np.frombuffer(b"".join(blobs), dtype="<f2").reshape(len(blobs), -1).astype(np.float16)
     return VectorRows(np.array(ids, dtype=np.int64), np.array(sounds, dtype=np.int64), spans, vectors)
 
 
