@@ -79,12 +79,12 @@ def open_novelty(library: str | None, max_similarity: float | None, tries: int |
     Raises:
         ClapgenError: an option is out of its range or needs another; the library is missing or empty.
     """
-    from generation.novelty import USUAL_TRIES
-
     if max_similarity is None:
         if tries is not None:
             raise ClapgenError("--tries needs --max-similarity.")
         return None
+    from generation.novelty import USUAL_TRIES
+
     if not 0 < max_similarity <= 1:
         raise ClapgenError(f"--max-similarity must be above 0 and at most 1, not {max_similarity:g}.")
     tries = USUAL_TRIES if tries is None else tries
