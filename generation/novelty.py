@@ -1,4 +1,4 @@
-"""`NoveltyGuard`: generates with further seeds while a sound is too near to one of a library. Imports no torch."""
+"""`NoveltyGuard`: generates with further seeds while a sound is too near to one of a library."""
 
 from __future__ import annotations
 

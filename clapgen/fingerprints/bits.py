@@ -58,8 +58,10 @@ def evidence_per_block(words: Words, masks: Masks, other: Words, other_masks: Ma
     Args:
         words: `(frames,)`, masks: `(frames,)`, bit g set where tile g is not silent; the others' likewise.
     """
-    sounding = np.repeat(_unpacked(masks & other_masks), BANDS // TILES, axis=1)
-    bits, other_bits = _unpacked(words) & sounding, _unpacked(other) & sounding
+    rest = -len(words) % BLOCK
+    sounding = np.repeat(_unpacked(np.pad(masks & other_masks, (0, rest))), BANDS // TILES, axis=1)
+    bits = _unpacked(np.pad(words, (0, rest))) & sounding
+    other_bits = _unpacked(np.pad(other, (0, rest))) & sounding
     frames, ones, other_ones, different = map(_per_block, (sounding, bits, other_bits, bits ^ other_bits))
     agree, disagree = math.log(_AGREEMENT / 0.5), math.log((1 - _AGREEMENT) / 0.5)
     varied = np.sqrt(ones * (frames - ones) * other_ones * (frames - other_ones)) / np.maximum(frames, 1) ** 2
@@ -76,5 +78,4 @@ def _unpacked(rows: NDArray[np.unsignedinteger]) -> NDArray[np.uint8]:
 
 
 def _per_block(bits: NDArray[np.uint8]) -> Array:
-    padded = np.pad(bits, ((0, -len(bits) % BLOCK), (0, 0)))
-    return padded.reshape(-1, BLOCK, bits.shape[1]).sum(axis=1, dtype=np.uint8).astype(np.float32)
+    return bits.reshape(-1, BLOCK, bits.shape[1]).sum(axis=1, dtype=np.uint8).astype(np.float32)

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clapgen.audio.decoding import Source
 from clapgen.audio.reading import stream_audio
 from clapgen.audio.waveform import mono_samples_at
 from clapgen.errors import ClapgenError
 from clapgen.fingerprints.bits import LAG, Masks, Words, band_bits
-from clapgen.fingerprints.landmarks import BINS, TIME_REACH, Integers, find_peaks
+from clapgen.fingerprints.landmarks import BINS, TIME_REACH, find_peaks
 from clapgen.fingerprints.spectrum import BLOCK, FLOOR, FRAMES_PER_SECOND, RATE, Array, power_pieces
 
 VERSION = 1
@@ -37,8 +38,12 @@ class Fingerprint:
 
     words: Words
     masks: Masks
-    peak_frames: Integers
-    peak_bins: Integers
+    peak_frames: NDArray[np.int32]
+    peak_bins: NDArray[np.int16]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "peak_frames", self.peak_frames.astype(np.int32))
+        object.__setattr__(self, "peak_bins", self.peak_bins.astype(np.int16))
 
     @property
     def seconds(self) -> float:
@@ -48,7 +53,7 @@ class Fingerprint:
     def to_bytes(self) -> bytes:
         """The fingerprint for storage; the same for the same samples, on every machine of one kind."""
         counts = np.bincount(self.peak_frames // BLOCK, minlength=len(self.masks)).astype(np.uint8)
-        peaks = ((self.peak_frames % BLOCK) << 9 | self.peak_bins).astype("<u2")
+        peaks = (self.peak_frames % BLOCK << 9 | self.peak_bins).astype("<u2")
         header = _HEADER.pack(_MAGIC, VERSION, len(self.words), len(peaks))
         arrays = (self.words.astype("<u4"), self.masks, counts, peaks)
         return header + b"".join(array.tobytes() for array in arrays)

@@ -17,13 +17,12 @@ from clapgen.fingerprints.spectrum import BLOCK, FRAMES_PER_SECOND
 
 SAME_RECORDING = 12.0  # score from which two fingerprints are of one recording; benchmarks/fingerprint_accuracy.py
 PARTNERS_STORED, PARTNERS_SOUGHT = 3, 8  # pairs per peak; more are sought, as noise adds peaks between two
-_OFFSET_BITS = 32  # of an offset in frames, next to the number of its recording
 _POSITION_BITS = 40  # of an entry of the index; its hash has the other 24
 _QUERY_FRAMES = 2048  # about half a minute of a fingerprint is looked up at once
 _CANDIDATES = 32  # offsets compared in detail for each part looked up, those with the most common landmarks
 _COMMON = 2  # landmarks in common, from which an offset is compared
-_CROWDED = 20_000  # entries of one hash, above which it is too common to tell recordings apart
-_PROMISING = 0.5  # score from which the offsets around that of the landmarks are compared too
+_LOOKED_UP = 100_000  # entries per part, those of the rarest hashes: what is common tells recordings apart the least
+_PROMISING = 1.0  # score from which the offsets around that of the landmarks are compared too
 _SHORTEST_SECONDS = 0.5  # of a common stretch, or half of the shorter recording: less may be one drum sample
 _SLACK = 2  # frames by which an encoder shifts a sound, around the offset of the landmarks
 
@@ -144,25 +143,28 @@ def _agreeing(
     shifted = hashes.astype(np.uint64) << np.uint64(_POSITION_BITS)
     begin = np.searchsorted(entries, shifted)
     counts = np.searchsorted(entries, shifted + np.uint64(1 << _POSITION_BITS)) - begin
-    counts[counts > _CROWDED] = 0
+    rarest = np.argsort(counts, kind="stable")
+    rarest = rarest[np.cumsum(counts[rarest]) <= _LOOKED_UP]
+    begin, counts, frames = begin[rarest], counts[rarest], frames[rarest]
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     found = entries[np.repeat(begin, counts) + within] & np.uint64((1 << _POSITION_BITS) - 1)
     positions = found.astype(np.int64)
-    recordings = np.searchsorted(starts, positions, side="right") - 1
-    offsets = positions - starts[recordings] - np.repeat(frames, counts)
-    return _most_common(recordings << _OFFSET_BITS | offsets + (1 << _OFFSET_BITS - 1))
+    places = positions - np.repeat(frames, counts)  # of the start of the query on the time line
+    chosen = _most_common(np.sort(places))
+    recordings = [int(np.searchsorted(starts, positions[np.argmax(places == place)], "right")) - 1 for place in chosen]
+    return [(recording, int(place - starts[recording])) for recording, place in zip(recordings, chosen, strict=True)]
 
 
-def _most_common(places: Integers) -> list[tuple[int, int]]:
-    """The recordings and offsets that are there most often, counting the offsets next to each."""
-    places, counts = np.unique(places, return_counts=True)
+def _most_common(places: Integers) -> Integers:
+    """The sorted places that are there most often, counting those next to each."""
+    first = np.flatnonzero(np.diff(places, prepend=np.iinfo(np.int64).min))
+    counts = np.diff(first, append=len(places))
+    places = places[first]
     votes, adjacent = counts.copy(), np.flatnonzero(np.diff(places) == 1)
     votes[adjacent] += counts[adjacent + 1]
     votes[adjacent + 1] += counts[adjacent]
-    outvoted = np.zeros(len(places), dtype=bool)  # by the offset next to it
+    outvoted = np.zeros(len(places), dtype=bool)  # by the place next to it
     outvoted[adjacent] |= votes[adjacent] < votes[adjacent + 1]
     outvoted[adjacent + 1] |= votes[adjacent + 1] <= votes[adjacent]
     chosen = np.flatnonzero((votes >= _COMMON) & ~outvoted)
-    chosen = chosen[np.argsort(-votes[chosen], kind="stable")[:_CANDIDATES]]
-    middle = 1 << _OFFSET_BITS - 1
-    return [(int(place >> _OFFSET_BITS), int((place & 2 * middle - 1) - middle)) for place in places[chosen]]
+    return places[chosen[np.argsort(-votes[chosen], kind="stable")[:_CANDIDATES]]]

@@ -38,12 +38,15 @@ def find_peaks(power: Array, first: int, count: int) -> tuple[Integers, Integers
     return frames[kept], bins[kept], levels[kept]
 
 
-def pair_hashes(frames: Integers, bins: Integers, partners: int) -> tuple[Integers, Integers]:
+def pair_hashes(
+    frames: NDArray[np.signedinteger], bins: NDArray[np.signedinteger], partners: int
+) -> tuple[Integers, Integers]:
     """Frame and hash, below 2**HASH_BITS, of each pair of a peak with the `partners` next ones near its frequency.
 
     Args:
         frames, bins: of the peaks, in the order of time.
     """
+    frames, bins = frames.astype(np.int64), bins.astype(np.int64)
     firsts, hashes = [], []
     for ahead in range(1, min(_LATER_PEAKS, len(frames) - 1) + 1):
         later, higher = frames[ahead:] - frames[:-ahead], bins[ahead:] - bins[:-ahead]
