@@ -1,12 +1,17 @@
 """Time and memory of generating a clip, compared with AudioLDM-S in diffusers, in one run.
 
     python benchmarks/speed.py
+    python benchmarks/speed.py --public audioldm musicgen
 
 Each measurement runs in a fresh process, so that none affects another: the command `clapgen generate` from cold start
 to file, the stages of `TextToAudio` (load, sample, decode), and AudioLDM-S at its published size with random weights
 (10 guided steps are measured; its authors' 200 are computed from the time of a step). Of both, the first clip warms up
 and the second is timed, and both are measured in float32 and in bfloat16; AudioLDM-S is compared with ours of the same
 precision.
+
+With --public, each public generator named is saved at its published size with random weights, loaded through
+`load_generator` in a process of its own, and compared with ours per second of sound. The seconds of its authors' steps
+are computed from the time of those measured; a generator of tokens makes --seconds of sound.
 """
 
 import argparse
@@ -87,6 +92,51 @@ def stages_of_audioldm(options: argparse.Namespace, precision: str) -> dict[str,
     }
 
 
+def stages_of_public(options: argparse.Namespace, folder: str) -> dict[str, float]:
+    """Time to load a public generator, and of a clip with its authors' steps, computed from `--public-steps`."""
+    began = time.perf_counter()
+    from generation.public import load_generator
+
+    generator: Any = load_generator(folder)
+    loaded = time.perf_counter()
+    ends: list[float] = []
+    authors: int | None = generator.kind.num_steps
+    given = {"num_steps": options.public_steps} if authors else {}
+    started = time.perf_counter()
+    generator.generate([PROMPT], options.seconds, callback=lambda _: ends.append(time.perf_counter()), **given)
+    ended = time.perf_counter()
+    step = (ends[-1] - ends[0]) / max(1, len(ends) - 1)  # the first warms up
+    rest = ended - started - step * len(ends)
+    parameters = sum(weights.numel() for network in generator.networks for weights in network.parameters())
+    steps = authors or len(ends)
+    return {"load": loaded - began, "step": step, "steps": steps, "clip": rest + step * steps, "parameters": parameters}
+
+
+def measure_public(options: argparse.Namespace) -> dict[str, dict[str, float]]:
+    again = [sys.executable, __file__, "--seconds", str(options.seconds), "--steps", str(options.steps)]
+    again += ["--model", options.model, "--public-steps", str(options.public_steps)]
+    output, _, peak = measure_process([*again, "--only", "clapgen-fp32"])
+    metrics = {"clapgen": {**json.loads(output.splitlines()[-1]), "peak GB": peak}}
+    for name in options.public:
+        with tempfile.TemporaryDirectory() as folder:
+            measure_process([*again, "--only", f"save:{name}:{folder}"])
+            output, _, peak = measure_process([*again, "--only", f"public:{folder}"])
+            metrics[name] = {**json.loads(output.splitlines()[-1]), "peak GB": peak}
+    return metrics
+
+
+def report_public(metrics: dict[str, dict[str, float]], options: argparse.Namespace) -> None:
+    ours = metrics.pop("clapgen")
+    print(f"{options.seconds:g} s of sound in float32, {os.cpu_count()} CPU cores; steps of the authors are computed\n")
+    print("| | parameters, M | load s | s per step | steps | clip s | peak GB | vs clapgen |")
+    print("|---|---|---|---|---|---|---|---|")
+    print(f"| clapgen | | {ours['load']:.1f} | | {options.steps} | {ours['clip']:.2f} | {ours['peak GB']:.2f} | 1× |")
+    for name, found in metrics.items():
+        cells = [f"{found['parameters'] / 1e6:.0f}", f"{found['load']:.1f}", f"{found['step']:.3f}"]
+        cells += [f"{found['steps']:.0f}", f"{found['clip']:.1f}", f"{found['peak GB']:.2f}"]
+        print(f"| {name} | {' | '.join(cells)} | {found['clip'] / ours['clip']:.0f}× |")
+
+
 def measure(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         clip = str(Path(folder, "clip.wav"))
@@ -134,13 +184,27 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--peer-steps", type=int, default=10)
     parser.add_argument("--precisions", nargs="*", default=["fp32", "bf16"], choices=["fp32", "bf16"])
+    parser.add_argument("--public", nargs="*", help="public generators to compare with; see published_sizes.py")
+    parser.add_argument("--public-steps", type=int, default=4, help="steps of a public generator that are measured")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--only", help=argparse.SUPPRESS)  # one measurement, in this process
     options = parser.parse_args()
-    if options.only:
+    if options.only and options.only.startswith(("save:", "public:")):
+        kind, _, rest = options.only.partition(":")
+        if kind == "public":
+            print(json.dumps(stages_of_public(options, rest)))
+        else:
+            from published_sizes import PUBLISHED
+
+            name, _, folder = rest.partition(":")
+            PUBLISHED[name](Path(folder))
+    elif options.only:
         system, _, precision = options.only.partition("-")
         stages = stages_of_clapgen if system == "clapgen" else stages_of_audioldm
         print(json.dumps(stages(options, precision)))
+    elif options.public is not None:
+        found = measure_public(options)
+        print(json.dumps(found)) if options.json else report_public(found, options)
     elif options.json:
         print(json.dumps(measure(options)))
     else:

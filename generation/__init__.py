@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     from generation.autoencoder import Autoencoder
     from generation.generator import Generation, Generator
     from generation.pipeline import TextToAudio
+    from generation.public import load_generator
     from generation.rendering import render
     from generation.requests import GenerationRequest
 
-__all__ = ["Autoencoder", "Generation", "GenerationRequest", "Generator", "TextToAudio", "render"]
+__all__ = ["Autoencoder", "Generation", "GenerationRequest", "Generator", "TextToAudio", "load_generator", "render"]
 
 _MODULES = {
     "Autoencoder": "generation.autoencoder",
@@ -20,6 +21,7 @@ _MODULES = {
     "GenerationRequest": "generation.requests",
     "Generator": "generation.generator",
     "TextToAudio": "generation.pipeline",
+    "load_generator": "generation.public",
     "render": "generation.rendering",
 }
 

@@ -6,7 +6,6 @@ What an edit keeps of a sound are its own samples. What is made anew is laid ove
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +17,7 @@ from clapgen.audio import read_audio
 from clapgen.audio.silence import silence_of
 from clapgen.errors import ClapgenError
 from generation.edits import Edit
-from generation.sidecars import sha256_of
+from generation.sources import checked_source
 
 if TYPE_CHECKING:
     from generation.pipeline import TextToAudio
@@ -87,11 +86,7 @@ def start_editing(model: TextToAudio, edit: Edit) -> Editing:
     Raises:
         ClapgenError: the file is gone or has changed, cannot be read or is silent; the edit does not fit it.
     """
-    path, rate = Path(edit.path), model.sample_rate
-    if not path.is_file():
-        raise ClapgenError(f"{path} is gone: it is what this sound was made of.")
-    if sha256_of(path) != edit.sha256:
-        raise ClapgenError(f"{path} is not the file that was edited; it has changed.")
+    path, rate = checked_source(edit.path, edit.sha256, "the sound"), model.sample_rate
     source, _ = read_audio(path, rate)
     if edit.kind == "upsample" and edit.above >= rate / 2:
         raise ClapgenError(f"the model makes sound up to {rate / 2:g} Hz; there is nothing above {edit.above:g} Hz.")

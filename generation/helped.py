@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from clapgen.errors import ClapgenError
 from generation.diffusion.context import Neighbours, pooled
 from generation.diffusion.model import NOT_TRAINED
 from generation.retrieval import Neighbour
-from generation.sidecars import sha256_of
+from generation.sources import checked_source
 
 if TYPE_CHECKING:
     from generation.pipeline import TextToAudio
@@ -98,11 +97,7 @@ def _loaded(model: TextToAudio, neighbours: Sequence[Neighbour]) -> tuple[Tensor
 
 
 def _waveform(neighbour: Neighbour, sample_rate: int, longest: float) -> NDArray[np.float32]:
-    path = Path(neighbour.path)
-    if not path.is_file():
-        raise ClapgenError(f"the neighbour {path} is gone; bring it back, or generate without --from to find others.")
-    if sha256_of(path) != neighbour.sha256:
-        raise ClapgenError(f"the neighbour {path} is not the file that was found; generate again to find neighbours.")
+    path = checked_source(neighbour.path, neighbour.sha256, "the neighbour")
     waveform, _ = read_audio(path, sample_rate)
     start = round(neighbour.start * sample_rate)
     end = len(waveform) if neighbour.end is None else round(neighbour.end * sample_rate)

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
-from clapgen.audio.mastering import Level, at_level, master, peak_dbfs
+from clapgen.audio import read_audio
+from clapgen.audio.mastering import Level, at_level, master
 from clapgen.clap import Clap
 from clapgen.clap.coverage import coverage_warning
-from clapgen.data.text import clean_prompt
 from clapgen.devices import choose_device, has_bfloat16, inference
 from clapgen.errors import ClapgenError
 from clapgen.model_store import Model, open_model, part_hashes
@@ -27,10 +28,21 @@ from generation.editing import start_editing
 from generation.edits import Edit
 from generation.generator import Callback, Generation
 from generation.helped import help_of
+from generation.ingredients import Ingredient
 from generation.noise import gaussian, seed_of_item
-from generation.requests import DEFAULTS, DTYPES, SEEDS, check_level, checked_setting
+from generation.ranking import ClapRanker, best_of
+from generation.requests import (
+    DEFAULTS,
+    DTYPES,
+    SEEDS,
+    check_level,
+    checked_prompts,
+    checked_seeds,
+    checked_setting,
+)
 from generation.retrieval import Neighbour
 from generation.sidecars import PARTS, model_identity
+from generation.sources import checked_source
 
 LARGEST_BATCH = 16  # items that share a batch on an accelerator
 
@@ -58,6 +70,7 @@ class TextToAudio:
         self.name, self.hashes = name, hashes or {}
         self.dtype = dtype or (torch.bfloat16 if has_bfloat16(self.device) else torch.float32)
         self.sample_rate = autoencoder.sample_rate
+        self._rankers: dict[str, ClapRanker] = {}
 
     @classmethod
     def from_pretrained(
@@ -133,6 +146,9 @@ class TextToAudio:
         neighbour_strength: float = DEFAULTS.neighbour_strength,
         neighbour_blend: float = DEFAULTS.neighbour_blend,
         edit: Edit | Mapping[str, Any] | None = None,
+        mix: Sequence[Ingredient | Mapping[str, Any]] = (),
+        without: Sequence[Ingredient | Mapping[str, Any]] = (),
+        rank_by: str | None = None,
     ) -> list[Generation]:
         """Generate one sound per prompt. The ranges are those of `generation.requests.RANGES`.
 
@@ -157,25 +173,33 @@ class TextToAudio:
             neighbour_strength: 0.05 to 1; below 1, the solver starts at that time from the latents of a neighbour
                 (SDEdit, Meng et al. 2022), of which the seed chooses one: the less, the more is left of it.
             neighbour_blend: 0 to 1, how far the condition is moved from the prompt towards the neighbours' sounds.
+            mix: texts and sounds whose weighted embeddings are the condition, instead of the prompts.
+            without: texts and sounds to stay away from, instead of the negative prompt.
             edit: what to do to another sound, instead of making a new one of `seconds`; see `generation.edits.Edit`.
+            rank_by: another CLAP, by name, that scores the candidates; see `clapgen.embedders.load_clap`.
 
         Raises:
             ClapgenError: an empty prompt or a value out of its range.
         """
-        texts = _checked_prompts(prompts)
+        texts = checked_prompts(prompts)
         wanted = {
             "seconds": seconds, "num_steps": num_steps, "guidance_scale": guidance_scale, "candidates": candidates,
             "negative_prompt": negative_prompt, "sampler": sampler, "time_shift": time_shift,
             "peak": peak, "loudness": loudness, "level": level, "neighbours": neighbours,
             "neighbour_scale": neighbour_scale, "neighbour_strength": neighbour_strength,
-            "neighbour_blend": neighbour_blend, "edit": edit,
+            "neighbour_blend": neighbour_blend, "edit": edit, "mix": mix, "without": without,
+            "rank_by": rank_by,
         }  # fmt: skip
         settings = {key: checked_setting(key, value, key) for key, value in wanted.items()}
         check_level(settings)
-        items = _items(_checked_seeds(seeds, seed, len(texts)), settings["candidates"])
+        items = _items(checked_seeds(seeds, seed, len(texts)), settings["candidates"])
         if not texts:
             return []
         condition, negative = self.encode_prompts(texts, settings["negative_prompt"])
+        if settings["mix"]:
+            condition = self.blend(settings["mix"]).expand_as(condition)
+        if settings["without"]:
+            negative = self.blend(settings["without"])[0]
         editing = None if settings["edit"] is None else start_editing(self, settings["edit"])
         if editing is not None:
             settings["seconds"] = editing.seconds
@@ -205,7 +229,11 @@ class TextToAudio:
                 else:
                     sounds.append(at_level(editing.finished(waveform), self.sample_rate, loud))
         waveforms, gains = zip(*sounds, strict=True)
-        found = self.rank(texts, condition, [item_seed for _, item_seed in items], waveforms, gains)
+        all_seeds = [item_seed for _, item_seed in items]
+        if settings["rank_by"]:
+            found = best_of(texts, all_seeds, waveforms, self.sample_rate, self._ranker(settings["rank_by"]), gains)
+        else:
+            found = self.rank(texts, condition, all_seeds, waveforms, gains)
         warnings = self.prompt_warnings([*texts, *filter(None, [settings["negative_prompt"]])])
         for sound in found:
             for text in filter(None, (sound.prompt, settings["negative_prompt"])):
@@ -218,6 +246,22 @@ class TextToAudio:
         # One by one: the padding of a batch would change the last bits of a text's embedding, and thus its sound.
         embedded = torch.cat([self.clap.embed_text([text]) for text in texts]).to(self.device)
         return embedded[: len(prompts)], embedded[-1] if negative_prompt else self.network.null_condition
+
+    def blend(self, ingredients: Sequence[Ingredient]) -> Tensor:
+        """The weighted sum (1, condition_dim) of the embeddings of texts and sounds, of length 1.
+
+        Raises:
+            ClapgenError: a sound is gone, has changed or cannot be read.
+        """
+        total = torch.zeros(1, self.clap.dim)
+        for each in ingredients:
+            if each.text:
+                embedded = self.clap.embed_text([each.text])
+            else:
+                waveform, rate = read_audio(checked_source(each.path, each.sha256, "the sound"), self.clap.sample_rate)
+                embedded = self.clap.embed_audio([waveform], rate)
+            total += each.weight * embedded
+        return F.normalize(total, dim=1).to(self.device)
 
     def initial_latents(self, seeds: Sequence[int], seconds: float) -> Tensor:
         """Noise (seeds, latent_dim, frames), drawn on the CPU so that a seed is the same sound on every device."""
@@ -293,23 +337,19 @@ class TextToAudio:
             seeds, waveforms: one per candidate, those of the first prompt first, as many for each prompt.
             gains: dB that mastering added to each waveform; none if None.
         """
-        candidates = len(waveforms) // max(1, len(prompts))
-        results = []
-        for row, prompt in enumerate(prompts):
-            first = row * candidates
-            own = waveforms[first : first + candidates]
+        embedded = {prompt: condition[row : row + 1].cpu() for row, prompt in enumerate(prompts)}
+
+        def scores(prompt: str, own: Sequence[NDArray[np.float32]], sample_rate: int) -> list[float]:
             with inference(self.clap):
-                audio = torch.cat([self.clap.embed_audio([waveform], self.sample_rate) for waveform in own])
-                scores = self.clap.similarity(audio, condition[row : row + 1].cpu())[:, 0].tolist()
-            best = max(range(candidates), key=scores.__getitem__)
-            gain = gains[first + best] if gains else 0.0
-            results.append(
-                Generation(
-                    own[best], self.sample_rate, prompt, seeds[first + best], scores[best], scores,
-                    decoder_peak=peak_dbfs(own[best]) - gain, gain=gain,
-                )
-            )  # fmt: skip
-        return results
+                audio = torch.cat([self.clap.embed_audio([waveform], sample_rate) for waveform in own])
+                return self.clap.similarity(audio, embedded[prompt])[:, 0].tolist()
+
+        return best_of(prompts, seeds, waveforms, self.sample_rate, scores, gains)
+
+    def _ranker(self, name: str) -> ClapRanker:
+        if name not in self._rankers:
+            self._rankers[name] = ClapRanker.by_name(name, self.device)
+        return self._rankers[name]
 
 
 def _numbered(callback: Callback | None, item: int, num_items: int) -> Callback | None:
@@ -319,18 +359,3 @@ def _numbered(callback: Callback | None, item: int, num_items: int) -> Callback 
 def _items(seeds: Sequence[int], candidates: int) -> list[tuple[int, int]]:
     """(row of the prompt, seed) of every candidate."""
     return [(row, (seed + number) % SEEDS) for row, seed in enumerate(seeds) for number in range(candidates)]
-
-
-def _checked_prompts(prompts: Iterable[str]) -> list[str]:
-    if isinstance(prompts, (str, bytes)) or not isinstance(prompts, Iterable):
-        raise ClapgenError("generate takes a list of prompts; put a single one into a list.")
-    return [clean_prompt(prompt, f"prompt {number}") for number, prompt in enumerate(prompts, start=1)]
-
-
-def _checked_seeds(seeds: Iterable[int] | None, seed: int, count: int) -> list[int]:
-    if seeds is not None and not isinstance(seeds, Iterable):
-        raise ClapgenError(f"seeds must be a list with a seed for each prompt, not {seeds!r}; or give one as seed.")
-    checked = [checked_setting("seed", each, "seed") for each in ([seed] * count if seeds is None else seeds)]
-    if len(checked) != count:
-        raise ClapgenError(f"{len(checked)} seeds were given for {count} prompts; give one each")
-    return checked

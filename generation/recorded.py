@@ -28,7 +28,7 @@ def request_from_sidecar(path: Path, settings: Mapping[str, Any]) -> tuple[Gener
     if path.suffix.lower() != ".json" and path.with_suffix(".json").exists():
         path = path.with_suffix(".json")
     sidecar = _sidecar_file(path) if path.suffix.lower() == ".json" else _settings_inside(path)
-    recorded = {key: sidecar[key] for key in KEYS if key in sidecar}
+    recorded = {key: sidecar[key] for key in KEYS if sidecar.get(key) is not None}  # null: of no use to its model
     return checked_request(overridden(recorded, settings), f"{path}: "), sidecar
 
 

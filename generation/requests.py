@@ -8,7 +8,7 @@ import json
 import numbers
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from clapgen.data.text import clean_prompt
 from clapgen.errors import ClapgenError, nearest
 from generation.diffusion.samplers import SAMPLERS
 from generation.edits import Edit, checked_edit
+from generation.ingredients import Ingredient, checked_ingredients
 from generation.retrieval import Neighbour, checked_neighbours
 
 DEFAULT_PEAK = -1.0  # dBFS; as in clapgen.audio.mastering, which would import numpy here
@@ -23,7 +24,8 @@ DEFAULT_PEAK = -1.0  # dBFS; as in clapgen.audio.mastering, which would import n
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """One sound to generate. Every field decides how it sounds, except `name`, the stem of its file.
+    """One sound to generate. Every field decides how it sounds, except `name`, the stem of its file, and
+    `original_prompt`, what the user typed if `prompt` was edited.
 
     The fields and their defaults are those of `TextToAudio.generate`; the ranges are in `RANGES`. Of `peak` (dBFS),
     `loudness` (LUFS) and `level` ("as-is") one is set: a peak of -1 dBFS if none is given.
@@ -46,17 +48,21 @@ class GenerationRequest:
     neighbour_strength: float = 1.0
     neighbour_blend: float = 0.0
     edit: Edit | None = None
+    mix: tuple[Ingredient, ...] = ()
+    without: tuple[Ingredient, ...] = ()
+    rank_by: str | None = None
     name: str | None = None
+    original_prompt: str | None = None
 
     def __post_init__(self) -> None:
         if self.peak is self.loudness is self.level is None:
             object.__setattr__(self, "peak", DEFAULT_PEAK)
 
     def settings(self) -> dict[str, Any]:
-        """Everything but `prompt` and `name`, as keyword arguments of `generate`."""
+        """What decides the sound next to `prompt`, as keyword arguments of `generate`."""
         settings = dataclasses.asdict(self)
-        del settings["prompt"], settings["name"]
-        settings["neighbours"] = list(settings["neighbours"])  # as JSON has them
+        del settings["prompt"], settings["name"], settings["original_prompt"]
+        settings |= {key: list(settings[key]) for key in ("neighbours", "mix", "without")}  # as JSON has them
         if self.edit is not None:
             settings["edit"]["regions"] = [list(region) for region in self.edit.regions]
         return settings
@@ -175,6 +181,8 @@ def checked_setting(key: str, value: Any, label: str) -> Any:
         return RANGES[key].checked(value, label)
     if key == "edit":
         return None if value is None else checked_edit(value, label)
+    if key in ("mix", "without"):
+        return checked_ingredients(value, label)
     if key == "neighbours":
         return checked_neighbours(value, label)
     if key in ("sampler", "level"):
@@ -184,6 +192,23 @@ def checked_setting(key: str, value: Any, label: str) -> Any:
             raise ClapgenError(f"{label} must be one of {', '.join(choices)}, not {_shown(value)}.{hint}")
         return value
     return None if value in (None, "") else clean_prompt(value, label)
+
+
+def checked_prompts(prompts: Iterable[str]) -> list[str]:
+    """Prompts of a call of `generate`, cleaned. ClapgenError if one is not a text, or they are not a list."""
+    if isinstance(prompts, (str, bytes)) or not isinstance(prompts, Iterable):
+        raise ClapgenError("generate takes a list of prompts; put a single one into a list.")
+    return [clean_prompt(prompt, f"prompt {number}") for number, prompt in enumerate(prompts, start=1)]
+
+
+def checked_seeds(seeds: Iterable[int] | None, seed: int, count: int) -> list[int]:
+    """The first seed of each of `count` prompts. ClapgenError if one is wrong, or there are fewer or more."""
+    if seeds is not None and not isinstance(seeds, Iterable):
+        raise ClapgenError(f"seeds must be a list with a seed for each prompt, not {seeds!r}; or give one as seed.")
+    checked = [checked_setting("seed", each, "seed") for each in ([seed] * count if seeds is None else seeds)]
+    if len(checked) != count:
+        raise ClapgenError(f"{len(checked)} seeds were given for {count} prompts; give one each")
+    return checked
 
 
 def _shown(value: Any) -> str:

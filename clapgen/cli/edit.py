@@ -139,7 +139,7 @@ def _what(
     """The edit that the options ask for; ClapgenError if they ask for several, or the file cannot be found."""
     from clapgen.audio.reading import rate_and_duration_of
     from generation.edits import checked_edit, region_of
-    from generation.sidecars import sha256_of
+    from generation.sources import sha256_of
 
     asked = {
         "fill": {"regions": [region_of(each) for each in regions]} if regions else None,

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from clapgen.cli.console import garbage_collector_off, spinner
+from clapgen.cli.generate_ingredients import with_ingredients
+from clapgen.cli.generate_models import (
+    ModelOption,
+    RankByOption,
+    check_requests,
+    public_model,
+    show_licence,
+    with_authors_settings,
+)
 from clapgen.cli.generate_neighbours import (
     BlendOption,
     LibraryOption,
@@ -17,7 +27,9 @@ from clapgen.cli.generate_neighbours import (
     StrengthOption,
     with_neighbours,
 )
+from clapgen.cli.generate_novelty import MaxSimilarityOption, TriesOption, open_novelty
 from clapgen.cli.generate_output import Output, progress_bar, warn_of_prompts, warn_of_repeats
+from clapgen.cli.generate_prompts import EditOptions, edit_prompts
 from clapgen.cli.generate_requests import (
     FileOptions,
     check_destination,
@@ -30,6 +42,11 @@ from clapgen.cli.options import DeviceOption, ForceOption, JsonOption
 from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError
 
+if TYPE_CHECKING:
+    from generation.generator import Generator
+    from generation.rendering import SavedClip
+    from generation.requests import GenerationRequest
+
 EPILOG = """
 [bold]Examples[/bold]
 
@@ -38,8 +55,13 @@ clapgen generate "a dog barks twice" -o dog.flac --seconds 4 --seed 7\n
 clapgen generate "church bells" --candidates 8 --plot\n
 clapgen generate --prompts prompts.csv -o sounds/ (run it again to continue where it stopped)\n
 clapgen generate "rain" --count 4 --loudness -23\n
+clapgen generate "rain" --edit-prompt (from a caption such as "It is raining heavily")\n
+clapgen generate --mix "rain:0.7" --mix street.wav:0.3 --without speech.wav\n
+clapgen generate "underwater" --like bell.wav\n
 clapgen generate "a wooden gate creaks" --library sounds.library --neighbours 5\n
+clapgen generate "a wooden gate creaks" --library sounds.library --neighbours 0 --max-similarity 0.9\n
 clapgen generate --from dog.flac -o again.flac (the same sound, bit for bit)\n
+clapgen generate "church bells" --model cvssp/audioldm-s-full-v2 --steps 50\n
 clapgen generate -o - --format wav -- "-20 degrees, wind" | aplay\n
 
 A line of a .jsonl file is an object such as {"prompt": "rain", "seconds": 4, "seed": 1, "name": "rain-short"}; a table
@@ -76,6 +98,25 @@ def generate(
         Path | None,
         typer.Option(
             "--from", help="Generate a sound again from its sidecar .json or the sound file; other options override it."
+        ),
+    ] = None,
+    edit_prompt: Annotated[
+        bool,
+        typer.Option("--edit-prompt", help="Turn short prompts into captions like those the model was trained on."),
+    ] = False,
+    exemplars: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Captions for --edit-prompt: a manifest, a table, or a text file with one on each line. "
+            "\\[default: the model's]",
+        ),
+    ] = None,
+    rewriter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_FOLDER",
+            help="Causal language model (safetensors) that proposes the captions of --edit-prompt. \\[default: none]",
         ),
     ] = None,
     output: Annotated[
@@ -129,6 +170,7 @@ def generate(
             "\\[default: {default.candidates}]"
         ),
     ] = None,
+    rank_by: RankByOption = None,
     peak: Annotated[
         float | None, typer.Option(help="Peak in dBFS, {peak}. \\[default: {default.peak:g}]", show_default=False)
     ] = None,
@@ -138,22 +180,30 @@ def generate(
     level: Annotated[
         str | None, typer.Option(help="as-is keeps the loudness at which the model made the sound; one of {levels}.")
     ] = None,
+    mix: Annotated[
+        list[str] | None,
+        typer.Option("--mix", help="TEXT:WEIGHT or FILE:WEIGHT instead of a prompt; repeat it to mix several."),
+    ] = None,
+    like: Annotated[
+        list[Path] | None,
+        typer.Option("--like", help="Sound file to be like, instead of a prompt or with one."),
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option("--without", help="TEXT or FILE to stay away from; may be repeated.")
+    ] = None,
     library: LibraryOption = None,
     neighbours: NeighboursOption = None,
     neighbour_scale: ScaleOption = None,
     neighbour_strength: StrengthOption = None,
     neighbour_blend: BlendOption = None,
+    max_similarity: MaxSimilarityOption = None,
+    tries: TriesOption = None,
     audio_format: Annotated[str | None, typer.Option("--format", help="One of {formats}. \\[default: wav]")] = None,
     rate: Annotated[
         int | None, typer.Option(help="Sample rate of the file in Hz, {rate}. \\[default: the model's]")
     ] = None,
     channels: Annotated[int | None, typer.Option(help="1, or 2 for the same sound on both. \\[default: 1]")] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model", "-m", help="Bundled model (see `clapgen models`) or model folder. \\[default: default]"
-        ),
-    ] = None,
+    model: ModelOption = None,
     device: DeviceOption = "auto",
     dtype: Annotated[
         str | None,
@@ -171,11 +221,15 @@ def generate(
         "seconds": seconds, "num_steps": num_steps, "guidance_scale": guidance_scale, "sampler": sampler,
         "negative_prompt": negative_prompt, "time_shift": time_shift, "seed": seed, "candidates": candidates,
         "peak": peak, "loudness": loudness, "level": level, "neighbour_scale": neighbour_scale,
-        "neighbour_strength": neighbour_strength, "neighbour_blend": neighbour_blend,
+        "neighbour_strength": neighbour_strength, "neighbour_blend": neighbour_blend, "rank_by": rank_by,
     }  # fmt: skip
     given = {key: value for key, value in options.items() if value is not None}
+    prompts, more = with_ingredients(prompts, mix or [], like or [], without or [], negative_prompt)
+    given |= more
     if sum(map(bool, (prompts, prompt_file, sidecar))) != 1:
         raise ClapgenError("give prompts as arguments, or --prompts FILE, or --from SIDECAR: exactly one of the three.")
+    editing = EditOptions(edit_prompt, exemplars, rewriter)
+    editing.check(sidecar, "mix" in given)
     check_device(device)
     from clapgen.model_store import open_model, part_hashes
     from generation.rendering import render, split_finished
@@ -185,10 +239,23 @@ def generate(
     if dtype is not None and dtype not in DTYPES:
         raise ClapgenError(f"--dtype must be one of {', '.join(DTYPES)}, not '{dtype}'.")
     files = FileOptions(output, audio_format, rate, channels)
-    requests, destination, original = what_and_where(prompts, prompt_file, sidecar, given, count, files)
-    folder = open_model(model or recorded_model(original) or "default")
-    requests = with_neighbours(requests, library, neighbours, folder, device)
-    identity = model_identity(folder.name, part_hashes(folder, PARTS), dtype or recorded_dtype(original))
+    public = public_model(model)
+    settings = with_authors_settings(given, public if sidecar is None else None)
+    requests, destination, original = what_and_where(prompts, prompt_file, sidecar, settings, count, files)
+    public = public or (public_model(recorded_model(original)) if model is None else None)
+    novelty = open_novelty(library, max_similarity, tries, device)
+    helped = novelty is None or neighbours is not None  # else the library is there to stay away from
+    if public is not None:
+        check_requests(public, requests, library if helped else None, edit_prompt)
+        show_licence(public)
+        identity = public.identity(dtype or recorded_dtype(original) or "float32")
+    else:
+        folder = open_model(model or recorded_model(original) or "default")
+        requests = edit_prompts(requests, folder, editing)
+        if helped:
+            requests = with_neighbours(requests, library, neighbours, folder, device)
+        identity = model_identity(folder.name, part_hashes(folder, PARTS), dtype or recorded_dtype(original))
+    identity |= novelty.identity if novelty else {}
     check_weights(identity["model"], original, force)
     check_destination(destination, plot, as_json, force)
     warn_of_repeats(requests)
@@ -201,12 +268,18 @@ def generate(
     if not remaining:
         return
     with garbage_collector_off(), spinner("Loading the model"):
-        from generation.pipeline import TextToAudio
+        from generation.public import load_generator
 
-        generator = TextToAudio.from_pretrained(folder, choose_device(device), identity["dtype"])
+        generator = load_generator(public or folder, choose_device(device), identity["dtype"])
     warn_of_prompts(generator, remaining)
+    bar = progress_bar(len(remaining))
+
+    def rendered(some: list[GenerationRequest], maker: Generator) -> Iterator[SavedClip]:
+        return render(some, destination, maker, batch_size, force, bar)
+
     try:
-        for clip in render(remaining, destination, generator, batch_size, force, progress_bar(len(remaining))):
+        clips = novelty.render(remaining, generator, rendered) if novelty else rendered(remaining, generator)
+        for clip in clips:
             printer.show(clip)
     except KeyboardInterrupt:
         rest = "run the same command again to continue" if len(remaining) > 1 else "nothing was written"

@@ -51,7 +51,8 @@ def progress_bar(total: int) -> Callable[[Sequence[GenerationRequest]], Abstract
         started += len(batch)
         with progress(len(batch) * first.candidates * steps, "steps") as update:
             update(0, description)
-            yield lambda step: update(step["item"] * steps + step["i"] + 1, description)
+            # A generator may count other steps, such as tokens; the bar shows their share.
+            yield lambda step: update(steps * (step["item"] + (step["i"] + 1) / step["num_steps"]), description)
 
     return bar
 

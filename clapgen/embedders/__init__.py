@@ -19,7 +19,7 @@ from clapgen.embedders.registry import (
     register_embedder,
     split_name,
 )
-from clapgen.embedders.streams import embed_stream, embed_streams
+from clapgen.embedders.streams import embed_stream, embed_streams, embed_window_streams
 
 __all__ = [
     "BROKEN_MODEL",
@@ -31,6 +31,7 @@ __all__ = [
     "display_name",
     "embed_stream",
     "embed_streams",
+    "embed_window_streams",
     "find_on_hub",
     "identity_of",
     "is_public",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -86,19 +86,8 @@ class PublicEmbedder(ABC):
         """The folder with config.json and safetensors of a checkpoint."""
         return path
 
-    @contextmanager
-    def _loading(self) -> Iterator[None]:
-        """Turn what transformers raises for a checkpoint that it cannot load into one sentence."""
-        try:
-            with _no_progress_bars():
-                yield
-        except ClapgenError:
-            raise
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise ClapgenError(
-                f"{self.name.partition(':')[2]} cannot be loaded as '{self.kind}': {reason} {self.layout}"
-            ) from error
+    def _loading(self) -> AbstractContextManager[None]:
+        return loading_errors(self.name.partition(":")[2], self.kind, self.layout)
 
     @classmethod
     def needs_hub(cls, checkpoint: str) -> bool:
@@ -150,6 +139,19 @@ class PublicEmbedder(ABC):
         """(windows, dim)."""
 
 
+@contextmanager
+def loading_errors(name: str, kind: str, layout: str) -> Iterator[None]:
+    """Turn what transformers raises for a checkpoint that it cannot load into one sentence, and `layout` after it."""
+    try:
+        with no_progress_bars():
+            yield
+    except ClapgenError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ClapgenError(f"{name} cannot be loaded as '{kind}': {reason} {layout}") from error
+
+
 def load_network(network_class: Any, folder: Path) -> Any:
     """A network of transformers in float32, for inference, with all of its weights.
 
@@ -169,7 +171,7 @@ def pooled(output: Any) -> Tensor:
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
+def no_progress_bars() -> Iterator[None]:
     """Hide transformers' progress bars, which would mix with ours."""
     from transformers.utils import logging
 

@@ -1,6 +1,6 @@
 """Embedders by name: clapgen's own models, and as ``kind:NAME_OR_FOLDER`` public checkpoints.
 
-The kinds are ``laion:`` (LAION's CLAP), ``msclap:`` (Microsoft's), ``encodec:`` (EncodecModel) and ``ast:`` (audio
+The kinds are ``laion:`` (LAION's CLAP), ``msclap:`` (Microsoft's), ``encodec:``, ``dac:`` (codecs) and ``ast:`` (audio
 spectrogram transformer), each in a file of its own; ``tagger:FOLDER`` is what `clapgen train tagger` makes. A folder,
 file or name on the hub needs no kind: what it is, is seen from its files. Any other can be registered::
 
@@ -195,6 +195,6 @@ def _kinds() -> list[tuple[str, Any]]:
 def _backends() -> Registry[Loader]:
     """The registry, with clapgen's own backends, which are imported on first use because they need torch."""
     from clapgen import tagger  # noqa: F401
-    from clapgen.embedders import ast, encodec, laion, microsoft  # noqa: F401
+    from clapgen.embedders import ast, dac, encodec, laion, microsoft  # noqa: F401
 
     return EMBEDDERS

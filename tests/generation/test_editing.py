@@ -199,7 +199,7 @@ def test_silence_and_what_is_too_short_or_too_long_are_refused(model, tmp_path):
 def test_a_file_that_changed_is_refused(model, sound):
     edit = edit_of(sound[0], "restyle")
     sound[0].write_bytes(sound[0].read_bytes()[:-8])
-    with pytest.raises(ClapgenError, match="it has changed"):
+    with pytest.raises(ClapgenError, match="has changed since"):
         made(model, edit)
     sound[0].unlink()
     with pytest.raises(ClapgenError, match="is gone"):

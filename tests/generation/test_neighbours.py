@@ -123,7 +123,7 @@ def test_a_neighbour_that_vanished_or_changed_is_named(model, neighbours, tmp_pa
     with pytest.raises(ClapgenError, match=r"gone\.wav is gone"):
         waveform(model, neighbours=[gone], neighbour_blend=0.5)
     other = dataclasses.replace(neighbours[0], sha256="0" * 64)
-    with pytest.raises(ClapgenError, match="is not the file that was found"):
+    with pytest.raises(ClapgenError, match="has changed since"):
         waveform(model, neighbours=[other], neighbour_blend=0.5)
 
 
