@@ -6,6 +6,7 @@ configurations and from diffusers' conversion script).
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,27 +19,32 @@ TOKENS_PER_SENTENCE = 16
 class PeerClap:
     """transformers' ClapModel with its feature extractor, called as users call them."""
 
-    def __init__(self, dtype: torch.dtype) -> None:
+    def __init__(self, dtype: torch.dtype, device: torch.device | None = None) -> None:
         from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
 
         torch.manual_seed(0)
-        self.dtype = dtype
-        self.model = ClapModel(ClapConfig()).eval().to(dtype)  # the defaults are HTSAT-tiny + RoBERTa, as published
+        self.dtype, self.device = dtype, device or torch.device("cpu")
+        self.model = ClapModel(ClapConfig()).eval()  # the defaults are HTSAT-tiny + RoBERTa, as published
+        self.model.to(self.device, dtype)
         self.extractor = ClapFeatureExtractor(
             frequency_min=50, frequency_max=14_000, truncation="rand_trunc", padding="repeatpad"
         )
 
+    def save(self, folder: Path) -> None:
+        """Write it as it is published, without a tokenizer."""
+        self.model.save_pretrained(folder)
+        self.extractor.save_pretrained(folder)
+
     @torch.no_grad()
-    def embed_audio(self, waveforms: list[np.ndarray]) -> None:
+    def embed_audio(self, waveforms: list[np.ndarray]) -> Tensor:
         features = self.extractor(waveforms, sampling_rate=CLAP_SAMPLE_RATE, return_tensors="pt")
-        self.model.get_audio_features(
-            input_features=features["input_features"].to(self.dtype), is_longer=features["is_longer"]
-        )
+        inputs = features["input_features"].to(self.device, self.dtype)
+        return self.model.get_audio_features(inputs, features["is_longer"].to(self.device)).pooler_output.float().cpu()
 
     @torch.no_grad()
     def embed_text(self, count: int) -> None:
         """Embed sentences of 16 tokens. The cost of its tokenizer is not counted, in its favour."""
-        tokens = torch.randint(10, 50_000, (count, TOKENS_PER_SENTENCE))
+        tokens = torch.randint(10, 50_000, (count, TOKENS_PER_SENTENCE), device=self.device)
         self.model.get_text_features(input_ids=tokens, attention_mask=torch.ones_like(tokens))
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clapgen.devices import inference
+from clapgen.devices import has_bfloat16, inference
 from clapgen.embedders.checkpoints import find_tokenizer, has_tokenizer, model_type_of
 from clapgen.embedders.public import PublicEmbedder
 from clapgen.errors import ClapgenError, nearest
@@ -80,11 +80,15 @@ class PublicClap(PublicEmbedder):
     def set_dtype(self, name: str) -> None:
         """Compute in float32, bfloat16 or float16 from now on; log-mels and embeddings stay float32.
 
+        "auto" is bfloat16 where the device is fast in it, otherwise float32.
+
         Raises:
             ClapgenError: an unknown type, or one that the device lacks.
         """
+        if name == "auto":
+            name = "bfloat16" if has_bfloat16(self.device) else "float32"
         if name not in DTYPES:
-            raise ClapgenError(f"dtype must be {', '.join(DTYPES)}, not '{name}'.{nearest(name, DTYPES)}")
+            raise ClapgenError(f"dtype must be auto, {', '.join(DTYPES)}, not '{name}'.{nearest(name, DTYPES)}")
         if name == "float16" and self.device.type == "cpu":
             raise ClapgenError("CPUs compute float16 slowly or not at all; use dtype=bfloat16.")
         self.network.to(getattr(torch, name))

@@ -50,7 +50,7 @@ def load_embedder(name: str = "default", device: str | torch.device = "cpu") -> 
 
     Args:
         name: as above. ``window`` is mean (the default), first, centre or fusion (`embedders.windows`); ``dtype`` is
-            float32 (the default), bfloat16 or float16, for public CLAPs.
+            float32 (the default), bfloat16, float16, or auto (bfloat16 where it is fast), for public CLAPs.
 
     Raises:
         ClapgenError: an unknown kind, model or option, or files that are missing or damaged.

@@ -146,6 +146,16 @@ def test_bfloat16_is_close_and_its_embeddings_are_float32(tmp_path: Path) -> Non
         assert not torch.equal(embed(exact), embed(rounded))
 
 
+@pytest.mark.parametrize(("fast", "expected"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_is_bfloat16_where_it_is_fast(
+    tmp_path: Path, fast: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clapgen.embedders.public_clap.has_bfloat16", lambda device: fast)
+    embedder: Any = load_clap(f"{laion(tmp_path)},dtype=auto")
+    assert embedder.dtype_name == expected
+    assert embedder.network.logit_scale_a.dtype == getattr(torch, expected)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
