@@ -97,6 +97,7 @@ class _Adding:
         self.store, self.pool, self.make_embedder, self.advance = store, pool, make_embedder, advance
         self.report = AddReport()
         self.embedder: SoundEmbedder | None = None
+        self.absent: set[Path] = set()
         self.named: dict[str, str] = {}  # content that cannot be decoded → the path in its error
         self.states = store.states()
         self.ids = {state.path: id for id, (state, _) in self.states.items()}
@@ -118,6 +119,7 @@ class _Adding:
             try:
                 status = os.stat(source.path)
             except OSError as error:
+                self.absent.add(source.path)
                 self._skip(source.path, f"{source.path} cannot be read: {_reason(error)}.")
                 continue
             if not stat.S_ISREG(status.st_mode):
@@ -242,8 +244,8 @@ class _Adding:
     def _report_vanished(self, folders: Sequence[Path], seen: set[Path]) -> None:
         gone = []
         for path, id in self.ids.items():
-            below = path in seen or any(path.is_relative_to(folder) for folder in folders)
-            if below and not os.path.lexists(path):
+            unseen = path not in seen and any(folder in path.parents for folder in folders)
+            if (path in self.absent or unseen) and not os.path.lexists(path):
                 self.report.vanished.append(path)
                 gone += [] if self.states[id][1] else [id]
         if gone:

@@ -89,11 +89,16 @@ def chosen(rows: VectorRows, which: npt.NDArray[np.bool_]) -> VectorRows:
 
 def _cosines(rows: VectorRows, queries: Queries) -> npt.NDArray[np.float32]:
     """(queries, rows)"""
-    cosines = np.empty((len(queries), len(rows)), dtype=np.float32)
+    import torch
+
+    cosines = torch.empty(len(queries), len(rows))
+    given = torch.from_numpy(np.ascontiguousarray(queries, dtype=np.float32))
     for start in range(0, len(rows), _ROWS_PER_BLOCK):
-        block = rows.vectors[start : start + _ROWS_PER_BLOCK].astype(np.float32)
-        cosines[:, start : start + len(block)] = queries @ block.T
-    return cosines / np.maximum(rows.lengths, 1e-6)
+        block = torch.from_numpy(rows.vectors[start : start + _ROWS_PER_BLOCK])
+        cosines[:, start : start + len(block)] = given @ block.float().T  # torch converts float16 in half the time
+    found = cosines.numpy()
+    found /= np.maximum(rows.lengths, np.float32(1e-6))
+    return found
 
 
 def _nearby(rows: VectorRows, cosines: npt.NDArray[np.float32], starts: Ids, index: int, score: float) -> Nearby:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
-from clapgen.audio.finding import search_audio
+from clapgen.audio.finding import FoundAudio, search_audio
 from clapgen.data.manifest import Clip, read_manifest
 from clapgen.data.tables import SUFFIXES
 from clapgen.data.text import decode_text
@@ -61,19 +62,20 @@ def find_sources(paths: Iterable[str | os.PathLike[str]]) -> Sources:
     """
     sources = Sources()
     by_path: dict[Path, Description] = {}
+    _resolved.cache_clear()  # links may have changed
     for path in map(Path, paths):
         if path.suffix.lower() in SUFFIXES and not path.is_dir():
             by_path |= {canonical(clip.path): description_of(clip) for clip in read_manifest(path)}
             continue
         found = search_audio([path])
-        if summary := found.summary():
-            sources.remarks.append(f"{summary}.")
-        if path.is_dir():
-            sources.folders.append(canonical(path))
-        beside = _Neighbours(canonical(path) if path.is_dir() else canonical(path).parent, sources.remarks)
+        top = Path(os.path.realpath(path)) if path.is_dir() else canonical(path).parent
+        sources.folders += [top] if path.is_dir() else []
+        beside = _Neighbours(top, sources.remarks)
         for sound in map(canonical, found.files):
             about = beside.describe(sound)
             by_path[sound] = by_path.get(sound, about) if about == Description() else about
+        if summary := FoundAudio([], found.left_out - beside.used).summary():
+            sources.remarks.append(f"{summary}.")
     sources.files = [Source(path, about) for path, about in by_path.items()]
     return sources
 
@@ -123,6 +125,11 @@ class _Neighbours:
     remarks: list[str]
     folders: dict[Path, _Folder] = field(default_factory=dict)
 
+    @property
+    def used(self) -> Counter[str]:
+        """How many metadata files were read, by suffix."""
+        return Counter(Path(name).suffix for folder in self.folders.values() for name in folder.read_files)
+
     def describe(self, path: Path) -> Description:
         """From the nearest metadata file that names the sound, or else from its text file."""
         for folder in path.parents:
@@ -150,22 +157,23 @@ class _Neighbours:
 class _Folder:
     """What describes the sounds of one folder."""
 
-    texts: set[str]
-    metadata: dict[Path, Description]
+    texts: set[str] = field(default_factory=set)
+    metadata: dict[Path, Description] = field(default_factory=dict)
+    read_files: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, folder: Path, remarks: list[str]) -> _Folder:
         try:
             names = {entry.name for entry in os.scandir(folder)}
         except OSError:
-            return cls(set(), {})
-        metadata: dict[Path, Description] = {}
-        for name in AUDIOFOLDER:
-            if name in names:
-                try:
-                    clips: Sequence[Clip] = read_manifest(folder / name)
-                except ClapgenError as error:
-                    remarks.append(f"{folder / name} is not used: {error}")
-                    continue
-                metadata |= {canonical(clip.path): description_of(clip) for clip in clips}
-        return cls({name for name in names if name.endswith(".txt")}, metadata)
+            return cls()
+        found = cls({name for name in names if name.endswith(".txt")})
+        for name in filter(names.__contains__, AUDIOFOLDER):
+            try:
+                clips = read_manifest(folder / name)
+            except ClapgenError as error:
+                remarks.append(f"{folder / name} is not used: {error}")
+                continue
+            found.metadata |= {canonical(clip.path): description_of(clip) for clip in clips}
+            found.read_files.append(name)
+        return found

@@ -195,7 +195,7 @@ class Tables:
                 conditions.append(f"seconds {sign} ?")
                 values.append(value)
         for tag in selection.tags:
-            conditions.append("EXISTS (SELECT 1 FROM tags WHERE tag = ? AND sound = sounds.id)")
+            conditions.append("id IN (SELECT sound FROM tags WHERE tag = ?)")
             values.append(label_key(tag))
         if selection.licences:
             conditions.append(f"({' OR '.join(['INSTR(LOWER(licence), ?)'] * len(selection.licences))})")

@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS sounds (
     vanished INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS sounds_by_digest ON sounds (digest);
+CREATE INDEX IF NOT EXISTS sounds_by_seconds ON sounds (seconds, vanished);
 CREATE INDEX IF NOT EXISTS vanished_sounds ON sounds (id) WHERE vanished;
 
 -- start, end: seconds; NULL for the vector of a whole file. vector: float16, little-endian.

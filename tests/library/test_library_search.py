@@ -27,7 +27,7 @@ def test_ranks_are_those_of_the_evaluation(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     audio, text = clustered(300, DIM, rng), clustered(120, DIM, rng)
     owners = rng.integers(0, 300, 120)
-    text = text + 0.3 * audio[owners]
+    text = text + 0.6 * audio[owners]
     text /= np.linalg.norm(text, axis=1, keepdims=True)
     store = filled(tmp_path / "lib", audio)
     metric = retrieval(audio.astype(np.float16).astype(np.float32), text, owners).text_to_audio
