@@ -9,9 +9,9 @@ from clapgen.library.scan import Considered, nearest_sounds
 MIN_VECTORS = 50_000  # from which there is an index; below, a scan takes some 50 ms
 FEW_SOUNDS = 20_000  # that pass a filter: they are scanned
 MANY_QUERIES = 8  # from which reading the vectors once is quicker than a scan on the server for each
-_CANDIDATES = 100  # vectors to begin with
+_CANDIDATES = 40  # vectors to begin with
 _MOST_CANDIDATES = 8192
-_MOST_EFFORT = 1000  # the largest hnsw.ef_search
+_EFFORT, _MOST_EFFORT = 100, 1000  # hnsw.ef_search: the usual one, and the largest that there is
 
 
 def nearest(tables: PostgresTables, queries: Queries, k: int, selection: Selection) -> list[list[Nearby]]:
@@ -35,7 +35,7 @@ def _candidates(tables: PostgresTables, query: Queries, k: int, selection: Selec
     """At least k sounds that are probably near; None if the index does not find so many."""
     count = max(_CANDIDATES, 4 * k)
     while count <= _MOST_CANDIDATES:
-        ids = tables.nearest_probably(query, count, selection, min(count, _MOST_EFFORT))
+        ids = tables.nearest_probably(query, count, selection, min(max(count, _EFFORT), _MOST_EFFORT))
         if len(ids) >= k:
             return ids
         count *= 4

@@ -230,12 +230,13 @@ class PostgresTables:
 
     def nearest_probably(self, query: npt.NDArray[np.float32], count: int, selection: Selection, effort: int) -> Ids:
         """The sounds of about `count` vectors that are near, by the index, which keeps `effort` candidates."""
-        self.run("SET LOCAL hnsw.iterative_scan = relaxed_order")
-        self.run(f"SET LOCAL hnsw.ef_search = {effort}")
-        self.run("SET LOCAL enable_seqscan = off")
-        self.run("SET LOCAL enable_sort = off")
+        self.run(
+            f"SET LOCAL hnsw.iterative_scan = relaxed_order; SET LOCAL hnsw.ef_search = {effort}; "
+            "SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off"
+        )
         condition, values = _condition(selection, vectors=True)
         rows = self.all(_PROBABLY.format(condition, len(query)), [*values, HalfVector(query), count])
+        self.run("SET LOCAL enable_seqscan = DEFAULT; SET LOCAL enable_sort = DEFAULT")
         return sorted({row[0] for row in rows})
 
     def has_index(self) -> bool:
