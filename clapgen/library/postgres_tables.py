@@ -1,10 +1,10 @@
-"""The tables of a library in PostgreSQL: rows from and to records. All of its SQL is here and in `postgres.sql`."""
+"""The tables of a library in PostgreSQL: rows from and to records. All of its SQL is here, in `postgres.sql` and in
+`postgres_words.py`.
+"""
 
 from __future__ import annotations
 
 import os
-import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from psycopg import Connection, Cursor
 
 from clapgen.data.text import label_key
 from clapgen.library.columns import SOUND_COLUMNS, labels, sound_as_row, sound_from_row, texts, vector_rows
+from clapgen.library.postgres_words import BY_WORDS, split_words
 from clapgen.library.records import Changes, Embeddings, FileState, Selection, Sound, VectorRows
 from clapgen.library.store import Totals
 
@@ -37,32 +38,6 @@ _MOST_WORDS = 10_000  # of one sound
 _SAME = 4e-6  # cosines closer than this may be equal in the order of `Store.nearest`
 _LOCKS = 0x636C6170  # "clap": ours among the advisory locks of the database
 
-# BM25 as in SQLite's FTS5 (k1 = 1.2, b = 0.75; Robertson and Zaragoza 2009).
-_BY_WORDS = """
-    WITH phrases AS (
-        SELECT number, phraseto_tsquery('words', text) AS phrase, ARRAY(
-            SELECT (ts_lexize('stems', word))[1]
-            FROM unnest(string_to_array(text, ' ')) WITH ORDINALITY AS given (word, place) ORDER BY place
-        ) AS stems FROM unnest(%s::text[]) WITH ORDINALITY AS given (text, number)
-    ), matches AS (
-        SELECT number, id, word_count, (
-            SELECT count(*) FROM (
-                SELECT position - place FROM unnest(stems) WITH ORDINALITY AS given (stem, place)
-                JOIN unnest(words) AS word ON lexeme = stem, unnest(positions) AS position
-                GROUP BY position - place HAVING count(*) = cardinality(stems)
-            ) AS occurrences
-        ) AS frequency FROM phrases JOIN sounds ON words @@ phrase
-    ), totals AS (
-        SELECT count(*) AS sounds, avg(word_count)::float8 AS mean FROM sounds
-    ), weights AS (
-        SELECT number, greatest(1e-6, ln((sounds - count(*) + 0.5) / (count(*) + 0.5)))::float8 AS weight
-        FROM matches, totals GROUP BY number, sounds
-    ), ranks AS (
-        SELECT id, sum(weight * frequency * 2.2 / (frequency + 1.2 * (0.25 + 0.75 * word_count / mean))) AS rank
-        FROM matches JOIN weights USING (number), totals GROUP BY id
-    )
-    SELECT id FROM ranks JOIN sounds USING (id) WHERE {} ORDER BY rank DESC, id LIMIT %s
-"""
 _EXACTLY = """
     WITH near AS MATERIALIZED (
         SELECT sound, min(embedding::vector <=> %b) AS distance
@@ -248,9 +223,9 @@ class PostgresTables:
         self.run(f"CREATE INDEX {INDEX} ON vectors USING hnsw ((embedding::halfvec({dim})) halfvec_cosine_ops)")
 
     def with_words(self, alternatives: Sequence[Sequence[str]], limit: int, selection: Selection) -> Ids:
-        phrases = [" ".join(words) for each in alternatives for one in each if (words := _words(one))]
+        phrases = [" ".join(words) for each in alternatives for one in each if (words := split_words(one))]
         condition, values = _condition(selection)
-        return [row[0] for row in self.all(_BY_WORDS.format(condition), [phrases, *values, limit])]
+        return [row[0] for row in self.all(BY_WORDS.format(condition), [phrases, *values, limit])]
 
     def totals(self) -> Totals:
         sounds, vanished, seconds = self.all(
@@ -303,15 +278,9 @@ def _condition(selection: Selection, vectors: bool = False) -> tuple[str, list[A
 
 def _columns(sound: Sound) -> list[Any]:
     """The values of `_COLUMNS`."""
-    words = _words(" ".join(texts(sound)))[:_MOST_WORDS]
+    words = split_words(" ".join(texts(sound)))[:_MOST_WORDS]
     compared = [label[:_LONGEST_LABEL] for label in labels(sound)]
     return [*sound_as_row(sound, os.fsencode(sound.path)), compared, " ".join(words), len(words)]
-
-
-def _words(text: str) -> list[str]:
-    """The words of a text as FTS5's `unicode61 remove_diacritics 2` splits it."""
-    plain = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFD", text.lower()))
-    return re.findall(r"[^\W_]+", unicodedata.normalize("NFC", plain))
 
 
 def _as_rows(sound: int, embeddings: Embeddings) -> Iterator[tuple[Any, ...]]:
