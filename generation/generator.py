@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from generation.edits import Edit
+from generation.ingredients import Ingredient
 from generation.requests import DEFAULTS
+from generation.retrieval import Neighbour
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +28,7 @@ class Generation:
     `score` is the CLAP cosine of the waveform and its prompt; `candidate_scores` holds those of all candidates, in the
     order of their seeds (`seed`, `seed` + 1, …), of which `seed` names the one returned. `decoder_peak` (dBFS, -inf for
     silence) is how loud the decoder made the sound, and `gain` (dB) what brought it to its level. `warnings` are
-    sentences on what may keep the sound from following its prompt.
+    sentences on what may keep the sound from following its prompt. `novelty` is what a `NoveltyGuard` found.
     """
 
     waveform: NDArray[np.float32]
@@ -37,6 +40,7 @@ class Generation:
     decoder_peak: float = -math.inf
     gain: float = 0.0
     warnings: list[str] = field(default_factory=list)
+    novelty: dict[str, Any] | None = None
 
     def save(self, path: str | os.PathLike[str], bits: int | None = None, overwrite: bool = False) -> None:
         """Write the sound in the format of the suffix, as `clapgen.write_audio` does, whose errors it raises."""
@@ -76,5 +80,12 @@ class Generator(Protocol):
         peak: float | None = None,
         loudness: float | None = None,
         level: str | None = None,
+        neighbours: Sequence[Neighbour | Mapping[str, Any]] = (),
+        neighbour_scale: float = DEFAULTS.neighbour_scale,
+        neighbour_strength: float = DEFAULTS.neighbour_strength,
+        neighbour_blend: float = DEFAULTS.neighbour_blend,
+        edit: Edit | Mapping[str, Any] | None = None,
+        mix: Sequence[Ingredient | Mapping[str, Any]] = (),
+        without: Sequence[Ingredient | Mapping[str, Any]] = (),
     ) -> list[Generation]:
         """One sound per prompt; see `TextToAudio.generate`."""

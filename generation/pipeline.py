@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
-from clapgen.audio.mastering import Level, master, peak_dbfs
+from clapgen.audio import read_audio
+from clapgen.audio.mastering import Level, at_level, master, peak_dbfs
 from clapgen.clap import Clap
 from clapgen.clap.coverage import coverage_warning
 from clapgen.data.text import clean_prompt
 from clapgen.devices import choose_device, has_bfloat16, inference
 from clapgen.errors import ClapgenError
-from clapgen.model_store import Model, load_module, open_model, part_hashes
+from clapgen.model_store import Model, open_model, part_hashes
 from generation.autoencoder.model import Autoencoder
 from generation.compatibility import check_parts
-from generation.diffusion.config import DiffusionConfig
-from generation.diffusion.guidance import GuidedVelocity
+from generation.diffusion.context import Neighbours
+from generation.diffusion.guidance import GuidedVelocity, classifier_free
 from generation.diffusion.model import DiffusionTransformer
-from generation.diffusion.samplers import SAMPLERS, timesteps
+from generation.diffusion.samplers import SAMPLERS, starting_at, timesteps
+from generation.editing import start_editing
+from generation.edits import Edit
 from generation.generator import Callback, Generation
+from generation.helped import help_of
+from generation.ingredients import Ingredient
 from generation.noise import gaussian, seed_of_item
 from generation.requests import DEFAULTS, DTYPES, SEEDS, check_level, checked_setting
+from generation.retrieval import Neighbour
 from generation.sidecars import PARTS, model_identity
+from generation.sources import checked_source
 
 LARGEST_BATCH = 16  # items that share a batch on an accelerator
 
@@ -73,7 +81,7 @@ class TextToAudio:
             raise ClapgenError(f'unknown dtype "{dtype}"; choose {" or ".join(DTYPES)}')
         device = choose_device(device)
         folder = open_model(name_or_path)
-        network = load_module(folder, "diffusion", DiffusionConfig, DiffusionTransformer)
+        network = DiffusionTransformer.from_pretrained(folder)
         hashes = part_hashes(folder, PARTS)
         check_parts(folder, network.config)
         return cls(
@@ -124,6 +132,13 @@ class TextToAudio:
         peak: float | None = None,
         loudness: float | None = None,
         level: str | None = None,
+        neighbours: Sequence[Neighbour | Mapping[str, Any]] = (),
+        neighbour_scale: float = DEFAULTS.neighbour_scale,
+        neighbour_strength: float = DEFAULTS.neighbour_strength,
+        neighbour_blend: float = DEFAULTS.neighbour_blend,
+        edit: Edit | Mapping[str, Any] | None = None,
+        mix: Sequence[Ingredient | Mapping[str, Any]] = (),
+        without: Sequence[Ingredient | Mapping[str, Any]] = (),
     ) -> list[Generation]:
         """Generate one sound per prompt. The ranges are those of `generation.requests.RANGES`.
 
@@ -142,6 +157,15 @@ class TextToAudio:
             time_shift: 0.1 to 10; above 1 more of the steps are near the noise (Esser et al. 2024).
             peak, loudness, level: how loud the sounds are, one of: a peak in dBFS, -60 to 0 (-1 if none is given); a
                 loudness in LUFS, -70 to 0 (EBU R 128; lower where it would clip); "as-is", as the decoder made them.
+            neighbours: sounds that help, for all prompts; see `generation.retrieval.find_neighbours`. A model that was
+                trained with neighbours looks at them.
+            neighbour_scale: 0 to 20, how closely to follow them; only of such a model.
+            neighbour_strength: 0.05 to 1; below 1, the solver starts at that time from the latents of a neighbour
+                (SDEdit, Meng et al. 2022), of which the seed chooses one: the less, the more is left of it.
+            neighbour_blend: 0 to 1, how far the condition is moved from the prompt towards the neighbours' sounds.
+            mix: texts and sounds whose weighted embeddings are the condition, instead of the prompts.
+            without: texts and sounds to stay away from, instead of the negative prompt.
+            edit: what to do to another sound, instead of making a new one of `seconds`; see `generation.edits.Edit`.
 
         Raises:
             ClapgenError: an empty prompt or a value out of its range.
@@ -150,7 +174,9 @@ class TextToAudio:
         wanted = {
             "seconds": seconds, "num_steps": num_steps, "guidance_scale": guidance_scale, "candidates": candidates,
             "negative_prompt": negative_prompt, "sampler": sampler, "time_shift": time_shift,
-            "peak": peak, "loudness": loudness, "level": level,
+            "peak": peak, "loudness": loudness, "level": level, "neighbours": neighbours,
+            "neighbour_scale": neighbour_scale, "neighbour_strength": neighbour_strength,
+            "neighbour_blend": neighbour_blend, "edit": edit, "mix": mix, "without": without,
         }  # fmt: skip
         settings = {key: checked_setting(key, value, key) for key, value in wanted.items()}
         check_level(settings)
@@ -158,22 +184,38 @@ class TextToAudio:
         if not texts:
             return []
         condition, negative = self.encode_prompts(texts, settings["negative_prompt"])
-        times = timesteps(settings["num_steps"], settings["time_shift"])
+        if settings["mix"]:
+            condition = self.blend(settings["mix"]).expand_as(condition)
+        if settings["without"]:
+            negative = self.blend(settings["without"])[0]
+        editing = None if settings["edit"] is None else start_editing(self, settings["edit"])
+        if editing is not None:
+            settings["seconds"] = editing.seconds
+            condition = condition if editing.condition is None else editing.condition.expand_as(condition)
+        helped = help_of(self, condition, settings)
+        if editing is not None and helped.latents:
+            raise ClapgenError("an edit starts from a sound already; leave the neighbour strength at 1.")
+        begin = editing.begin if editing and editing.mask is None else helped.start
+        times = starting_at(begin, timesteps(settings["num_steps"], settings["time_shift"]))
+        loud = Level(settings["peak"], settings["loudness"], settings["level"] == "as-is")
         sounds: list[tuple[NDArray[np.float32], float]] = []
         size = 1 if self.device.type == "cpu" else LARGEST_BATCH
         for start in range(0, len(items), size):
             rows, item_seeds = zip(*items[start : start + size], strict=True)
+            noise = self.initial_latents(item_seeds, settings["seconds"])
+            mask, known = (editing.mask, editing.known.expand_as(noise)) if editing else (None, None)
             latents = self.solve(
-                self.initial_latents(item_seeds, settings["seconds"]), times, condition[list(rows)], negative,
-                settings["seconds"], settings["guidance_scale"], settings["sampler"],
-                callback=_numbered(callback, start, len(items)),
+                editing.started(noise) if editing else helped.started(noise, item_seeds), times,
+                helped.condition[list(rows)], negative, settings["seconds"], settings["guidance_scale"],
+                settings["sampler"], mask, None if mask is None else known, _numbered(callback, start, len(items)),
+                helped.context_of(len(rows)), settings["neighbour_scale"],
             )  # fmt: skip
             noise_seeds = [seed_of_item(texts[row], item_seed) for row, item_seed in zip(rows, item_seeds, strict=True)]
-            loud = Level(settings["peak"], settings["loudness"], settings["level"] == "as-is")
-            sounds += [
-                master(waveform, self.sample_rate, loud)
-                for waveform in self.decode(latents, settings["seconds"], noise_seeds)
-            ]
+            for waveform in self.decode(latents, settings["seconds"], noise_seeds):
+                if editing is None:
+                    sounds.append(master(waveform, self.sample_rate, loud))
+                else:
+                    sounds.append(at_level(editing.finished(waveform), self.sample_rate, loud))
         waveforms, gains = zip(*sounds, strict=True)
         found = self.rank(texts, condition, [item_seed for _, item_seed in items], waveforms, gains)
         warnings = self.prompt_warnings([*texts, *filter(None, [settings["negative_prompt"]])])
@@ -188,6 +230,22 @@ class TextToAudio:
         # One by one: the padding of a batch would change the last bits of a text's embedding, and thus its sound.
         embedded = torch.cat([self.clap.embed_text([text]) for text in texts]).to(self.device)
         return embedded[: len(prompts)], embedded[-1] if negative_prompt else self.network.null_condition
+
+    def blend(self, ingredients: Sequence[Ingredient]) -> Tensor:
+        """The weighted sum (1, condition_dim) of the embeddings of texts and sounds, of length 1.
+
+        Raises:
+            ClapgenError: a sound is gone, has changed or cannot be read.
+        """
+        total = torch.zeros(1, self.clap.dim)
+        for each in ingredients:
+            if each.text:
+                embedded = self.clap.embed_text([each.text])
+            else:
+                waveform, rate = read_audio(checked_source(each.path, each.sha256, "the sound"), self.clap.sample_rate)
+                embedded = self.clap.embed_audio([waveform], rate)
+            total += each.weight * embedded
+        return F.normalize(total, dim=1).to(self.device)
 
     def initial_latents(self, seeds: Sequence[int], seconds: float) -> Tensor:
         """Noise (seeds, latent_dim, frames), drawn on the CPU so that a seed is the same sound on every device."""
@@ -206,6 +264,8 @@ class TextToAudio:
         mask: Tensor | None = None,
         known: Tensor | None = None,
         callback: Callback | None = None,
+        neighbours: Neighbours | None = None,
+        neighbour_scale: float = DEFAULTS.neighbour_scale,
     ) -> Tensor:
         """Follow the guided velocity from `times[0]` to `times[-1]`.
 
@@ -216,15 +276,15 @@ class TextToAudio:
             mask: (frames,) or a shape that broadcasts to the latents', true where to generate. The rest follows the
                 clean latents `known` (batch, latent_dim, frames), noised to the current time, and ends as them: the
                 conditional generation of inpainting and continuation.
+            neighbours: retrieved sounds to be guided towards as well, by `neighbour_scale`.
 
         Returns: latents (batch, latent_dim, frames) at `times[-1]`; clean if that is 0.
         """
         if (mask is None) != (known is None):
             raise ValueError("solve needs both `mask` and `known`, or neither")
         window = min(seconds, self.network.config.window_seconds)
-        velocity = GuidedVelocity(
-            self.network, condition, negative, guidance_scale, window, self.autoencoder.frames_for(window), self.dtype
-        )
+        base, guides = classifier_free(condition, negative, guidance_scale, neighbours, neighbour_scale)
+        velocity = GuidedVelocity(self.network, base, guides, window, self.autoencoder.frames_for(window), self.dtype)
 
         with inference(self.network):
             if mask is None or known is None:

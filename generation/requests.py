@@ -15,13 +15,17 @@ from typing import Any
 from clapgen.data.text import clean_prompt
 from clapgen.errors import ClapgenError, nearest
 from generation.diffusion.samplers import SAMPLERS
+from generation.edits import Edit, checked_edit
+from generation.ingredients import Ingredient, checked_ingredients
+from generation.retrieval import Neighbour, checked_neighbours
 
 DEFAULT_PEAK = -1.0  # dBFS; as in clapgen.audio.mastering, which would import numpy here
 
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """One sound to generate. Every field decides how it sounds, except `name`, the stem of its file.
+    """One sound to generate. Every field decides how it sounds, except `name`, the stem of its file, and
+    `original_prompt`, what the user typed if `prompt` was edited.
 
     The fields and their defaults are those of `TextToAudio.generate`; the ranges are in `RANGES`. Of `peak` (dBFS),
     `loudness` (LUFS) and `level` ("as-is") one is set: a peak of -1 dBFS if none is given.
@@ -39,16 +43,27 @@ class GenerationRequest:
     peak: float | None = None
     loudness: float | None = None
     level: str | None = None
+    neighbours: tuple[Neighbour, ...] = ()
+    neighbour_scale: float = 1.5
+    neighbour_strength: float = 1.0
+    neighbour_blend: float = 0.0
+    edit: Edit | None = None
+    mix: tuple[Ingredient, ...] = ()
+    without: tuple[Ingredient, ...] = ()
     name: str | None = None
+    original_prompt: str | None = None
 
     def __post_init__(self) -> None:
         if self.peak is self.loudness is self.level is None:
             object.__setattr__(self, "peak", DEFAULT_PEAK)
 
     def settings(self) -> dict[str, Any]:
-        """Everything but `prompt` and `name`, as keyword arguments of `generate`."""
+        """What decides the sound next to `prompt`, as keyword arguments of `generate`."""
         settings = dataclasses.asdict(self)
-        del settings["prompt"], settings["name"]
+        del settings["prompt"], settings["name"], settings["original_prompt"]
+        settings |= {key: list(settings[key]) for key in ("neighbours", "mix", "without")}  # as JSON has them
+        if self.edit is not None:
+            settings["edit"]["regions"] = [list(region) for region in self.edit.regions]
         return settings
 
 
@@ -91,6 +106,9 @@ RANGES = {
     "candidates": Range(1, 64),
     "peak": Range(-60.0, 0.0),
     "loudness": Range(-70.0, 0.0),
+    "neighbour_scale": Range(0.0, 20.0),
+    "neighbour_strength": Range(0.05, 1.0),
+    "neighbour_blend": Range(0.0, 1.0),
 }
 LEVELS = ("as-is",)
 LEVEL_KEYS = ("peak", "loudness", "level")  # one of them is set
@@ -160,6 +178,12 @@ def checked_setting(key: str, value: Any, label: str) -> Any:
         return secrets.randbelow(2**32) if seed == RANDOM_SEED else seed
     if key in RANGES:
         return RANGES[key].checked(value, label)
+    if key == "edit":
+        return None if value is None else checked_edit(value, label)
+    if key in ("mix", "without"):
+        return checked_ingredients(value, label)
+    if key == "neighbours":
+        return checked_neighbours(value, label)
     if key in ("sampler", "level"):
         choices = SAMPLERS.names() if key == "sampler" else LEVELS
         if not isinstance(value, str) or value not in choices:

@@ -53,7 +53,11 @@ def master(waveform: Waveform, sample_rate: int, level: Level | None = None) -> 
     Returns:
         The waveform, and the gain in dB that was applied to the decoder's own level.
     """
-    waveform = fade(remove_rumble(waveform, sample_rate), sample_rate)
+    return at_level(fade(remove_rumble(waveform, sample_rate), sample_rate), sample_rate, level)
+
+
+def at_level(waveform: Waveform, sample_rate: int, level: Level | None = None) -> tuple[Waveform, float]:
+    """Set the level alone; arguments and results as in `master`."""
     gain = _gain(waveform, sample_rate, level or Level())
     return (waveform * np.float32(10 ** (gain / 20))).astype(np.float32), gain
 

@@ -28,6 +28,7 @@ from clapgen.model_store import Model, load_module, open_model, save_part, weigh
 Waveforms = Sequence[NDArray[np.float32] | Tensor] | NDArray[np.float32] | Tensor
 
 LARGEST_LOG_LOGIT_SCALE = math.log(100)
+TEXTS_PER_BATCH = 64  # sorted by length, twice as many a second as 256 unsorted
 
 
 class Clap(nn.Module):
@@ -136,11 +137,13 @@ class Clap(nn.Module):
         if isinstance(texts, str):
             raise TypeError("embed_text takes a list of texts")
         with inference(self):
-            pieces = [torch.zeros(0, self.dim)]
-            for start in range(0, len(texts), 256):
-                tokens, mask = tokenize(self.tokenizer, texts[start : start + 256], self.text_tower.max_tokens)
-                pieces.append(self.project_text(tokens.to(self.device), mask.to(self.device)).cpu())
-            return torch.cat(pieces)
+            embeddings = torch.zeros(len(texts), self.dim)
+            by_length = sorted(range(len(texts)), key=lambda index: len(texts[index]))  # little padding
+            for start in range(0, len(texts), TEXTS_PER_BATCH):
+                rows = by_length[start : start + TEXTS_PER_BATCH]
+                tokens, mask = tokenize(self.tokenizer, [texts[row] for row in rows], self.text_tower.max_tokens)
+                embeddings[rows] = self.project_text(tokens.to(self.device), mask.to(self.device)).cpu()
+            return embeddings
 
     @property
     def max_tokens(self) -> int:

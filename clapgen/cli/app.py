@@ -12,10 +12,12 @@ from clapgen.cli import (
     caption,
     classify,
     doctor,
+    edit,
     embed,
     evaluate,
     generate,
     library,
+    library_duplicates,
     locate,
     models,
     pretrain,
@@ -65,12 +67,14 @@ def _global_options(
 
 
 app.command("generate", cls=generate.GenerateCommand, epilog=generate.EPILOG)(generate.generate)
+app.command("edit", epilog=edit.EPILOG)(edit.edit)
 app.command("caption", epilog=caption.EPILOG)(caption.caption)
 app.command("embed", epilog=embed.EPILOG)(embed.embed)
 app.command("classify", epilog=classify.EPILOG)(classify.classify)
 app.command("locate", epilog=locate.EPILOG)(locate.locate)
 app.command("score", epilog=score.EPILOG)(score.score)
 app.command("search", epilog=search.EPILOG)(search.search)
+library.app.command("duplicates", epilog=library_duplicates.EPILOG)(library_duplicates.duplicates)
 app.add_typer(library.app, name="library")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")

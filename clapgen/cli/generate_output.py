@@ -79,7 +79,9 @@ class Output:
         else:
             score, sidecar = clip.sidecar["score"], clip.sidecar
             scored = "" if score is None else f", CLAP score {score:.2f}"
-            line = f"{clip.path}  ({sidecar['seconds']:g} s, seed {sidecar['seed']}{scored}, took {clip.took:.1f} s)"
+            made = clip.generation
+            seconds = sidecar["seconds"] if made is None else len(made.waveform) / made.sample_rate
+            line = f"{clip.path}  ({seconds:.4g} s, seed {sidecar['seed']}{scored}, took {clip.took:.1f} s)"
             if str(clip.path) == "-":  # the sound itself is on stdout
                 print_warning(line)
             else:

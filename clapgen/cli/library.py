@@ -9,7 +9,7 @@ import typer
 
 from clapgen.cli.cache import CacheOption, NoCacheOption, open_cache
 from clapgen.cli.console import print_json, print_result, print_table, print_warning
-from clapgen.cli.options import MAX_HOURS, DeviceOption, JsonOption, MaxHoursOption
+from clapgen.cli.options import MAX_HOURS, DeviceOption, ForceOption, JsonOption, MaxHoursOption, check_new_file
 from clapgen.errors import ClapgenError
 from clapgen.terminal import progress
 
@@ -29,6 +29,8 @@ clapgen library add fx.library recordings/\n
 clapgen library add fx.library\n
 clapgen library add fx.library sounds.jsonl\n
 clapgen library status fx.library\n
+clapgen library watch fx.library\n
+clapgen library map fx.library -o map.html\n
 clapgen search fx.library "wooden door creaks slowly"\n
 
 A library is a folder. Paths of sounds below the folder that holds it are relative, so both can be moved together.\n
@@ -106,6 +108,8 @@ def add(
                     f"interrupted; {len(opened)} sounds are in the library. Run the command again to go on."
                 ) from None
         _print_report(opened, report, as_json)
+        if report.skipped:
+            raise ClapgenError(f"{_count(len(report.skipped), 'file')} could not be added (listed above).")
 
 
 @app.command()
@@ -185,6 +189,48 @@ def verify(
         )
 
 
+@app.command("map")
+def draw_map(
+    library: LibraryArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")] = Path("map.html"),
+    sounds: Annotated[int, typer.Option(min=2, help="Draw at most so many sounds, from all over the library.")] = 300,
+    force: ForceOption = False,
+) -> None:
+    """Draw a library as a page of points, each with a player; what sounds alike is near to each other."""
+    from clapgen.library.map import write_map
+
+    check_new_file(output, force)
+    with open_library(library) as opened, progress(min(sounds, len(opened)), "sounds") as update:
+        drawn = write_map(opened, output, sounds, force, lambda done: update(done, "Drawing"))
+    print_result(f"{output}  ({_count(drawn, 'sound')})")
+
+
+@app.command()
+def watch(
+    library: LibraryArgument,
+    every: Annotated[float, typer.Option(min=1, help="Seconds between two looks at the folders.")] = 30.0,
+    device: DeviceOption = "auto",
+    cache: CacheOption = None,
+    no_cache: NoCacheOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep a library up to date with its folders until Ctrl-C."""
+    from clapgen.library.watching import watch_library
+
+    store = open_cache(cache, no_cache)
+    with open_library(library, device=device) as opened:
+        folders = ", ".join(map(str, _folders(opened)))
+        print_warning(f"watching {folders}; Ctrl-C ends it.")
+        try:
+            for found in watch_library(opened, store, every):
+                if isinstance(found, str):
+                    print_warning(found)
+                else:
+                    _print_report(opened, found, as_json)
+        except KeyboardInterrupt:
+            print_warning("stopped.")
+
+
 def _folders(library: Library) -> list[Path]:
     if not library.folders:
         raise ClapgenError(f"no folder was added to {library.store.location} yet; name the sounds to add.")
@@ -228,8 +274,6 @@ def _print_report(library: Library, report: AddReport, as_json: bool) -> None:
         }
         told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count) or "nothing new"
         print_result(f"{library.store.location}: {told}; {_count(len(library), 'sound')} in all")
-    if report.skipped:
-        raise ClapgenError(f"{_count(len(report.skipped), 'file')} could not be added (listed above).")
 
 
 def _print_named(what: str, lines: list[str]) -> None:

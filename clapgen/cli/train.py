@@ -35,6 +35,7 @@ class TaskName(StrEnum):
     autoencoder = "autoencoder", "generation.autoencoder.training.recipe"
     diffusion = "diffusion", "generation.diffusion.training.recipe"
     captioner = "captioner", "captioning.training.recipe"
+    tagger = "tagger", "pretrain.tagger"
 
     def __new__(cls, name: str, module: str) -> TaskName:
         member = str.__new__(cls, name)

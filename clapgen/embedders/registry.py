@@ -1,7 +1,8 @@
 """Embedders by name: clapgen's own models, and as ``kind:NAME_OR_FOLDER`` public checkpoints.
 
 The kinds are ``laion:`` (ClapModel), ``encodec:`` (EncodecModel) and ``ast:`` (audio spectrogram transformer), each in
-a file of its own. Any other, such as msclap, whose package pins old versions of its dependencies, can be registered::
+a file of its own; ``tagger:FOLDER`` is what `clapgen train tagger` makes. Any other, such as msclap, whose package pins
+old versions of its dependencies, can be registered::
 
     register_embedder("msclap", lambda checkpoint, device: MyMsClap(checkpoint, device))
     load_embedder("msclap:2023")
@@ -87,6 +88,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 def _backends() -> Registry[Loader]:
     """The registry, with clapgen's own backends, which are imported on first use because they need torch."""
+    from clapgen import tagger  # noqa: F401
     from clapgen.embedders import ast, encodec, laion  # noqa: F401
 
     return EMBEDDERS

@@ -17,8 +17,8 @@ from clapgen.errors import ClapgenError
 from clapgen.files import exclusive_lock
 from clapgen.library.connection import FILE_NAME, connect, in_words
 from clapgen.library.index import find_index
+from clapgen.library.nearest import Searcher
 from clapgen.library.records import Changes, FileState, Nearby, Queries, Selection, Sound, VectorRows
-from clapgen.library.searching import Searcher
 from clapgen.library.store import VERSION, Totals, refuse_newer
 from clapgen.library.tables import Tables
 
@@ -107,6 +107,11 @@ class FolderStore:
                 return
             yield rows
             last = int(rows.ids[-1])
+
+    def sample(self, count: int) -> VectorRows:
+        """At most so many vectors of whole sounds, from all over the library."""
+        with self._reading() as tables:
+            return tables.rows_with(tables.whole_ids(count).tolist())
 
     def size(self) -> int:
         """How many sounds can be found."""

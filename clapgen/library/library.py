@@ -9,17 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clapgen.errors import ClapgenError
-from clapgen.library.diversity import diverse_order
-from clapgen.library.query import Sounds, Texts, Vector, make_query, query_vector
+from clapgen.library.query import Sounds, Texts, make_query
 from clapgen.library.records import Changes, Description, Moment, Nearby, Queries, Selection, Sound
-from clapgen.library.scan import Considered, nearest_sounds
+from clapgen.library.search import Search
 from clapgen.library.store import Store, open_store
-from clapgen.library.words import fused, load_thesaurus, word_alternatives
 
 if TYPE_CHECKING:
     from clapgen.embedders import ClapEmbedder
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
     from clapgen.library.sources import Sources
 
 USUAL_K = 10
-MOST_CANDIDATES = 100  # at least so many are ranked again by words or by diversity
-_SPREAD_SAMPLE = 4096  # sounds of the library from which the spread of cosines is measured
 
 
 @dataclass(frozen=True)
@@ -155,16 +151,8 @@ class Library:
             raise ClapgenError(f"diverse must be between 0 and 1, not {diverse:g}.")
         k = self._checked_k(k)
         selection = make_selection(min_seconds, max_seconds, tags, licences, under, whole)
-        vector, digests = self._embedded(query)
-        if digests:
-            selection = Selection(**{**selection.__dict__, "without_digests": tuple(digests)})
-        wanted = max(5 * k, MOST_CANDIDATES) if words or diverse else k
-        found = self.store.nearest(vector[None], wanted, selection)[0]
-        if words:
-            found = self._with_words(found, vector, " ".join(query.texts), thesaurus, wanted, selection)
-        if diverse:
-            found = self._diverse(found, k, diverse)
-        return self._hits(found[:k])
+        search = Search(self.store, lambda: self.clap, query, k, selection)
+        return self._hits(search.run(words, thesaurus, diverse))
 
     def neighbours(self, embeddings: Queries, k: int, selection: Selection | None = None) -> list[list[Hit]]:
         """For each embedding (q, dim) of length 1 of the library's CLAP, the k nearest sounds, best first."""
@@ -265,64 +253,6 @@ class Library:
         if not 1 <= k <= size:
             raise ClapgenError(f"cannot find {k} sounds in a library of {size}; give a number from 1 to {size}.")
         return k
-
-    def _embedded(self, query: Any) -> tuple[Vector, list[str]]:
-        """The vector of a query, and the contents of the sounds in it."""
-        from clapgen.embedders.file_identity import content_digest
-
-        for path in query.all_sounds:
-            if not path.is_file():
-                raise ClapgenError(f"{path} does not exist or is not a file; give a sound file.")
-        digests = [content_digest(path) for path in query.sounds]
-        return query_vector(query, self._embed_texts, self._embed_sound, self._spread), digests
-
-    def _embed_texts(self, texts: Sequence[str]) -> Vector:
-        return self.clap.embed_text(list(texts)).float().cpu().numpy()
-
-    def _embed_sound(self, path: Path) -> Vector:
-        from clapgen.audio.reading import stream_audio
-        from clapgen.embedders import embed_stream
-
-        vector = embed_stream(self.clap, stream_audio(path, self.clap.sample_rate)).float().cpu().numpy()
-        return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), dtype=np.float32)
-
-    def _spread(self, vector: Vector) -> float:
-        return float(np.std(self._sample.astype(np.float32) @ vector))
-
-    @cached_property
-    def _sample(self) -> Any:
-        """Vectors of some whole sounds, evenly over the library."""
-        rows = np.concatenate([rows.vectors for rows in self.store.rows(whole=True)])
-        return rows[:: max(1, len(rows) // _SPREAD_SAMPLE)]
-
-    def _with_words(
-        self,
-        found: Sequence[Nearby],
-        vector: Vector,
-        text: str,
-        thesaurus: Mapping[str, Sequence[str]] | None,
-        limit: int,
-        selection: Selection,
-    ) -> list[Nearby]:
-        """Sounds by their rank in `found` and by that of a search by words, fused."""
-        alternatives = word_alternatives(text, thesaurus if thesaurus is not None else load_thesaurus())
-        by_words = self.store.with_words(alternatives, limit, selection) if alternatives else []
-        known = {nearby.sound: nearby for nearby in found}
-        rows = self.store.rows_of([id for id in by_words if id not in known])
-        if len(rows):
-            considered = Considered(whole=selection.whole)
-            known |= {n.sound: n for n in nearest_sounds(rows, vector[None], len(rows), considered)[0]}
-        return [known[id] for id in fused([[n.sound for n in found], by_words]) if id in known]
-
-    def _diverse(self, found: Sequence[Nearby], k: int, novelty: float) -> list[Nearby]:
-        rows = self.store.rows_of([nearby.sound for nearby in found])
-        whole = np.isnan(rows.spans[:, 0])
-        vectors = dict(zip(rows.sounds[whole].tolist(), rows.vectors[whole].astype(np.float32), strict=True))
-        found = [nearby for nearby in found if nearby.sound in vectors]
-        if not found:
-            return []
-        table = np.stack([vectors[nearby.sound] for nearby in found])
-        return [found[index] for index in diverse_order([n.score for n in found], table, k, novelty)]
 
     def _hits(self, found: Sequence[Nearby]) -> list[Hit]:
         sounds = {sound.id: sound for sound in self.store.sounds([nearby.sound for nearby in found])}

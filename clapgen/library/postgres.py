@@ -35,7 +35,7 @@ class PostgresStore:
         self._address = parse_address(location)
         self.location = self._address.shown
         self._lock = threading.RLock()
-        self._is_writer = False
+        self._is_writer = self._has_written = False
         self._size: tuple[str, int] | None = None  # and the revision that had it
         self._tables = PostgresTables(connect(self._address), self._address.schema)
         try:
@@ -114,6 +114,11 @@ class PostgresStore:
             yield rows
             last = int(rows.ids[-1])
 
+    def sample(self, count: int) -> VectorRows:
+        """At most so many vectors of whole sounds, from all over the library."""
+        with self._reading() as tables:
+            return tables.sample(count)
+
     def size(self) -> int:
         """How many sounds can be found."""
         with self._reading() as tables:
@@ -153,7 +158,9 @@ class PostgresStore:
         with self._transaction("BEGIN") as tables:
             if not tables.has_index() and tables.vector_count() >= searching.MIN_VECTORS:
                 tables.create_index(int(tables.facts()["dim"]))
-            tables.run("ANALYZE sounds, vectors")
+            if self._has_written:
+                tables.run("ANALYZE sounds, vectors")
+        self._has_written = False
 
     def close(self) -> None:
         """Close the connection."""
@@ -230,6 +237,7 @@ class PostgresStore:
         with self._transaction("BEGIN") as tables:
             yield tables
             tables.set_facts({"revision": secrets.token_hex(8)})
+            self._has_written = True
 
     @contextlib.contextmanager
     def _transaction(self, begin: str) -> Iterator[PostgresTables]:

@@ -185,6 +185,17 @@ class PostgresTables:
     def rows_of(self, sounds: Sequence[int]) -> VectorRows:
         return _rows(self.all(f"SELECT {_ROW} FROM vectors WHERE sound = ANY(%s) ORDER BY id", [_whole(sounds)]))
 
+    def sample(self, count: int) -> VectorRows:
+        """At most so many vectors of whole sounds that have not vanished, evenly over the library."""
+        total = int(self.all("SELECT count(*) FROM sounds WHERE NOT vanished")[0][0])
+        places = np.linspace(0, total - 1, min(count, total)).astype(np.int64).tolist()
+        query = (
+            "WITH numbered AS (SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM sounds WHERE NOT vanished) "
+            f"SELECT {_ROW} FROM vectors WHERE start IS NULL "
+            "AND sound IN (SELECT id FROM numbered WHERE place = ANY(%s)) ORDER BY id"
+        )
+        return _rows(self.all(query, [places]))
+
     def selected_rows(self, selection: Selection) -> VectorRows:
         """The vectors that a search considers."""
         condition, values = _condition(selection, vectors=True)

@@ -14,7 +14,6 @@ from typing import Protocol
 from clapgen.errors import ClapgenError
 from clapgen.library.records import Changes, FileState, Nearby, Queries, Selection, Sound, VectorRows
 
-SERVER_SCHEMES = ("postgresql://", "postgres://")
 VERSION = 1  # of the layout of the tables; raise it when older programs would misread them
 
 
@@ -68,6 +67,9 @@ class Store(Protocol):
     def rows(self, whole: bool = False, batch: int = 65536) -> Iterator[VectorRows]:
         """All vectors, or only those of whole files, in batches."""
 
+    def sample(self, count: int) -> VectorRows:
+        """At most so many vectors of whole sounds that can be found, from all over the library."""
+
     def size(self) -> int:
         """How many sounds can be found: all but those that have vanished. Quick, also in a large library."""
 
@@ -107,7 +109,7 @@ def open_store(location: str | Path, create: bool = False) -> Store:
         ClapgenError: there is none (and `create` is false), it is damaged, a newer clapgen made it, or its server
             cannot be reached.
     """
-    if isinstance(location, str) and location.startswith(SERVER_SCHEMES):
+    if is_server(location):
         try:
             from clapgen.library.postgres import PostgresStore
         except ImportError as error:
@@ -115,10 +117,15 @@ def open_store(location: str | Path, create: bool = False) -> Store:
                 f"a library on a PostgreSQL server needs psycopg and pgvector; run pip install 'clapgen[postgres]' "
                 f"({' '.join(str(error).split())})."
             ) from error
-        return PostgresStore(location, create)
+        return PostgresStore(str(location), create)
     from clapgen.library.folder_store import FolderStore
 
     return FolderStore(location, create)
+
+
+def is_server(location: str | Path) -> bool:
+    """Whether this is the address of a server, not a folder."""
+    return isinstance(location, str) and location.startswith(("postgresql://", "postgres://"))
 
 
 def refuse_newer(location: str, version: str) -> None:

@@ -109,6 +109,17 @@ class Tables:
             yield rows
             last = int(rows.ids[-1])
 
+    def whole_ids(self, count: int) -> Ids:
+        """Ids of at most so many vectors of whole sounds that have not vanished, evenly over the library."""
+        sounds = np.fromiter((row[0] for row in self.database.execute("SELECT id FROM sounds")), dtype=np.int64)
+        sounds = np.setdiff1d(sounds, self.excluded(Selection()))
+        chosen = sounds[np.linspace(0, len(sounds) - 1, min(count, len(sounds))).astype(np.int64)]
+        found = []
+        for some in _chunks(chosen.tolist()):
+            query = f"SELECT id FROM vectors WHERE sound IN ({_marks(some)}) AND start IS NULL"
+            found += self.database.execute(query, some).fetchall()
+        return np.array(sorted(row[0] for row in found), dtype=np.int64)
+
     def sample_rows(self, count: int) -> Iterator[VectorRows]:
         """About so many vectors from all over the library, in batches."""
         ids = self.vector_ids()

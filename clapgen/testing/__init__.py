@@ -96,7 +96,6 @@ def _save_generation_parts(folder: Path, generator: torch.Generator) -> None:
         width=16,
         layers=1,
         heads=2,
-        context_dim=CLAP.dim,
         **trained_with(folder, folder),
     )
     network = DiffusionTransformer(diffusion)

@@ -11,6 +11,7 @@ class DiffusionConfig:
     `text_hash` and `encoder_hash` the shares of them that it depends on (`generation.compatibility`).
 
     `window_seconds` is the longest sound it was trained on; longer ones are generated in overlapping windows.
+    `context_layers` of the blocks, evenly spread, attend to retrieved neighbours; 0 is a model without.
     """
 
     latent_dim: int = 64
@@ -18,7 +19,7 @@ class DiffusionConfig:
     width: int = 256
     layers: int = 8
     heads: int = 4
-    context_dim: int = 256
+    context_layers: int = 0
     max_seconds: float = 30.0
     window_seconds: float = 10.0
     clap_hash: str = ""

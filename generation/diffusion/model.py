@@ -10,34 +10,27 @@ from __future__ import annotations
 import math
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clapgen.errors import ClapgenError
+from clapgen.model_store import WEIGHTS_FILE, Model, fill_module, open_model, read_part
+from generation.diffusion.attention import Attention, rotation_angles
 from generation.diffusion.config import DiffusionConfig
+from generation.diffusion.context import ContextAttention, Neighbours, NeighbourTokens
 
-
-class Attention(nn.Module):
-    """Self-attention with rotary positions (Su et al. 2021) and normalised queries and keys."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.query_norm, self.key_norm = nn.RMSNorm(width // heads), nn.RMSNorm(width // heads)
-
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], attention_mask: Tensor | None) -> Tensor:
-        q, k, v = rearrange(self.qkv(x), "b t (three h d) -> three b h t d", three=3, h=self.heads)
-        # in float32: angles and norms lose too much in bfloat16
-        q, k = rotate(self.query_norm(q.float()), rotation), rotate(self.key_norm(k.float()), rotation)
-        y = attend(q.to(v.dtype), k.to(v.dtype), v, attention_mask)
-        return self.out(rearrange(y, "b h t d -> b t (h d)"))
+EARLIER = "context_projection."  # weights of earlier models, which nothing trained
+NOT_TRAINED = (
+    "this diffusion model was not trained with neighbours (diffusion.context_layers=0); train one with "
+    "`clapgen train diffusion --config retrieval`, or use --neighbour-strength, which works with any model."
+)
 
 
 class Block(nn.Module):
-    """Attention and MLP, each shifted, scaled and gated by the condition (adaLN-zero)."""
+    """Attention and MLP, each shifted, scaled and gated by the condition (adaLN-zero); between them, attention to the
+    context, if the block has any."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, context: bool = False) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, elementwise_affine=False)
         self.norm2 = nn.LayerNorm(width, elementwise_affine=False)
@@ -46,12 +39,20 @@ class Block(nn.Module):
         self.modulation = nn.Linear(width, 6 * width)
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
+        self.context = ContextAttention(width, heads) if context else None
 
     def forward(
-        self, x: Tensor, condition: Tensor, rotation: tuple[Tensor, Tensor], attention_mask: Tensor | None
+        self,
+        x: Tensor,
+        condition: Tensor,
+        rotation: tuple[Tensor, Tensor],
+        attention_mask: Tensor | None,
+        context: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition)[:, None].chunk(6, dim=-1)
         x = x + gate1 * self.attention(self.norm1(x) * (1 + scale1) + shift1, rotation, attention_mask)
+        if self.context is not None and context is not None:
+            x = x + self.context(x, *context)
         return x + gate2 * self.mlp(self.norm2(x) * (1 + scale2) + shift2)
 
 
@@ -69,14 +70,31 @@ class DiffusionTransformer(nn.Module):
             nn.Linear(config.condition_dim, width), nn.SiLU(), nn.Linear(width, width)
         )
         self.null_condition = nn.Parameter(torch.zeros(config.condition_dim))
-        self.context_projection = nn.Linear(config.context_dim, width)
-        self.blocks = nn.ModuleList(Block(width, config.heads) for _ in range(config.layers))
+        attending = {
+            round((i + 1) * config.layers / max(1, config.context_layers)) for i in range(config.context_layers)
+        }
+        self.blocks = nn.ModuleList(
+            Block(width, config.heads, context=number in attending) for number in range(1, config.layers + 1)
+        )
+        self.neighbour_tokens = (
+            NeighbourTokens(config.condition_dim, config.latent_dim, width) if config.context_layers else None
+        )
         self.final_norm = nn.LayerNorm(width, elementwise_affine=False)
         self.final_modulation = nn.Linear(width, 2 * width)
         self.output = nn.Linear(width, config.latent_dim)
         for layer in (self.final_modulation, self.output):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+
+    @classmethod
+    def from_pretrained(cls, model: Model) -> DiffusionTransformer:
+        """Load the diffusion part of a model, in evaluation mode. `ClapgenError` if it is missing or damaged."""
+        folder = open_model(model)
+        config, state = read_part(folder, "diffusion", DiffusionConfig)
+        network = cls(config)
+        known = {name: value for name, value in state.items() if not name.startswith(EARLIER)}
+        fill_module(network, known, folder.path / "diffusion" / WEIGHTS_FILE)
+        return network.eval()
 
     def forward(
         self,
@@ -85,8 +103,7 @@ class DiffusionTransformer(nn.Module):
         condition: Tensor,
         seconds: Tensor,
         mask: Tensor | None = None,
-        context: Tensor | None = None,
-        context_mask: Tensor | None = None,
+        neighbours: Neighbours | None = None,
     ) -> Tensor:
         """Velocity (batch, latent_dim, frames).
 
@@ -97,8 +114,10 @@ class DiffusionTransformer(nn.Module):
                 sqrt(condition_dim) inside.
             seconds: (batch,) duration of the sound.
             mask: (batch, frames), false for padding; None if there is none.
-            context: additional tokens (batch, tokens, context_dim) to attend to, such as retrieved neighbours.
-            context_mask: (batch, tokens), false for context tokens to ignore.
+            neighbours: retrieved sounds to attend to; None for none.
+
+        Raises:
+            ClapgenError: there are neighbours, and the network was built without attention to them.
         """
         x = self.input(latents.transpose(1, 2))
         frames = x.shape[1]
@@ -108,28 +127,17 @@ class DiffusionTransformer(nn.Module):
             + self.condition_embedding(condition * math.sqrt(self.config.condition_dim))
         )
         embedding = F.silu(embedding)
-        if context is not None:
-            x = torch.cat([x, self.context_projection(context).to(x.dtype)], dim=1)
-        attention_mask = _attention_mask(x, frames, mask, context, context_mask)
-        rotation = rotation_angles(frames, x.shape[1], self.config.width // self.config.heads, x)
+        context = None
+        if self.neighbour_tokens is not None:
+            context = self.neighbour_tokens(neighbours, len(x))
+        elif neighbours is not None:
+            raise ClapgenError(NOT_TRAINED)
+        attention_mask = None if mask is None else mask[:, None, None, :]
+        rotation = rotation_angles(frames, self.config.width // self.config.heads, x)
         for block in self.blocks:
-            x = block(x, embedding, rotation, attention_mask)
+            x = block(x, embedding, rotation, attention_mask, context)
         shift, scale = self.final_modulation(embedding)[:, None].chunk(2, dim=-1)
-        return self.output(self.final_norm(x[:, :frames]) * (1 + scale) + shift).transpose(1, 2)
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor | None) -> Tensor:
-    """Scaled dot-product attention of (batch, heads, tokens, head width); `allowed` is true for keys to attend to.
-
-    On a CPU by plain matrix products: at these lengths, forward and backward are three times as fast as torch's fused
-    kernel.
-    """
-    if q.device.type != "cpu":
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-    if allowed is not None:
-        scores = scores.masked_fill(~allowed, float("-inf"))
-    return torch.softmax(scores, dim=-1).to(v.dtype) @ v
+        return self.output(self.final_norm(x) * (1 + scale) + shift).transpose(1, 2)
 
 
 def sinusoidal_features(values: Tensor, width: int) -> Tensor:
@@ -137,36 +145,6 @@ def sinusoidal_features(values: Tensor, width: int) -> Tensor:
     frequencies = torch.exp(-math.log(10_000.0) * torch.arange(width // 2, device=values.device) / (width // 2))
     angles = 1000.0 * values[:, None].float() * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
-
-
-def rotation_angles(frames: int, tokens: int, head_width: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (tokens, head_width / 2). Context tokens, those past `frames`, are all at position 0."""
-    position = torch.arange(tokens, device=like.device, dtype=torch.float32)
-    position = torch.where(position < frames, position, 0.0)
-    frequencies = 10_000.0 ** (-torch.arange(0, head_width, 2, device=like.device) / head_width)
-    angles = position[:, None] * frequencies
-    return angles.cos(), angles.sin()
-
-
-def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotate pairs of channels of (batch, heads, tokens, head width) by their token's angles."""
-    cos, sin = rotation
-    a, b = x.chunk(2, dim=-1)
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
-
-
-def _attention_mask(
-    x: Tensor, frames: int, mask: Tensor | None, context: Tensor | None, context_mask: Tensor | None
-) -> Tensor | None:
-    if mask is None and context_mask is None:
-        return None
-    batch, tokens = x.shape[:2]
-    allowed = torch.ones(batch, tokens, dtype=torch.bool, device=x.device)
-    if mask is not None:
-        allowed[:, :frames] = mask
-    if context is not None and context_mask is not None:
-        allowed[:, frames:] = context_mask
-    return allowed[:, None, None, :]
 
 
 def _embedding_mlp(width: int) -> nn.Sequential:

@@ -28,6 +28,11 @@ def timesteps(num_steps: int, shift: float = 1.0) -> list[float]:
     return (shift * uniform / (1 + (shift - 1) * uniform)).tolist()
 
 
+def starting_at(start: float, times: Sequence[float]) -> list[float]:
+    """The part of `times` (falling to 0) from `start` on."""
+    return [start, *(time for time in times if time < start)]
+
+
 @SAMPLERS.register("euler")
 def sample_euler(velocity: Velocity, x: Tensor, times: Sequence[float], callback: Callback | None = None) -> Tensor:
     """Euler's method: one evaluation per step."""

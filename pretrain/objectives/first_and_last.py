@@ -19,13 +19,16 @@ PLACES = ("first", "last")
 
 @OBJECTIVES.register("first-and-last")
 class FirstAndLast(Objective):
-    """Two linear maps of the space, F and L, shared by audio and text: F(x) is classified among prompts as the first
-    sound of a sequence, L(x) as its last.
+    """Two fixed rotations of the space, F and L, shared by audio and text: F(x) is classified among prompts as the
+    first sound of a sequence, L(x) as its last.
 
     The contrast of a scene with its twin alone starts at a saddle point: where neither side encodes order, neither
-    gets a gradient for it. Here each side is taught on its own, and the shared maps put the order of both into the
-    same directions, where contrast can use it. The classification is that of prompt-classification: names that are
-    true or possible do not compete. Up to `absent` names that no scene has also take part. The maps are not exported.
+    gets a gradient for it. Here each side is taught on its own, and the shared rotations put the order of both into the
+    same directions, where contrast can use it. A random rotation is nearly orthogonal to the space as it is, so that a
+    sum holds what sounds, what is first and what is last side by side: the roles and fillers of holographic reduced
+    representations (Plate 1995). Learned maps that start alike would be a saddle point again. The classification is
+    that of prompt-classification: names that are true or possible do not compete. Up to `absent` names that no scene
+    has also take part.
     """
 
     def __init__(self, absent: int = 64) -> None:
@@ -40,9 +43,9 @@ class FirstAndLast(Objective):
 
     def set_widths(self, dim: int, features: int, teachers: Mapping[str, int]) -> None:
         for place in PLACES:
-            straight = nn.Linear(dim, dim, bias=False)
-            nn.init.eye_(straight.weight)
-            self.maps[place] = straight
+            rotation = nn.Linear(dim, dim, bias=False).requires_grad_(False)
+            nn.init.orthogonal_(rotation.weight)
+            self.maps[place] = rotation
 
     def draw(self, rows: Sequence[BatchRow], generator: torch.Generator) -> dict[str, Tensor | list[str]]:
         """`queries`; for each place `first` and `last`, the true query (rows,), or -1; and `rivals` (rows, queries, 2),

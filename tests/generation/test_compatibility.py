@@ -8,11 +8,11 @@ import torch
 
 from clapgen.clap import Clap
 from clapgen.errors import ClapgenError
-from clapgen.model_store import copy_part, load_module, save_part, verify_model
+from clapgen.model_store import copy_part, save_part, verify_model
 from clapgen.testing import tiny_model
 from generation.autoencoder import Autoencoder
 from generation.compatibility import misfits
-from generation.diffusion import DiffusionConfig, DiffusionTransformer
+from generation.diffusion import DiffusionTransformer
 from generation.joining import join_parts
 from generation.pipeline import TextToAudio
 
@@ -83,7 +83,7 @@ def test_another_tokenizer_does_not_fit(original: Path, tmp_path: Path) -> None:
 
 def without_shares(folder: Path) -> None:
     """As an earlier version saved it: only the hashes of whole parts."""
-    network = load_module(folder, "diffusion", DiffusionConfig, DiffusionTransformer)
+    network = DiffusionTransformer.from_pretrained(folder)
     network.config.text_hash = network.config.encoder_hash = ""
     save_part(folder, "diffusion", network.config, network)
 

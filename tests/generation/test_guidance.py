@@ -4,14 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from generation.diffusion.guidance import GuidedVelocity
+from generation.diffusion.context import Neighbours
+from generation.diffusion.guidance import GuidedVelocity, classifier_free
 
 WINDOW = 16
 
 
 def guided(network, scale: float = 1.0, condition: float = 2.0, negative: float = 1.0) -> GuidedVelocity:
     conditions = torch.full((1, 3), condition), torch.full((3,), negative)
-    return GuidedVelocity(network, *conditions, scale, 1.0, WINDOW, torch.float32)
+    return GuidedVelocity(network, *classifier_free(*conditions, scale), 1.0, WINDOW, torch.float32)
 
 
 def condition_everywhere(x: Tensor, times: Tensor, conditions: Tensor, durations: Tensor) -> Tensor:
@@ -26,6 +27,21 @@ def start_of_window(x: Tensor, times: Tensor, conditions: Tensor, durations: Ten
 def test_guidance_goes_from_the_negative_towards_the_condition_by_its_scale(scale: float) -> None:
     velocity = guided(condition_everywhere, scale)(torch.zeros(1, 2, WINDOW), 0.5)
     torch.testing.assert_close(velocity, torch.full((1, 2, WINDOW), 1 + scale * (2 - 1)))
+
+
+def counted(x: Tensor, times: Tensor, conditions: Tensor, durations: Tensor, neighbours: Neighbours) -> Tensor:
+    """The condition, plus ten times the number of neighbours that count."""
+    return (conditions.mean(1) + 10 * neighbours.mask.sum(1))[:, None, None].expand_as(x)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("neighbour_scale", [1.0, 1.5])
+def test_neighbours_are_guided_towards_by_a_scale_of_their_own(scale: float, neighbour_scale: float) -> None:
+    one = torch.ones(1, 2, 3)
+    neighbours = Neighbours(one, one, torch.ones(1, 2, 4, 3), torch.ones(1, 2, dtype=torch.bool))
+    terms = classifier_free(torch.full((1, 3), 2.0), torch.full((3,), 1.0), scale, neighbours, neighbour_scale)
+    velocity = GuidedVelocity(counted, *terms, 1.0, WINDOW, torch.float32)(torch.zeros(1, 2, WINDOW), 0.5)
+    torch.testing.assert_close(velocity, torch.full((1, 2, WINDOW), 1 + scale * (2 - 1) + neighbour_scale * 20))
 
 
 def test_windows_fade_into_each_other() -> None:

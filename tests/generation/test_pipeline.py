@@ -12,7 +12,7 @@ from clapgen.model_store import save_part
 from clapgen.testing import SAMPLE_RATE, tiny_model
 from generation.autoencoder import Autoencoder
 from generation.diffusion import DiffusionConfig
-from generation.diffusion.guidance import GuidedVelocity
+from generation.diffusion.guidance import GuidedVelocity, classifier_free
 from generation.diffusion.samplers import SAMPLERS, timesteps
 from generation.noise import seed_of_item
 from generation.pipeline import TextToAudio
@@ -62,7 +62,9 @@ def test_windows_of_equal_velocity_blend_to_that_velocity():
         def __call__(self, x, time, condition, seconds):
             return condition[:, :1, None].expand_as(x)
 
-    velocity = GuidedVelocity(Constant(), torch.ones(1, 4), torch.zeros(4), 3.0, 1.0, 25, torch.float32)
+    velocity = GuidedVelocity(
+        Constant(), *classifier_free(torch.ones(1, 4), torch.zeros(4), 3.0), 1.0, 25, torch.float32
+    )
     assert torch.allclose(velocity(torch.zeros(1, 4, 100), 0.5), torch.tensor(3.0))
 
 
@@ -82,12 +84,14 @@ class Steady:
 def test_guidance_goes_away_from_the_negative_condition():
     towards, away = torch.full((1, 4), 5.0), torch.full((4,), 2.0)
     for scale, expected in ((1.0, 5.0), (3.0, 2.0 + 3 * (5.0 - 2.0)), (0.0, 2.0)):
-        velocity = GuidedVelocity(Steady(), towards, away, scale, 1.0, 25, torch.float32)
+        velocity = GuidedVelocity(Steady(), *classifier_free(towards, away, scale), 1.0, 25, torch.float32)
         assert torch.allclose(velocity(torch.zeros(1, 4, 25), 0.5), torch.tensor(expected))
 
 
 def test_windows_fade_into_each_other_without_a_step():
-    velocity = GuidedVelocity(Steady(rising=True), torch.ones(1, 4), torch.zeros(4), 1.0, 1.0, 25, torch.float32)
+    velocity = GuidedVelocity(
+        Steady(rising=True), *classifier_free(torch.ones(1, 4), torch.zeros(4), 1.0), 1.0, 25, torch.float32
+    )
     blended = velocity(torch.zeros(1, 4, 100), 0.5)[0, 0]
     assert float(blended[0]) == 1 and float(blended[-1]) == len(window_starts(100, 25))
     assert float(blended.diff().abs().max()) < 0.25  # even weights would jump by 0.5

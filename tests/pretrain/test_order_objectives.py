@@ -191,7 +191,7 @@ def test_a_share_of_the_rows_is_asked_for_what_is_absent():
 def test_absence_is_said_in_the_same_words_of_both_sounds():
     objective = prepared("absence", {"share": 1}, clips=[DOG, RAIN])
     seen = set()
-    for seed in range(40):
+    for seed in range(200):
         texts = draw(objective, [BatchRow((DOG,), "Barking.")], seed)
         absent, denied, claimed, added = (texts[kind][0] for kind in ("absent", "denied", "claimed", "added"))
         assert absent.lower() == denied.lower().replace("dog", "rain")
@@ -249,6 +249,8 @@ def test_first_and_last_costs_nothing_where_order_can_be_read_off_and_not_if_it_
         [next(v for k, v in names.items() if k in query.lower()) for query in drawn["queries"]]
     )
     with torch.no_grad():
+        for straight in objective.maps.values():
+            torch.nn.init.eye_(straight.weight)
         objective.maps["first"].weight[:, DIM // 2 :] = 0
         objective.maps["first"].weight[DIM // 2 :] = objective.maps["first"].weight[: DIM // 2]
         objective.maps["last"].weight[:, : DIM // 2] = 0
@@ -260,6 +262,27 @@ def test_first_and_last_costs_nothing_where_order_can_be_read_off_and_not_if_it_
 
     assert loss(right) == {"audio": pytest.approx(0, abs=1e-3), "text": pytest.approx(0, abs=1e-3)}
     assert all(value > 10 for value in loss(right[[1, 0, 3, 2]]).values())
+
+
+def test_first_and_last_parts_a_scene_and_its_twin_that_have_one_embedding():
+    objective = prepared("first-and-last")
+    assert not [p for p in objective.parameters() if p.requires_grad]
+    rows = scene_rows(sequence("dog", "rain"), 0)
+
+    def gradients():
+        embeddings = F.normalize(torch.ones(2, DIM), dim=1).requires_grad_()
+        names = torch.eye(DIM)[: len(draw(objective, rows)["queries"])]
+        extra = draw(objective, rows) | {"queries": names}
+        batch = ClapBatch(embeddings, embeddings, torch.tensor(10.0), torch.arange(2), rows, extra=extra)
+        objective(batch)["text"].backward()
+        return embeddings.grad
+
+    apart = gradients()
+    assert float((apart[0] - apart[1]).norm()) > 0.1 * float(apart.norm())
+    for rotation in objective.maps.values():
+        torch.nn.init.eye_(rotation.weight)
+    together = gradients()  # with one map for both places, nothing moves them apart
+    assert torch.allclose(together[0], together[1], atol=1e-6)
 
 
 def test_first_and_last_is_exact_under_autocast():

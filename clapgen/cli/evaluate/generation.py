@@ -17,6 +17,7 @@ clapgen evaluate generation generated/\n
 clapgen evaluate generation generated/ --reference real/ --prompts prompts.csv --html report.html\n
 clapgen evaluate generation generated/ --reference manifest.jsonl --split val --training manifest.jsonl --json\n
 clapgen evaluate generation generated/ --reference real/ --embedder encodec:facebook/encodec_24khz\n
+clapgen evaluate generation generated/ --reference real/ --tagger runs/tagger/model\n
 
 Sounds and references are matched by file name, never by order. A prompts file (.csv, .tsv, .jsonl) has the columns
 file_name and prompt, and optionally labels and reference. A .txt has one prompt per line, matched with the names that
@@ -64,6 +65,10 @@ def generation(
             help="Embedding model for FAD/KAD instead of the CLAP: laion:FOLDER, encodec:FOLDER or ast:FOLDER.",
         ),
     ] = None,
+    tagger: Annotated[
+        str | None,
+        typer.Option("--tagger", help="Folder of a tagger (`clapgen train tagger`): a judge other than the CLAP."),
+    ] = None,
     nearest_k: Annotated[
         int, typer.Option("--nearest-k", min=1, help="Neighbours for precision, recall, density and coverage.")
     ] = 5,
@@ -77,7 +82,9 @@ def generation(
     other = None if embedder is None else load(embedder, common.device)
     from clapgen.data.text import DEFAULT_TEMPLATE
     from clapgen.evaluation.generation.evaluate import evaluate_generation
+    from clapgen.tagger import Tagger
 
+    judge = None if tagger is None else Tagger.from_pretrained(tagger, common.device)
     report = evaluate_generation(
         generated,
         context,
@@ -89,6 +96,7 @@ def generation(
         label_field=label_field,
         split=split,
         embedder=other,
+        tagger=judge,
         nearest_k=nearest_k,
         per_clip_fad=per_clip_fad,
     )

@@ -15,8 +15,10 @@ from clapgen.evaluation.generation.alignment import alignment
 from clapgen.evaluation.generation.data import Findings, GenerationData, load_generation_data
 from clapgen.evaluation.generation.distances import degenerate_outputs, distances, nearest_sounds
 from clapgen.evaluation.generation.posteriors import KL, posterior_labels, posteriors
+from clapgen.evaluation.generation.tagging import tagging
 from clapgen.evaluation.sounds import read_sounds, use_label_field, with_prompts, with_sidecar_prompts
 from clapgen.report.model import Report, Row
+from clapgen.tagger import Tagger
 
 TRAINING_SPLIT = "train"
 
@@ -33,6 +35,7 @@ def evaluate_generation(
     label_field: str | None = None,
     split: str | None = None,
     embedder: Embedder | None = None,
+    tagger: Tagger | None = None,
     nearest_k: int = 5,
     per_clip_fad: bool = False,
 ) -> Report:
@@ -48,6 +51,7 @@ def evaluate_generation(
         template: the sentence that a label is put into.
         label_field: key of the manifest that holds a clip's class, instead of "labels".
         embedder: for FAD, KAD, precision, recall, density, coverage and diversity; the CLAP if None.
+        tagger: a second judge, which shares nothing with the CLAP.
         nearest_k: of precision, recall, density and coverage.
         per_clip_fad: also measure the FAD of each clip's frames.
 
@@ -67,6 +71,8 @@ def evaluate_generation(
     found += distances(data, nearest_k, per_clip_fad)
     found += posteriors(data, names, template)
     found += nearest_sounds(data)
+    if tagger is not None:
+        found += tagging(data, tagger)
     degenerate = degenerate_outputs(data)
     against = f" against {len(data.reference)} references" if data.reference else ""
     settings = _settings(data, embedder, names, origin, template) | found.settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from clapgen.clap import Clap
 from clapgen.configuration import to_dict
@@ -27,7 +27,8 @@ from generation.autoencoder.model import Autoencoder
 logger = logging.getLogger(__name__)
 
 CLIPS_PER_PART = 256
-_OF_SOUNDS = ("latents", "lengths", "clip_of", "audio")
+CLIPS_AT_ONCE = 32
+_OF_SOUNDS = ("latents", "lengths", "clip_of")
 LABEL_TEMPLATES = ("{}", "This is a sound of {}.", "the sound of {}")
 CROSSFADE_SECONDS = 0.25
 
@@ -64,34 +65,68 @@ class LatentCache:
         The first `seconds` of each clip are stored as they are; a shorter clip is also stored repeated up to `seconds`,
         so that a 10 s prompt for a short event repeats the event instead of padding with silence.
 
-        Clips are encoded in parts, and only by one process at a time: a killed build continues after its last part.
-        Another file, text, encoder, CLAP or configuration is encoded again; another decoder is not.
+        Latents and embeddings are kept apart, so that with another CLAP no sound is encoded again, and with another
+        encoder none is embedded again. Clips are encoded in parts, and only by one process at a time: a killed build
+        continues after its last part. Another file, text, encoder, CLAP or configuration makes what it changes again;
+        another decoder changes nothing.
         """
-        encoded_by = networks_digest(autoencoder, clap)
+        longest = round(seconds * autoencoder.sample_rate)
         texts = [texts_of(clip, class_field) for clip in cache.clips]
-        path = Path(folder) / f"latents-{_digest([encoded_by, seconds, cache.identities, texts])}.safetensors"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with exclusive_lock(path.parent / ".lock", _say_that_it_waits) as locked:
-                if not path.exists():
-                    _encode_all(cache, autoencoder, clap, encoded_by, seconds, texts, path, tidy=locked)
-        return cls(**load_file(path))
+        encoder, clap_digest = encoder_digest(autoencoder), digest_of_clap(clap)
+        tensors = _kept(
+            Path(folder) / f"latents-{_digest([encoder, seconds, cache.identities])}.safetensors",
+            lambda folder: _encode_all(cache, autoencoder, longest, f"{encoder} {seconds}", folder),
+        )
+        tensors |= _kept(
+            Path(folder) / f"embeddings-{_digest([clap_digest, seconds, cache.identities, texts])}.safetensors",
+            lambda _: (_embed_all(cache, clap, longest, texts), []),
+        )
+        return cls(**tensors)
 
 
-def networks_digest(autoencoder: Autoencoder, clap: Clap) -> str:
-    """Digest of all that decides the latents and embeddings of a clip: weights, sizes and tokenizer."""
+def encoder_digest(autoencoder: Autoencoder) -> str:
+    """Digest of all that decides the latents of a clip: weights and sizes."""
+    sizes = {name: value for name, value in to_dict(autoencoder.config).items() if not name.startswith("decoder_")}
+    return _digest_of_networks([autoencoder.encoder, autoencoder.latent_scale], sizes)
+
+
+def digest_of_clap(clap: Clap) -> str:
+    """Digest of all that decides the embeddings of a clip and of its texts: weights, sizes and tokenizer."""
+    return _digest_of_networks([clap], [to_dict(clap.config), clap.tokenizer.to_str()])
+
+
+def _digest_of_networks(networks: Sequence[nn.Module], facts: object) -> str:
     digest = hashlib.sha256()
-    for network in (autoencoder.encoder, autoencoder.latent_scale, clap):
+    for network in networks:
         for name, tensor in network.state_dict().items():
             digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    sizes = {name: value for name, value in to_dict(autoencoder.config).items() if not name.startswith("decoder_")}
-    digest.update(json.dumps([sizes, to_dict(clap.config), clap.tokenizer.to_str()]).encode())
+    digest.update(json.dumps(facts).encode())
     return digest.hexdigest()
 
 
 def _digest(values: list[object]) -> str:
     return hashlib.sha256(json.dumps(values).encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def _kept(path: Path, make: Callable[[Path], tuple[dict[str, Tensor], list[Path]]]) -> dict[str, Tensor]:
+    """The tensors in a file, or those that `make` computes, which are written there.
+
+    `make` may write parts into the folder, whose paths it returns; they are removed at the end.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive_lock(path.parent / ".lock", _say_that_it_waits) as locked:
+            if locked:
+                for debris in path.parent.glob(".*.part.safetensors"):
+                    debris.unlink()
+            if not path.exists():
+                tensors, parts = make(path.parent)
+                with atomic_path(path, overwrite=True) as temporary:
+                    save_file(tensors, temporary)
+                for part in parts:
+                    part.unlink()
+    return load_file(path)
 
 
 def _say_that_it_waits(holder: str) -> None:
@@ -128,54 +163,28 @@ def _level(waveform: NDArray[np.float32]) -> float:
 
 
 def _encode_all(
-    cache: AudioCache,
-    autoencoder: Autoencoder,
-    clap: Clap,
-    encoded_by: str,
-    seconds: float,
-    texts: list[list[str]],
-    path: Path,
-    tidy: bool,
-) -> None:
-    """Write the latents of all clips to `path`, part by part. `tidy` removes what killed builds left."""
-    if tidy:
-        for debris in path.parent.glob(".*.part.safetensors"):
-            debris.unlink()
+    cache: AudioCache, autoencoder: Autoencoder, longest: int, encoded_by: str, folder: Path
+) -> tuple[dict[str, Tensor], list[Path]]:
+    """The latents of all clips, and the parts in a folder that they were put together from."""
     parts: list[Path] = []
     with progress(len(cache), "clips") as update:
         for start in range(0, len(cache), CLIPS_PER_PART):
             update(start, "Encoding")
             rows = range(start, min(start + CLIPS_PER_PART, len(cache)))
-            key = _digest([encoded_by, seconds, start, [cache.identities[row] for row in rows]])
-            parts.append(path.parent / f"part-{key}.safetensors")
+            key = _digest([encoded_by, start, [cache.identities[row] for row in rows]])
+            parts.append(folder / f"part-{key}.safetensors")
             if not parts[-1].exists():
                 with atomic_path(parts[-1], overwrite=True) as temporary:
-                    save_file(_encode_clips(cache, rows, autoencoder, clap, seconds), temporary)
+                    save_file(_encode_clips(cache, rows, autoencoder, longest), temporary)
     loaded = [load_file(part) for part in parts]
-    latents, lengths, clip_of, audio = (torch.cat([part[name] for part in loaded]) for name in _OF_SOUNDS)
-    counts = torch.tensor([0, *(len(of_clip) for of_clip in texts)])
-    tensors = {
-        "latents": latents,
-        "starts": lengths.cumsum(0) - lengths,
-        "lengths": lengths,
-        "clip_of": clip_of,
-        "audio": audio,
-        "text": _embed_texts(clap, [text for of_clip in texts for text in of_clip]),
-        "text_starts": counts.cumsum(0),
-    }
-    with atomic_path(path, overwrite=True) as temporary:
-        save_file(tensors, temporary)
-    for part in parts:
-        part.unlink()
+    latents, lengths, clip_of = (torch.cat([part[name] for part in loaded]) for name in _OF_SOUNDS)
+    starts = lengths.cumsum(0) - lengths
+    return {"latents": latents, "starts": starts, "lengths": lengths, "clip_of": clip_of}, parts
 
 
-def _encode_clips(
-    cache: AudioCache, rows: range, autoencoder: Autoencoder, clap: Clap, seconds: float
-) -> dict[str, Tensor]:
-    longest = round(seconds * autoencoder.sample_rate)
+def _encode_clips(cache: AudioCache, rows: range, autoencoder: Autoencoder, longest: int) -> dict[str, Tensor]:
     latents: list[Tensor] = []
     clip_of: list[int] = []
-    audio: list[Tensor] = []
     for row in rows:
         waveform = cache.waveform(row)[:longest]
         versions = [waveform]
@@ -184,13 +193,23 @@ def _encode_clips(
         for version in versions:
             latents.append(_encode(autoencoder, version))
             clip_of.append(row)
-        audio.append(clap.embed_audio([waveform], autoencoder.sample_rate))
     return {
         "latents": torch.cat(latents),
         "lengths": torch.tensor([len(x) for x in latents]),
         "clip_of": torch.tensor(clip_of),
-        "audio": torch.cat(audio),
     }
+
+
+def _embed_all(cache: AudioCache, clap: Clap, longest: int, texts: list[list[str]]) -> dict[str, Tensor]:
+    audio = []
+    with progress(len(cache), "clips") as update:
+        for start in range(0, len(cache), CLIPS_AT_ONCE):
+            update(start, "Embedding")
+            rows = range(start, min(start + CLIPS_AT_ONCE, len(cache)))
+            audio.append(clap.embed_audio([cache.waveform(row)[:longest] for row in rows], cache.sample_rate))
+    counts = torch.tensor([0, *(len(of_clip) for of_clip in texts)])
+    text = _embed_texts(clap, [text for of_clip in texts for text in of_clip])
+    return {"audio": torch.cat(audio), "text": text, "text_starts": counts.cumsum(0)}
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from clapgen.configuration import load_config
 from clapgen.data.audio_cache import AudioCache
 from clapgen.data.manifest import Clip
 from clapgen.data.splits import class_of, split_clips
+from clapgen.errors import ClapgenError
 from clapgen.metrics.embeddings.zero_shot import class_prompts, zero_shot_accuracy
 from clapgen.model_store import copy_part, is_same_part, open_model, resolve_model, save_part
 from clapgen.training.loop import to_device, train
@@ -26,9 +27,13 @@ from clapgen.training.task import Task, TrainingConfig
 from generation.autoencoder.model import Autoencoder
 from generation.compatibility import trained_with
 from generation.diffusion.config import DiffusionConfig
+from generation.diffusion.context import MOST_NEIGHBOURS, Neighbours
 from generation.diffusion.model import DiffusionTransformer
-from generation.diffusion.training.latents import LatentCache, networks_digest
+from generation.diffusion.training.latents import LatentCache, digest_of_clap, encoder_digest, texts_of
+from generation.diffusion.training.neighbours import NeighbourTable
+from generation.diffusion.training.starting import start_from
 from generation.pipeline import TextToAudio
+from generation.prompts.caption_library import distinct_captions, save_captions
 
 
 @dataclass
@@ -43,7 +48,10 @@ class DiffusionRecipe:
     that the condition cannot predict. Each batch has crops of one of `crop_seconds`: `training.batch_size` of the
     shortest, fewer of longer ones, so that all batches cost about the same. A share of `uniform_times` of the times is
     uniform, the others are logit-normal, which hardly ever reaches the ends. `exclude_copyleft` leaves out clips with
-    that value of "copyleft" in the manifest (gpl, sharealike).
+    that value of "copyleft" in the manifest (gpl, sharealike). `start_from` is a model whose diffusion network is
+    trained further; `clap` may be another than that model's (see `starting.start_from`). Each sound is shown up to
+    `neighbours` of its nearest training clips, if the network attends to them (`diffusion.context_layers`): none in the
+    share `context_dropout`, so that one model serves with and without, and each but the share `neighbour_dropout`.
     """
 
     manifest: str = ""
@@ -56,6 +64,10 @@ class DiffusionRecipe:
     class_field: str = "esc50_class"
     autoencoder: str = "default"
     clap: str = "default"
+    start_from: str = ""
+    neighbours: int = 5
+    context_dropout: float = 0.2
+    neighbour_dropout: float = 0.3
     crop_seconds: list[float] = field(default_factory=lambda: [2.5, 5.0, 5.0, 10.0])
     text_share: float = 0.5
     blend_share: float = 0.2
@@ -86,25 +98,44 @@ class DiffusionTask(Task):
             **trained_with(recipe.clap, folder),
         )
         self.recipe = recipe = dataclasses.replace(recipe, diffusion=config)
+        if config.context_layers and not 1 <= recipe.neighbours <= MOST_NEIGHBOURS:
+            raise ClapgenError(f"neighbours must be 1 to {MOST_NEIGHBOURS}, not {recipe.neighbours}.")
         self.frame_rate = self.autoencoder.sample_rate / self.autoencoder.hop_length
         clips, held_out = split_clips(
             recipe.manifest, recipe.train_split, recipe.validation_split, recipe.free_only, recipe.exclude_copyleft
         )
+        self.captions = distinct_captions(clips)
         self.class_names = sorted({name for clip in clips if (name := class_of(clip, recipe.class_field))})
-        self.made_of = {"encoder and CLAP": networks_digest(self.autoencoder, self.clap)[:12]}
-        self.training_set = self._latents(clips, "training clips")
-        self.validation_set = self._latents(held_out, "validation clips") if held_out else None
-        with seeded(recipe.training.seed):
-            self.network = DiffusionTransformer(recipe.diffusion)
+        self.made_of = {"encoder": encoder_digest(self.autoencoder)[:12], "CLAP": digest_of_clap(self.clap)[:12]}
+        self.training_set, clips = self._latents(clips, "training clips")
+        self.validation_set = None
+        if held_out:
+            self.validation_set, held_out = self._latents(held_out, "validation clips")
+        self.neighbours: dict[int, NeighbourTable] = {}
+        if config.context_layers:
+            sets = [(self.training_set, clips), *([(self.validation_set, held_out)] if self.validation_set else [])]
+            for data, own in sets:
+                self.neighbours[id(data)] = NeighbourTable.build(data, own, self.training_set, clips)
+        self.network = self._network(clips)
         weights = self.autoencoder.latent_importance() ** recipe.importance_power
         self.channel_weights = (weights / weights.mean())[:, None]  # (latent_dim, 1)
 
-    def _latents(self, clips: list[Clip], name: str) -> LatentCache:
+    def _network(self, clips: Sequence[Clip]) -> DiffusionTransformer:
+        recipe = self.recipe
+        if recipe.start_from:
+            texts = [text for clip in clips for text in texts_of(clip, recipe.class_field)]
+            with seeded(recipe.training.seed):
+                return start_from(recipe.start_from, recipe.diffusion, self.clap, texts)
+        with seeded(recipe.training.seed):
+            return DiffusionTransformer(recipe.diffusion)
+
+    def _latents(self, clips: list[Clip], name: str) -> tuple[LatentCache, list[Clip]]:
         recipe = self.recipe
         audio = AudioCache.build(clips, self.autoencoder.sample_rate, recipe.cache)
         self.made_of[name] = describe_clips(audio.clips, audio.lengths, [recipe.class_field])
         longest = max(recipe.crop_seconds)
-        return LatentCache.build(audio, self.autoencoder, self.clap, recipe.latents, longest, recipe.class_field)
+        data = LatentCache.build(audio, self.autoencoder, self.clap, recipe.latents, longest, recipe.class_field)
+        return data, list(audio.clips)
 
     def provenance(self) -> dict[str, Any]:
         return self.made_of
@@ -112,10 +143,10 @@ class DiffusionTask(Task):
     def networks(self) -> dict[str, nn.Module]:
         return {"network": self.network}
 
-    def batch(self, index: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def batch(self, index: int, generator: torch.Generator) -> dict[str, Any]:
         return self._crops(self.training_set, self.recipe.training.batch_size, generator)
 
-    def _crops(self, data: LatentCache, size: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def _crops(self, data: LatentCache, size: int, generator: torch.Generator) -> dict[str, Any]:
         choice = int(torch.randint(len(self.recipe.crop_seconds), (), generator=generator))
         frames = self.autoencoder.frames_for(self.recipe.crop_seconds[choice])
         size = max(1, round(size * min(self.recipe.crop_seconds) / self.recipe.crop_seconds[choice]))
@@ -128,13 +159,22 @@ class DiffusionTask(Task):
         mask = position < valid[:, None]
         rows = data.starts[sounds, None] + offset[:, None] + torch.minimum(position, valid[:, None] - 1)
         latents = data.latents[rows].float().transpose(1, 2) * mask[:, None]
+        texts = self._texts(data, clips, generator)
+        table = self.neighbours.get(id(data))
+        recipe, neighbours = self.recipe, dict[str, Any]()
+        if table is not None:
+            drawn = table.draw(
+                clips, texts, recipe.neighbours, generator, recipe.context_dropout, recipe.neighbour_dropout
+            )
+            neighbours = {"neighbours": vars(drawn)}
         return {
+            **neighbours,
             "latents": latents,
             "noise": torch.randn(latents.shape, generator=generator),
             "time": self._times(size, generator),
             "mask": mask,
             "seconds": valid / self.frame_rate,
-            "condition": self._condition(data, clips, generator),
+            "condition": self._condition(data, clips, texts, generator),
             "dropped": torch.rand(size, generator=generator) < self.recipe.condition_dropout,
         }
 
@@ -150,25 +190,31 @@ class DiffusionTask(Task):
         count = torch.searchsorted(data.clip_of, clips, right=True) - first
         return first + (torch.rand(len(clips), generator=generator) * count).long()
 
-    def _condition(self, data: LatentCache, clips: Tensor, generator: torch.Generator) -> Tensor:
+    def _texts(self, data: LatentCache, clips: Tensor, generator: torch.Generator) -> Tensor:
+        """A random text of each clip (batch,), or -1."""
+        count = data.text_starts[clips + 1] - data.text_starts[clips]
+        pick = data.text_starts[clips] + (torch.rand(len(clips), generator=generator) * count).long()
+        return torch.where(count > 0, pick, -1)
+
+    def _condition(self, data: LatentCache, clips: Tensor, texts: Tensor, generator: torch.Generator) -> Tensor:
         recipe, size = self.recipe, len(clips)
         audio = data.audio[clips]
-        count = data.text_starts[clips + 1] - data.text_starts[clips]
-        pick = data.text_starts[clips] + (torch.rand(size, generator=generator) * count).long()
         text = audio  # for clips without any text
         if len(data.text):
-            text = torch.where(count[:, None] > 0, data.text[pick.clamp(max=len(data.text) - 1)], audio)
+            text = torch.where(texts[:, None] >= 0, data.text[texts.clamp(min=0)], audio)
         kind = torch.rand(size, 1, generator=generator)
         blend = torch.rand(size, 1, generator=generator)
         share = torch.where(kind < recipe.text_share, 1.0, torch.where(kind < 1 - recipe.blend_share, 0.0, blend))
         noise = torch.randn(audio.shape, generator=generator) * recipe.noise_scale / audio.shape[1] ** 0.5
         return F.normalize(share * text + (1 - share) * audio + noise, dim=-1)
 
-    def loss(self, batch: dict[str, Tensor], group: str, step: int) -> tuple[Tensor, dict[str, Any]]:
+    def loss(self, batch: dict[str, Any], group: str, step: int) -> tuple[Tensor, dict[str, Any]]:
         time, noise, latents, mask = batch["time"], batch["noise"], batch["latents"], batch["mask"]
         noisy = torch.lerp(latents, noise, time[:, None, None])
         condition = torch.where(batch["dropped"][:, None], self.network.null_condition, batch["condition"])
-        velocity = self.network(noisy, time, condition, batch["seconds"], None if bool(mask.all()) else mask)
+        valid = None if bool(mask.all()) else mask
+        neighbours = Neighbours(**batch["neighbours"]) if "neighbours" in batch else None
+        velocity = self.network(noisy, time, condition, batch["seconds"], valid, neighbours)
         error = (self.channel_weights.to(velocity.device) * (velocity.float() - (noise - latents)).square()).mean(1)
         return (error * mask).sum() / mask.sum(), {}
 
@@ -193,8 +239,11 @@ class DiffusionTask(Task):
         return zero_shot_accuracy(audio, self.clap.embed_text(prompts), torch.arange(len(prompts)))
 
     def export(self, directory: Path) -> None:
-        """Write a whole model for `clapgen generate --model`, including the parts that it was trained with."""
+        """Write a whole model for `clapgen generate --model`, including the parts that it was trained with and the
+        captions, for `--edit-prompt`."""
         save_part(directory, "diffusion", self.recipe.diffusion, self.network)
+        if self.captions:
+            save_captions(directory, self.captions)
         for part, source in (("clap", self.recipe.clap), ("autoencoder", self.recipe.autoencoder)):
             if not is_same_part(resolve_model(source), directory, part):
                 copy_part(resolve_model(source), directory, part)
