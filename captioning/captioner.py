@@ -19,7 +19,7 @@ from clapgen.audio.waveform import list_of_waveforms, mono_samples
 from clapgen.clap.model import Waveforms
 from clapgen.clap.tokenizer import load_tokenizer, save_tokenizer
 from clapgen.devices import choose_device, inference
-from clapgen.embedders import ClapEmbedder, load_clap, split_name
+from clapgen.embedders import ClapEmbedder, is_public, load_clap, split_name
 from clapgen.errors import ClapgenError, nearest
 from clapgen.model_store import WEIGHTS_FILE, fill_module, load_part, resolve_model, save_part, weights_hash
 
@@ -89,7 +89,7 @@ class Captioner:
 
         Args:
             bridge: bridges between CLAP and decoder, "memory" or "mean-shift+memory"; None for the model's own.
-            clap: the CLAP that the captioner was trained on, as a model or `laion:NAME_OR_FOLDER`; None for the one in
+            clap: the CLAP that the captioner was trained on, as a model or a public CLAP; None for the one in
                 the captioner's folder, or the public one that it names.
 
         Raises:
@@ -106,8 +106,7 @@ class Captioner:
         if chosen is not None:
             _check_bridges(chosen, config)
         if clap is None:
-            is_public = bool(split_name(config.clap_name)[0])
-            clap = config.clap_name if is_public else name_or_path
+            clap = config.clap_name if is_public(config.clap_name) else name_or_path
         embedder = load_clap(clap, device)  # before the decoder, whose import is slow, so that a wrong CLAP fails early
         check_clap(config, str(clap), embedder.hash, f"the captioner of {name_or_path}")
         vocabulary = Vocabulary(load_tokenizer(folder / PART / "tokenizer.json"))

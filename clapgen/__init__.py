@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     from captioning import Captioner
     from clapgen.audio import read_audio, write_audio
     from clapgen.clap import Clap
-    from clapgen.embedders import load_embedder
+    from clapgen.embedders import load_clap, load_embedder
     from generation import TextToAudio
 
-__all__ = ["Captioner", "Clap", "TextToAudio", "load_embedder", "read_audio", "write_audio"]
+__all__ = ["Captioner", "Clap", "TextToAudio", "load_clap", "load_embedder", "read_audio", "write_audio"]
 
 # Loaded on first use, so that `import clapgen` costs nothing and loads no torch.
 _MODULES = {
     "Captioner": "captioning",
     "Clap": "clapgen.clap",
     "TextToAudio": "generation",
+    "load_clap": "clapgen.embedders",
     "load_embedder": "clapgen.embedders",
     "read_audio": "clapgen.audio",
     "write_audio": "clapgen.audio",

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 
-def laion(folder: Path, fusion: bool = False) -> Path:
+def laion(folder: Path, fusion: bool = False, depth: int = 1) -> Path:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import ClapConfig, ClapFeatureExtractor, ClapModel, PreTrainedTokenizerFast
 
@@ -13,7 +13,7 @@ def laion(folder: Path, fusion: bool = False) -> Path:
     audio = {
         "patch_embeds_hidden_size": 16,
         "hidden_size": 32,
-        "depths": [1, 1],
+        "depths": [depth, depth],
         "num_attention_heads": [2, 2],
         "num_hidden_layers": 2,
         "num_mel_bins": 64,

@@ -16,6 +16,7 @@ from clapgen.cli.options import (
     JsonOption,
     MaxHoursOption,
     StrictOption,
+    WindowOption,
     load_clap_option,
     print_text_warnings,
 )
@@ -61,6 +62,7 @@ def classify(
     strict: StrictOption = False,
     max_hours: MaxHoursOption = MAX_HOURS,
     model: ClapOption = "default",
+    window: WindowOption = "mean",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -75,7 +77,7 @@ def classify(
         raise ClapgenError("--none chooses one answer, --independent judges each label by itself; give one of them.")
     check_device(device)
     sounds = sound_files(files, strict, max_hours)
-    clap = load_clap_option(model, device)
+    clap = load_clap_option(model, device, window)
     from clapgen.metrics.embeddings.zero_shot import class_prompts
 
     probabilities_of = _probabilities(clap, none, independent, template)

@@ -16,6 +16,7 @@ from clapgen.cli.options import (
     JsonOption,
     MaxHoursOption,
     StrictOption,
+    WindowOption,
     check_new_file,
     load_clap_option,
 )
@@ -58,6 +59,7 @@ def embed(
     strict: StrictOption = False,
     max_hours: MaxHoursOption = MAX_HOURS,
     model: ClapOption = "default",
+    window: WindowOption = "mean",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
     force: ForceOption = False,
@@ -69,7 +71,7 @@ def embed(
     check_device(device)
     _check_output(output, force)
     sounds = sound_files(files or [], strict, max_hours)
-    clap = load_clap_option(model, device)
+    clap = load_clap_option(model, device, window)
     paths, embeddings = _embed_sounds(clap, sounds, batch_size)
     if not paths and not texts:
         raise ClapgenError(f"none of the {len(sounds.paths)} files could be read; nothing was written.")

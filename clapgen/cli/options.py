@@ -21,7 +21,20 @@ ModelOption = Annotated[
 ]
 ClapOption = Annotated[
     str,
-    typer.Option("--model", "-m", help="Bundled model, path of a model folder, or public CLAP (laion:NAME_OR_FOLDER)."),
+    typer.Option(
+        "--model",
+        "-m",
+        help="Bundled model, model folder, or public CLAP: its folder, file, or name on the Hugging Face hub "
+        "(laion/clap-htsat-unfused).",
+    ),
+]
+WindowOption = Annotated[
+    str,
+    typer.Option(
+        "--window",
+        help="What of a clip longer than the model's window counts: mean (all of it), first, centre, or fusion "
+        "(laion/clap-htsat-fused); the last three as other projects do it.",
+    ),
 ]
 DeviceOption = Annotated[
     str, typer.Option("--device", help="Device to compute on: auto (a GPU if there is one), cpu, cuda, cuda:1, mps.")
@@ -37,15 +50,17 @@ MAX_HOURS = 24.0
 ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Overwrite existing files.")]
 
 
-def load_clap_option(name: str, device: str) -> ClapEmbedder:
-    """The CLAP that --model names. An unknown model or device is an error before torch is imported."""
-    check_device(device)
-    if ":" not in name:
-        from clapgen.model_store import resolve_model
+def load_clap_option(name: str, device: str, window: str = "mean") -> ClapEmbedder:
+    """The CLAP that --model names, with its --window. An unknown model or device is an error before torch is imported.
 
-        resolve_model(name)
+    Raises:
+        ClapgenError: an unknown model, device or window.
+    """
+    check_device(device)
+    check_model_name(name)
+    name = name if window == "mean" else f"{name},window={window}"
     with garbage_collector_off(), spinner("Loading the model"):
-        allow_hub_for(name)
+        fetch_from_hub(name)
         from clapgen.embedders import load_clap
 
         return load_clap(name, choose_device(device))
@@ -64,13 +79,36 @@ def print_text_warnings(texts: Sequence[str], clap: ClapEmbedder, what: str = "t
         print_warning(warning)
 
 
-def allow_hub_for(name: str) -> None:
-    """Allow network access to the Hugging Face hub if the embedder `name` comes from there, as in laion:owner/name."""
-    if ":" in name:
-        from clapgen.embedders import needs_hub
+def check_model_name(name: str) -> None:
+    """Refuse a name that is no model, folder, file or name on the hub, without importing torch."""
+    from clapgen.embedders.checkpoints import is_hub_name
+    from clapgen.embedders.registry import split_options
 
-        if needs_hub(name):
-            allow_hub()
+    plain, _ = split_options(name)
+    if ":" not in plain and not is_hub_name(plain) and not Path(plain).expanduser().is_file():
+        from clapgen.model_store import resolve_model
+
+        resolve_model(plain)
+
+
+def allow_hub_for(name: str) -> None:
+    """Allow network access to the Hugging Face hub if the embedder `name` comes from there, as owner/name does."""
+    from clapgen.embedders import needs_hub
+
+    if needs_hub(name):
+        allow_hub()
+
+
+def fetch_from_hub(name: str) -> None:
+    """Download the embedder `name` if it comes from the hub, before torch is imported, which takes long.
+
+    Raises:
+        ClapgenError: it cannot be downloaded.
+    """
+    allow_hub_for(name)
+    from clapgen.embedders import find_on_hub
+
+    find_on_hub(name)
 
 
 def allow_hub() -> None:

@@ -15,6 +15,7 @@ from clapgen.cli.options import (
     JsonOption,
     MaxHoursOption,
     StrictOption,
+    WindowOption,
     load_clap_option,
     print_text_warnings,
 )
@@ -43,6 +44,7 @@ def score(
     strict: StrictOption = False,
     max_hours: MaxHoursOption = MAX_HOURS,
     model: ClapOption = "default",
+    window: WindowOption = "mean",
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -53,7 +55,7 @@ def score(
     text = clean_prompt(text, "the text")
     check_device(device)
     sounds = sound_files(list(map(Path, files)), strict, max_hours)
-    clap = load_clap_option(model, device)
+    clap = load_clap_option(model, device, window)
     embedded_text = clap.embed_text([text])
     print_text_warnings([text], clap)
     scores: list[tuple[Path, float]] = []

@@ -11,6 +11,8 @@ from clapgen.embedders.base import (
 from clapgen.embedders.registry import (
     EMBEDDERS,
     Loader,
+    find_on_hub,
+    is_public,
     load_clap,
     load_embedder,
     needs_hub,
@@ -30,7 +32,9 @@ __all__ = [
     "embed_stream",
     "embed_streams",
     "embed_window_streams",
+    "find_on_hub",
     "identity_of",
+    "is_public",
     "load_clap",
     "load_embedder",
     "needs_hub",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from clapgen.embedders.public import SAFELY, Array, PublicEmbedder, pooled
+from clapgen.embedders.public import Array, PublicEmbedder, load_network, pooled
 from clapgen.embedders.registry import EMBEDDERS
 
 KALDI_FRAME_SAMPLES, KALDI_HOP_SAMPLES = 400, 160  # fixed in AST's feature extractor
@@ -24,7 +24,7 @@ class SpectrogramTransformer(PublicEmbedder):
     def _load(self, folder: Path) -> None:
         from transformers import ASTFeatureExtractor, ASTModel
 
-        self.network = ASTModel.from_pretrained(folder, **SAFELY).eval().to(self.device)
+        self.network = load_network(ASTModel, folder).to(self.device)
         self.extractor = ASTFeatureExtractor.from_pretrained(folder, trust_remote_code=False)
         self.sample_rate, self.dim = self.extractor.sampling_rate, self.network.config.hidden_size
         self.window = (self.extractor.max_length - 1) * KALDI_HOP_SAMPLES + KALDI_FRAME_SAMPLES

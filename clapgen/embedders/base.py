@@ -59,6 +59,7 @@ class ClapEmbedder(Embedder, Protocol):
 def identity_of(embedder: Any) -> list[Any]:
     """Cache key of an embedder: everything that its embeddings depend on."""
     config = getattr(embedder, "config", None)  # such as the hop of a spectrogram, which is not in the weights
+    dtype = getattr(embedder, "dtype_name", "float32")
     return [
         embedder.hash,
         embedder.window_policy,
@@ -66,6 +67,7 @@ def identity_of(embedder: Any) -> list[Any]:
         embedder.dim,
         repr(config) if dataclasses.is_dataclass(config) else "",
         device_type(embedder),
+        *([dtype] if dtype != "float32" else []),
     ]
 
 

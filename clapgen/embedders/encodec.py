@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from clapgen.devices import inference
-from clapgen.embedders.public import SAFELY, Array, PublicEmbedder
+from clapgen.embedders.public import Array, PublicEmbedder, load_network
 from clapgen.embedders.registry import EMBEDDERS
 
 WINDOW_SECONDS = 10.0
@@ -25,7 +25,7 @@ class Encodec(PublicEmbedder):
     def _load(self, folder: Path) -> None:
         from transformers import EncodecModel
 
-        self.network = EncodecModel.from_pretrained(folder, **SAFELY).eval().to(self.device)
+        self.network = load_network(EncodecModel, folder).to(self.device)
         config = self.network.config
         self.sample_rate, self.dim = config.sampling_rate, config.hidden_size
         self.window = round(WINDOW_SECONDS * self.sample_rate)

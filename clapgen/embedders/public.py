@@ -6,12 +6,9 @@ windows cover the whole clip and their embeddings are averaged: the same vector 
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,10 +22,14 @@ from torch.nn import functional as F
 from clapgen.audio.waveform import list_of_waveforms, mono_samples_at
 from clapgen.audio.windows import half_overlapping
 from clapgen.devices import inference
+from clapgen.embedders.checkpoints import content_hash, find_checkpoint, is_hub_name, model_type_of
 from clapgen.errors import ClapgenError
 
-SAFELY: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": False}  # for every `from_pretrained` of weights
-HUB_FILES = ("*.json", "*.safetensors", "*.txt")
+SAFELY: dict[str, Any] = {
+    "use_safetensors": True,
+    "trust_remote_code": False,
+}  # for every `from_pretrained` of weights
+COMPUTED = ("position_ids", "token_type_ids", "relative_position_index")  # by networks themselves
 
 Array = npt.NDArray[np.float32]
 
@@ -49,6 +50,9 @@ class PublicEmbedder(ABC):
     normalised: ClassVar[bool] = False  # whether embeddings have length 1
     windows_per_batch: ClassVar[int] = 16
     short_clips: ClassVar[str] = "shorter clips as they are"
+    layout: ClassVar[str] = (
+        "It must be a folder (or hub model) with config.json, preprocessor_config.json and model.safetensors."
+    )
 
     network: Any
     sample_rate: int
@@ -58,32 +62,37 @@ class PublicEmbedder(ABC):
     def __init__(self, checkpoint: str, device: torch.device) -> None:
         if not checkpoint:
             raise ClapgenError(f"'{self.kind}:' lacks a checkpoint; give {self.kind}:FOLDER or {self.kind}:NAME.")
-        folder = _from_hub(self.kind, checkpoint) if self.needs_hub(checkpoint) else Path(checkpoint).expanduser()
+        path = find_checkpoint(self._full_name(checkpoint))
         self.name, self.device = f"{self.kind}:{checkpoint}", device
         with self._loading():
+            folder = self._folder(path)
             self.hash = content_hash(folder)
-            found = json.loads((folder / "config.json").read_text()).get("model_type")
+            found = model_type_of(folder)
             if found != self.model_type:
                 raise ValueError(f"its config.json is that of a model of type '{found}', not '{self.model_type}'.")
             self._load(folder)
 
-    @contextmanager
-    def _loading(self) -> Iterator[None]:
-        """Turn what transformers raises for a checkpoint that it cannot load into one sentence."""
-        try:
-            with no_progress_bars():
-                yield
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise ClapgenError(
-                f"{self.name.partition(':')[2]} cannot be loaded as '{self.kind}': {reason} It must be a folder (or "
-                "hub model) with config.json, preprocessor_config.json and model.safetensors."
-            ) from error
+    @classmethod
+    def recognises(cls, weights: Mapping[str, Tensor]) -> bool:
+        """Whether weights by name, as a pickle holds them, are those of a checkpoint of this kind."""
+        return False
 
-    @staticmethod
-    def needs_hub(checkpoint: str) -> bool:
-        """Whether this names a model of the hub: it is not a folder."""
-        return not Path(checkpoint).expanduser().is_dir()
+    @classmethod
+    def _full_name(cls, checkpoint: str) -> str:
+        """The name on the hub for a short name of this kind, otherwise the checkpoint as it is given."""
+        return checkpoint
+
+    def _folder(self, path: Path) -> Path:
+        """The folder with config.json and safetensors of a checkpoint."""
+        return path
+
+    def _loading(self) -> AbstractContextManager[None]:
+        return loading_errors(self.name.partition(":")[2], self.kind, self.layout)
+
+    @classmethod
+    def needs_hub(cls, checkpoint: str) -> bool:
+        """Whether this names a model of the hub: it is not a folder or file."""
+        return is_hub_name(cls._full_name(checkpoint))
 
     @property
     def window_policy(self) -> str:
@@ -130,38 +139,35 @@ class PublicEmbedder(ABC):
         """(windows, dim)."""
 
 
-def content_hash(folder: Path) -> str:
-    """First 12 hex digits of the sha256 over a checkpoint's weights, configurations and vocabulary."""
-    files = sorted(file for pattern in HUB_FILES for file in folder.glob(pattern))
-    if not any(file.suffix == ".safetensors" for file in files):
-        raise ClapgenError(f"{folder} has no .safetensors; other weights are not read, they could run code.")
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
-        with open(file, "rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()[:12]
+@contextmanager
+def loading_errors(name: str, kind: str, layout: str) -> Iterator[None]:
+    """Turn what transformers raises for a checkpoint that it cannot load into one sentence, and `layout` after it."""
+    try:
+        with no_progress_bars():
+            yield
+    except ClapgenError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ClapgenError(f"{name} cannot be loaded as '{kind}': {reason} {layout}") from error
+
+
+def load_network(network_class: Any, folder: Path) -> Any:
+    """A network of transformers in float32, for inference, with all of its weights.
+
+    Raises:
+        ValueError: weights are missing, or are of other shapes than its config.json says.
+    """
+    network, info = network_class.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, **SAFELY)
+    missing = sorted(name for name in info["missing_keys"] if not name.endswith(COMPUTED))
+    if missing:
+        raise ValueError(f"{len(missing)} of its weights are missing, such as {missing[0]}.")
+    return network.eval()
 
 
 def pooled(output: Any) -> Tensor:
     """The pooled embedding: transformers 5 returns an object where earlier versions returned the tensor."""
     return output if isinstance(output, Tensor) else output.pooler_output
-
-
-def _from_hub(kind: str, checkpoint: str) -> Path:
-    if checkpoint.count("/") != 1 or checkpoint.startswith((".", "/", "~")):
-        raise ClapgenError(f"there is no folder {checkpoint}; give {kind}:FOLDER, or {kind}:owner/name from the hub.")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(checkpoint, allow_patterns=list(HUB_FILES)))
-    except Exception as error:  # huggingface_hub and its HTTP client raise a dozen classes
-        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") == "1" else ""
-        raise ClapgenError(
-            f"{checkpoint} is not a folder, and cannot be downloaded from the Hugging Face hub{offline}: "
-            f"{' '.join(str(error).split())[:200]} Download it and give its folder."
-        ) from error
 
 
 @contextmanager

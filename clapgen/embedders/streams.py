@@ -62,7 +62,7 @@ def embed_window_streams(
 ) -> Iterator[tuple[Key, Tensor | ClapgenError]]:
     """As `embed_streams`, but yields the embeddings of all half-overlapping windows of each sound: (windows, dim).
 
-    An embedder without windows gives one row for the whole sound.
+    An embedder without windows gives one row for the whole sound, and one with a choice of window that window's.
     """
     if not hasattr(embedder, "embed_windows"):  # registered by a user
         yield from _one_by_one(embedder, sounds)
@@ -73,7 +73,7 @@ def embed_window_streams(
     for key, pieces in sounds:
         sound = _Sound(key)
         waiting.append(sound)
-        for window in _windows(sound, pieces, embedder.window):  # type: ignore[attr-defined]
+        for window in _windows(sound, pieces, embedder):
             batch.append((sound, window))
             sound.missing += 1
             if len(batch) == size:
@@ -96,12 +96,13 @@ class _Sound(Generic[Key]):
     error: ClapgenError | None = None
 
 
-def _windows(sound: _Sound[Any], pieces: Iterable[np.ndarray], window: int) -> Iterator[np.ndarray]:
+def _windows(sound: _Sound[Any], pieces: Iterable[np.ndarray], embedder: Any) -> Iterator[np.ndarray]:
     from clapgen.audio.windows import half_overlapping
 
+    cut = getattr(embedder, "cut", half_overlapping)
     try:
         empty = True
-        for samples in half_overlapping(map(mono_samples, pieces), window):
+        for samples in cut(map(mono_samples, pieces), embedder.window):
             empty = False
             yield samples
         if empty:

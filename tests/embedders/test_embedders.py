@@ -65,7 +65,27 @@ def ast(folder: Path) -> Path:
     return folder
 
 
-BUILDERS = {"laion": laion, "encodec": encodec, "ast": ast}
+def dac(folder: Path) -> Path:
+    from transformers import DacConfig, DacModel
+
+    torch.manual_seed(0)
+    config = DacConfig(
+        encoder_hidden_size=4,
+        decoder_hidden_size=32,
+        downsampling_ratios=[2, 4],
+        n_codebooks=3,
+        codebook_size=16,
+        sampling_rate=8000,
+    )
+    network = DacModel(config).eval()
+    for parameter in network.parameters():  # untrained, they are so small that nothing is left of a sound
+        if parameter.ndim > 1:
+            parameter.data *= 5
+    network.save_pretrained(folder)
+    return folder
+
+
+BUILDERS = {"laion": laion, "encodec": encodec, "ast": ast, "dac": dac}
 
 
 @pytest.fixture(scope="module", params=sorted(BUILDERS))

@@ -62,7 +62,7 @@ def generation(
         str | None,
         typer.Option(
             "--embedder",
-            help="Embedding model for FAD/KAD instead of the CLAP: laion:FOLDER, encodec:FOLDER or ast:FOLDER.",
+            help="Embedding model for FAD/KAD instead of the CLAP: folder or hub name of a CLAP, EnCodec or AST.",
         ),
     ] = None,
     tagger: Annotated[

@@ -15,7 +15,7 @@ import typer
 
 from clapgen.cli.cache import CacheOption, NoCacheOption, open_cache
 from clapgen.cli.console import garbage_collector_off, print_json, print_warning, spinner
-from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, allow_hub_for, check_new_file
+from clapgen.cli.options import DeviceOption, ForceOption, JsonOption, WindowOption, check_new_file, fetch_from_hub
 from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError
 from clapgen.terminal import progress
@@ -31,8 +31,8 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="CLAP model used for scoring: a bundled model, a model folder, or laion:FOLDER "
-        "(laion:owner/name is downloaded).",
+        help="CLAP model used for scoring: a bundled model, a model folder, or a public CLAP: its folder, file, or "
+        "name on the Hugging Face hub (laion/clap-htsat-unfused).",
     ),
 ]
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Also write an HTML report with charts and sounds.")]
@@ -63,6 +63,7 @@ class CommonOptions:
 
     strict: StrictOption = False
     model: ModelOption = "default"
+    window: WindowOption = "mean"
     device: DeviceOption = "auto"
     seed: SeedOption = 0
     cache: CacheOption = None
@@ -90,7 +91,7 @@ class CommonOptions:
             return EvaluationContext(progress=clips_bar, strict=self.strict, seed=self.seed, command=command_line())
         check_device(self.device)
         cache = open_cache(self.cache, self.no_cache)
-        clap = load(self.model, self.device)
+        clap = load(self.model if self.window == "mean" else f"{self.model},window={self.window}", self.device)
         from clapgen.embedders import ClapEmbedder
         from clapgen.evaluation.context import EvaluationContext
 
@@ -131,15 +132,20 @@ class CommonOptions:
 
 
 def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the fields of `CommonOptions` to a command's options; it receives them as its argument `common`."""
-    shared = inspect.signature(CommonOptions, eval_str=True).parameters
+    """Add the fields of `CommonOptions` to a command's options; it receives them as its argument `common`.
+
+    An option that the command has itself, under the same name, is the command's.
+    """
+    own = [each for each in inspect.signature(command, eval_str=True).parameters.values() if each.name != "common"]
+    taken = {each.name for each in own}
+    parameters = inspect.signature(CommonOptions, eval_str=True).parameters
+    shared = {name: each for name, each in parameters.items() if name not in taken}
 
     def run(**arguments: Any) -> None:
         common = CommonOptions(**{name: arguments.pop(name) for name in shared})
         common.check_outputs()
         command(**arguments, common=common)
 
-    own = [each for each in inspect.signature(command, eval_str=True).parameters.values() if each.name != "common"]
     run.__signature__ = inspect.Signature([*own, *shared.values()])  # type: ignore[attr-defined]
     run.__doc__, run.__name__ = command.__doc__, command.__name__
     run.__annotations__ = {}  # typer takes them from the signature
@@ -149,7 +155,7 @@ def with_common_options(command: Callable[..., None]) -> Callable[..., None]:
 def load(name: str, device: str) -> Embedder:
     """An embedder by name; the hub is contacted only if the name refers to it."""
     check_device(device)
-    allow_hub_for(name)
+    fetch_from_hub(name)
     with garbage_collector_off(), spinner("Loading the model"):
         from clapgen.embedders import load_embedder
 
