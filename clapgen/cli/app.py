@@ -21,6 +21,7 @@ from clapgen.cli import (
     pretrain,
     reconstruct,
     score,
+    serve,
     train,
 )
 from clapgen.cli.console import print_result
@@ -72,6 +73,7 @@ app.command("locate", epilog=locate.EPILOG)(locate.locate)
 app.command("score", epilog=score.EPILOG)(score.score)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
+app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("reconstruct", epilog=reconstruct.EPILOG)(reconstruct.reconstruct)
 app.command("train", epilog=train.EPILOG)(train.train)
 app.add_typer(pretrain.app, name="pretrain")
