@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from clapgen.library import Library
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -25,6 +24,7 @@ from rich.table import Table
 from clapgen.data.manifest import read_manifest
 from clapgen.data.splits import class_of
 from clapgen.errors import ClapgenError
+from clapgen.library import Library
 from clapgen.metrics.embeddings.zero_shot import class_prompts
 from clapgen.tagger import Tagger
 from clapgen.tagger.model import top_k

@@ -245,6 +245,37 @@ def fill_module(module: torch.nn.Module, state: dict[str, torch.Tensor], file: P
     module.load_state_dict(state)
 
 
+def save_part_file(model_dir: str | Path, part: str, name: str, content: bytes) -> Path:
+    """Add a file to a part that is there, or replace it, and record its checksum; those of other files stay.
+
+    Raises:
+        ClapgenError: the model has no such part, or its folder cannot be written to.
+    """
+    file, checksums = Path(model_dir) / part / name, _read_checksums(Path(model_dir))
+    if f"{part}/{WEIGHTS_FILE}" not in checksums:
+        raise ClapgenError(f"{model_dir} has no part {part}/ to which {name} could be added.")
+    with atomic_path(file, overwrite=True) as temporary:
+        temporary.write_bytes(content)
+    _write_checksums(Path(model_dir), {**checksums, f"{part}/{name}": _sha256(content)})
+    return file
+
+
+def read_part_file(model: Model, part: str, name: str) -> bytes | None:
+    """A file that a part may have, such as `diffusion/captions.txt`; None if it has none.
+
+    Raises:
+        ClapgenError: it is damaged, or there but not recorded.
+    """
+    model = _opened(model)
+    file, expected = model.path / part / name, model.checksums.get(f"{part}/{name}")
+    if expected is None and not file.exists():
+        return None
+    content = _read_file(file)
+    if problem := _problem(file, content, expected):
+        raise ClapgenError(f"{file} {problem}")
+    return content
+
+
 def copy_part(source: str | Path, model_dir: str | Path, part: str) -> None:
     """Copy a part of another model folder unchanged and record its checksums."""
     folder = Path(model_dir) / part

@@ -28,7 +28,7 @@ class Generation:
     `score` is the CLAP cosine of the waveform and its prompt; `candidate_scores` holds those of all candidates, in the
     order of their seeds (`seed`, `seed` + 1, …), of which `seed` names the one returned. `decoder_peak` (dBFS, -inf for
     silence) is how loud the decoder made the sound, and `gain` (dB) what brought it to its level. `warnings` are
-    sentences on what may keep the sound from following its prompt.
+    sentences on what may keep the sound from following its prompt. `novelty` is what a `NoveltyGuard` found.
     """
 
     waveform: NDArray[np.float32]
@@ -40,6 +40,7 @@ class Generation:
     decoder_peak: float = -math.inf
     gain: float = 0.0
     warnings: list[str] = field(default_factory=list)
+    novelty: dict[str, Any] | None = None
 
     def save(self, path: str | os.PathLike[str], bits: int | None = None, overwrite: bool = False) -> None:
         """Write the sound in the format of the suffix, as `clapgen.write_audio` does, whose errors it raises."""

@@ -100,7 +100,7 @@ def render(
 
 def _batches(requests: Sequence[GenerationRequest], batch_size: int) -> Iterator[list[GenerationRequest]]:
     """Neighbours that differ only in prompt, seed and name can be generated together."""
-    for _, group in itertools.groupby(requests, key=lambda request: replace(request, prompt="", seed=0, name=None)):
+    for _, group in itertools.groupby(requests, key=lambda request: {**request.settings(), "seed": 0}):
         together = list(group)
         for start in range(0, len(together), batch_size):
             yield together[start : start + batch_size]
@@ -122,8 +122,10 @@ def encode_clip(
     suffix, bits = FORMATS[destination.audio_format]
     path = destination.file or destination.folder / (stem_of(request) + suffix)
     rate = destination.rate or generation.sample_rate
+    made = request if generation.novelty is None else replace(request, seed=generation.novelty["seed"])
     sidecar = {
-        **planned_sidecar(request, destination, generator.describe()),
+        **planned_sidecar(made, destination, generator.describe()),
+        **({} if generation.novelty is None else {"novelty": generation.novelty}),
         "score": generation.score,
         "candidate_scores": generation.candidate_scores,
         "candidate_seed": generation.seed,

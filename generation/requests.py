@@ -24,7 +24,8 @@ DEFAULT_PEAK = -1.0  # dBFS; as in clapgen.audio.mastering, which would import n
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """One sound to generate. Every field decides how it sounds, except `name`, the stem of its file.
+    """One sound to generate. Every field decides how it sounds, except `name`, the stem of its file, and
+    `original_prompt`, what the user typed if `prompt` was edited.
 
     The fields and their defaults are those of `TextToAudio.generate`; the ranges are in `RANGES`. Of `peak` (dBFS),
     `loudness` (LUFS) and `level` ("as-is") one is set: a peak of -1 dBFS if none is given.
@@ -50,15 +51,16 @@ class GenerationRequest:
     mix: tuple[Ingredient, ...] = ()
     without: tuple[Ingredient, ...] = ()
     name: str | None = None
+    original_prompt: str | None = None
 
     def __post_init__(self) -> None:
         if self.peak is self.loudness is self.level is None:
             object.__setattr__(self, "peak", DEFAULT_PEAK)
 
     def settings(self) -> dict[str, Any]:
-        """Everything but `prompt` and `name`, as keyword arguments of `generate`."""
+        """What decides the sound next to `prompt`, as keyword arguments of `generate`."""
         settings = dataclasses.asdict(self)
-        del settings["prompt"], settings["name"]
+        del settings["prompt"], settings["name"], settings["original_prompt"]
         settings |= {key: list(settings[key]) for key in ("neighbours", "mix", "without")}  # as JSON has them
         if self.edit is not None:
             settings["edit"]["regions"] = [list(region) for region in self.edit.regions]

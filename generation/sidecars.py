@@ -22,11 +22,13 @@ PARTS = ("clap", "autoencoder", "diffusion")  # of a model that generates; a sid
 LONGEST_STEM = 180  # bytes; with seed, number and suffix it stays below the 255 of most file systems
 
 CIRCUMSTANCES = ("device", "cpu", "threads", "versions")  # of a run; may change the last bits of a sound
+NOVELTY = "novelty"  # key of what a sound was compared with before it was kept; not a setting of the sound
 
 
 def stem_of(request: GenerationRequest) -> str:
-    """File name of a sound without suffix: the request's `name`, or its prompt and seed."""
-    words = slug(request.name or request.prompt).encode()[:LONGEST_STEM].decode(errors="ignore")
+    """File name of a sound without suffix: the request's `name`, or its prompt, as it was typed, and seed."""
+    text = request.name or request.original_prompt or request.prompt
+    words = slug(text).encode()[:LONGEST_STEM].decode(errors="ignore")
     return words if request.name else f"{words}_seed{request.seed}"
 
 
@@ -37,8 +39,9 @@ def planned_sidecar(
 
     On one machine these decide the bytes of the file. The settings are keyword arguments of `TextToAudio.generate`.
     """
+    typed = {} if request.original_prompt is None else {"original_prompt": request.original_prompt}
     file = {"format": destination.audio_format, "rate": destination.rate, "channels": destination.channels}
-    return {"prompt": request.prompt, **request.settings(), **file, **identity}
+    return {"prompt": request.prompt, **typed, **request.settings(), **file, **identity}
 
 
 def model_identity(name: str, hashes: Mapping[str, str], dtype: str | None) -> dict[str, Any]:
@@ -47,11 +50,11 @@ def model_identity(name: str, hashes: Mapping[str, str], dtype: str | None) -> d
 
 
 def comment_of(sidecar: Mapping[str, Any]) -> str:
-    """What is written into a sound file: its sidecar as ASCII, without the circumstances of the run.
+    """What is written into a sound file: its sidecar as ASCII, without the circumstances of the run and of its choice.
 
     The same sound thus has the same bytes wherever it was generated.
     """
-    inside = {key: value for key, value in sidecar.items() if key not in CIRCUMSTANCES}
+    inside = {key: value for key, value in sidecar.items() if key not in (*CIRCUMSTANCES, NOVELTY)}
     return json.dumps(inside, separators=(",", ":"), allow_nan=False)
 
 
@@ -90,13 +93,23 @@ def _is_same_sound(present: Mapping[str, Any], planned: Mapping[str, Any]) -> bo
     return there == (here if here["dtype"] is not None else {**here, "dtype": there["dtype"]})
 
 
+def _is_finished(present: Mapping[str, Any], planned: Mapping[str, Any]) -> bool:
+    """Whether a sound is the planned one, and was compared with what the planned one is to be compared with."""
+    wanted, found = planned.get(NOVELTY), present.get(NOVELTY)
+    if wanted is None:
+        return _is_same_sound(present, planned)
+    if not isinstance(found, dict) or any(found.get(key) != value for key, value in wanted.items()):
+        return False
+    return _is_same_sound({**present, "seed": found.get("requested_seed")}, planned)
+
+
 def find_finished(folder: Path, stem: str, planned: Mapping[str, Any]) -> tuple[Path, dict[str, Any]] | None:
     """The sound file that has the settings of the `planned` sidecar, and its sidecar, if both exist and are intact."""
     for path in _stems(folder, stem):
         if not _is_taken(path):
             return None
         sidecar = _sidecar_at(path)
-        if sidecar is not None and _is_same_sound(sidecar, planned) and _is_whole(folder, sidecar):
+        if sidecar is not None and _is_finished(sidecar, planned) and _is_whole(folder, sidecar):
             return folder / Path(sidecar["file"]).name, sidecar
     return None
 
@@ -139,7 +152,7 @@ def _save_as(
         taken = _is_taken(path)  # before the sidecar is read: it may appear in between
         present = _sidecar_at(path)
         if present is not None and _is_same_sound(present, sidecar):
-            if overwrite:
+            if overwrite or sidecar.get(NOVELTY) not in (None, present.get(NOVELTY)):
                 return _write_pair(audio, sidecar, content, overwrite=True)
             if _is_whole(path.parent, present) or _complete_pair(audio, present, sidecar["sha256"], content):
                 return present

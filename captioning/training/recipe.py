@@ -24,10 +24,11 @@ from captioning.decoding import Decoding
 from captioning.training.config import CaptionerRecipe, check_recipe
 from captioning.training.pretrained_gpt2 import load_gpt2
 from captioning.training.rows import Rows, clip_rows, embed_clips, join_rows, text_rows
-from captioning.training.sentences import embed_sentences, read_sentences
+from captioning.training.sentences import embed_sentences
 from clapgen.clap import Clap
 from clapgen.configuration import load_config
 from clapgen.data.manifest import held_out_clips, training_clips
+from clapgen.data.sentences import read_sentences
 from clapgen.embedders import load_clap
 from clapgen.errors import ClapgenError
 from clapgen.metrics.captions.scores import caption_scores

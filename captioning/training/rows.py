@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from captioning.training.sentences import embed_sentences, open_cache, read_sentences, tidy
+from captioning.training.sentences import embed_sentences, open_cache
 from clapgen.data.manifest import Clip
+from clapgen.data.sentences import read_sentences, tidy
 from clapgen.embedders import ClapEmbedder
 from clapgen.embedders.cache import embed_files
 from clapgen.errors import ClapgenError

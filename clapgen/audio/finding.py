@@ -62,17 +62,15 @@ def search_audio(paths: Iterable[str | os.PathLike[str]]) -> FoundAudio:
                 raise ClapgenError(f"{path} does not exist; check the path.")
             files.append(path)
             continue
-        found = sorted(_files_below(path))
-        sounds = [item for item in found if item.suffix.lower() in AUDIO_SUFFIXES]
+        sounds, others = _sounds_and_others(path)
         if not sounds:
             raise ClapgenError(
                 f"{path} contains no audio files (recognised by suffix: .wav, .flac, .mp3, .m4a, …); "
                 "a file with another name can be given itself."
             )
         files.extend(sounds)
-        stems = {item.with_suffix("") for item in sounds}
-        others = (item for item in found if item.suffix.lower() not in AUDIO_SUFFIXES)
-        left_out.update(item.suffix.lower() for item in others if stems.isdisjoint(_possible_stems(item)))
+        stems = {os.path.splitext(item)[0] for item in sounds}
+        left_out.update(_suffix(item) for item in others if stems.isdisjoint(_possible_stems(item)))
     return FoundAudio(list(dict.fromkeys(files)), left_out)
 
 
@@ -81,11 +79,28 @@ def find_audio(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     return search_audio(paths).files
 
 
-def _possible_stems(path: Path) -> Iterator[Path]:
+def _sounds_and_others(folder: Path) -> tuple[list[Path], list[str]]:
+    """The files below a folder. A folder may hold a million other files, which stay strings: they are not sorted."""
+    sounds, others = [], []
+    for name in _files_below(folder):
+        if _suffix(name) in AUDIO_SUFFIXES:
+            sounds.append(Path(name))
+        else:
+            others.append(name)
+    return sorted(sounds), others
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def _possible_stems(name: str) -> Iterator[str]:
     """For rain.wav.caption.json: rain.wav.caption, rain.wav and rain."""
-    while path.suffix:
-        path = path.with_suffix("")
-        yield path
+    while True:
+        name, suffix = os.path.splitext(name)
+        if not suffix:
+            return
+        yield name
 
 
 def _expanded(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
@@ -94,7 +109,7 @@ def _expanded(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
         yield from matches or [path]
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
+def _files_below(folder: Path) -> Iterator[str]:
     entered: set[tuple[int, int]] = set()
     for root, folders, names in os.walk(folder, followlinks=True):
         status = os.stat(root)
@@ -103,4 +118,4 @@ def _files_below(folder: Path) -> Iterator[Path]:
             continue
         entered.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(root, name) for name in names if not name.startswith("."))
+        yield from (os.path.join(root, name) for name in names if not name.startswith("."))

@@ -16,11 +16,14 @@ from clapgen.cli import (
     embed,
     evaluate,
     generate,
+    library,
+    library_duplicates,
     locate,
     models,
     pretrain,
     reconstruct,
     score,
+    search,
     serve,
     train,
 )
@@ -71,6 +74,9 @@ app.command("embed", epilog=embed.EPILOG)(embed.embed)
 app.command("classify", epilog=classify.EPILOG)(classify.classify)
 app.command("locate", epilog=locate.EPILOG)(locate.locate)
 app.command("score", epilog=score.EPILOG)(score.score)
+app.command("search", epilog=search.EPILOG)(search.search)
+library.app.command("duplicates", epilog=library_duplicates.EPILOG)(library_duplicates.duplicates)
+app.add_typer(library.app, name="library")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.command("serve", epilog=serve.EPILOG)(serve.serve)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -18,7 +19,9 @@ from clapgen.cli.generate_neighbours import (
     StrengthOption,
     with_neighbours,
 )
+from clapgen.cli.generate_novelty import MaxSimilarityOption, TriesOption, open_novelty
 from clapgen.cli.generate_output import Output, progress_bar, warn_of_prompts, warn_of_repeats
+from clapgen.cli.generate_prompts import EditOptions, edit_prompts
 from clapgen.cli.generate_requests import (
     FileOptions,
     check_destination,
@@ -31,6 +34,11 @@ from clapgen.cli.options import DeviceOption, ForceOption, JsonOption
 from clapgen.devices import check_device, choose_device
 from clapgen.errors import ClapgenError
 
+if TYPE_CHECKING:
+    from generation.generator import Generator
+    from generation.rendering import SavedClip
+    from generation.requests import GenerationRequest
+
 EPILOG = """
 [bold]Examples[/bold]
 
@@ -39,9 +47,11 @@ clapgen generate "a dog barks twice" -o dog.flac --seconds 4 --seed 7\n
 clapgen generate "church bells" --candidates 8 --plot\n
 clapgen generate --prompts prompts.csv -o sounds/ (run it again to continue where it stopped)\n
 clapgen generate "rain" --count 4 --loudness -23\n
+clapgen generate "rain" --edit-prompt (from a caption such as "It is raining heavily")\n
 clapgen generate --mix "rain:0.7" --mix street.wav:0.3 --without speech.wav\n
 clapgen generate "underwater" --like bell.wav\n
 clapgen generate "a wooden gate creaks" --library sounds.library --neighbours 5\n
+clapgen generate "a wooden gate creaks" --library sounds.library --neighbours 0 --max-similarity 0.9\n
 clapgen generate --from dog.flac -o again.flac (the same sound, bit for bit)\n
 clapgen generate -o - --format wav -- "-20 degrees, wind" | aplay\n
 
@@ -79,6 +89,25 @@ def generate(
         Path | None,
         typer.Option(
             "--from", help="Generate a sound again from its sidecar .json or the sound file; other options override it."
+        ),
+    ] = None,
+    edit_prompt: Annotated[
+        bool,
+        typer.Option("--edit-prompt", help="Turn short prompts into captions like those the model was trained on."),
+    ] = False,
+    exemplars: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Captions for --edit-prompt: a manifest, a table, or a text file with one on each line. "
+            "\\[default: the model's]",
+        ),
+    ] = None,
+    rewriter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_FOLDER",
+            help="Causal language model (safetensors) that proposes the captions of --edit-prompt. \\[default: none]",
         ),
     ] = None,
     output: Annotated[
@@ -157,6 +186,8 @@ def generate(
     neighbour_scale: ScaleOption = None,
     neighbour_strength: StrengthOption = None,
     neighbour_blend: BlendOption = None,
+    max_similarity: MaxSimilarityOption = None,
+    tries: TriesOption = None,
     audio_format: Annotated[str | None, typer.Option("--format", help="One of {formats}. \\[default: wav]")] = None,
     rate: Annotated[
         int | None, typer.Option(help="Sample rate of the file in Hz, {rate}. \\[default: the model's]")
@@ -192,6 +223,8 @@ def generate(
     given |= more
     if sum(map(bool, (prompts, prompt_file, sidecar))) != 1:
         raise ClapgenError("give prompts as arguments, or --prompts FILE, or --from SIDECAR: exactly one of the three.")
+    editing = EditOptions(edit_prompt, exemplars, rewriter)
+    editing.check(sidecar, "mix" in given)
     check_device(device)
     from clapgen.model_store import open_model, part_hashes
     from generation.rendering import render, split_finished
@@ -203,8 +236,12 @@ def generate(
     files = FileOptions(output, audio_format, rate, channels)
     requests, destination, original = what_and_where(prompts, prompt_file, sidecar, given, count, files)
     folder = open_model(model or recorded_model(original) or "default")
-    requests = with_neighbours(requests, library, neighbours, folder, device)
+    novelty = open_novelty(library, max_similarity, tries, device)
+    requests = edit_prompts(requests, folder, editing)
+    if novelty is None or neighbours is not None:  # else the library is there to stay away from
+        requests = with_neighbours(requests, library, neighbours, folder, device)
     identity = model_identity(folder.name, part_hashes(folder, PARTS), dtype or recorded_dtype(original))
+    identity |= novelty.identity if novelty else {}
     check_weights(identity["model"], original, force)
     check_destination(destination, plot, as_json, force)
     warn_of_repeats(requests)
@@ -221,8 +258,14 @@ def generate(
 
         generator = TextToAudio.from_pretrained(folder, choose_device(device), identity["dtype"])
     warn_of_prompts(generator, remaining)
+    bar = progress_bar(len(remaining))
+
+    def rendered(some: list[GenerationRequest], maker: Generator) -> Iterator[SavedClip]:
+        return render(some, destination, maker, batch_size, force, bar)
+
     try:
-        for clip in render(remaining, destination, generator, batch_size, force, progress_bar(len(remaining))):
+        clips = novelty.render(remaining, generator, rendered) if novelty else rendered(remaining, generator)
+        for clip in clips:
             printer.show(clip)
     except KeyboardInterrupt:
         rest = "run the same command again to continue" if len(remaining) > 1 else "nothing was written"

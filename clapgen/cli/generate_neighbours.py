@@ -20,7 +20,7 @@ LibraryOption = Annotated[
     str | None, typer.Option("--library", help="Library (`clapgen library`) whose sounds near to the prompt help.")
 ]
 NeighboursOption = Annotated[
-    int | None, typer.Option("--neighbours", min=1, help="How many of them, 1 to 10. \\[default: 3]")
+    int | None, typer.Option("--neighbours", min=0, help="How many of them, 0 to 10. \\[default: 3]")
 ]
 ScaleOption = Annotated[
     float | None,
@@ -62,6 +62,8 @@ def with_neighbours(
         if count is not None:
             raise ClapgenError("--neighbours needs --library, where they are looked for.")
         return list(requests)
+    if count == 0:
+        return list(requests)
     from clapgen.configuration import load_config
     from clapgen.library import Library
     from clapgen.model_store import CONFIG_FILE
@@ -71,7 +73,7 @@ def with_neighbours(
 
     count = USUAL_NEIGHBOURS if count is None else count
     if count > MOST_NEIGHBOURS:
-        raise ClapgenError(f"--neighbours must be 1 to {MOST_NEIGHBOURS}, not {count}.")
+        raise ClapgenError(f"--neighbours must be 0 to {MOST_NEIGHBOURS}, not {count}.")
     attends = load_config(DiffusionConfig, Path(model.path) / "diffusion" / CONFIG_FILE).context_layers > 0
     with Library.open(library, model=str(model.path), device=device) as opened:
         found = {prompt: find_neighbours(opened, prompt, count) for prompt in {each.prompt: None for each in requests}}

@@ -1,4 +1,5 @@
-"""`clapgen models`: list models, show their cards, verify their files, join parts of several, average CLAPs."""
+"""`clapgen models`: list models, show their cards, verify their files, join parts of several, average CLAPs, add
+captions."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from clapgen.errors import ClapgenError
 from clapgen.terminal import printable
 
 app = typer.Typer(
-    help="List models, show a model's card, verify its files, join parts of several models, or average CLAPs.",
+    help="List models, show a model's card, verify its files, join parts of several, average CLAPs, add captions.",
     epilog="""
 [bold]Examples[/bold]
 
@@ -23,6 +24,7 @@ clapgen models show default\n
 clapgen models verify runs/my-model\n
 clapgen models join runs/clap/model default default -o my-model (a CLAP whose audio side was trained further)\n
 clapgen models average runs/clap/checkpoints/step-* -o my-average\n
+clapgen models captions my-model --manifest manifest.jsonl (for `clapgen generate --edit-prompt`)\n
 """,
     rich_markup_mode="rich",
 )
@@ -34,7 +36,7 @@ NameArgument = Annotated[
 
 @app.callback(invoke_without_command=True)
 def list_all(context: typer.Context, as_json: JsonOption = False) -> None:
-    """List models, show a model's card, verify its files, join parts of several models, or average CLAPs."""
+    """List models, show a model's card, verify its files, join parts of several, average CLAPs, add captions."""
     if context.invoked_subcommand is not None:
         return
     from clapgen.model_store import list_models, resolve_model
@@ -146,3 +148,23 @@ def average(
 
         average_claps(sources, output)
     print_result(str(output))
+
+
+@app.command()
+def captions(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model to add captions to: a name or a folder.")],
+    manifest: Annotated[Path, typer.Option(metavar="FILE", help="Manifest of the clips that it was trained on.")],
+    split: Annotated[str, typer.Option(help="Split of the clips; those without a split count, too.")] = "train",
+    exclude_copyleft: Annotated[
+        list[str] | None, typer.Option(metavar="KIND", help="Leave out clips with this copyleft: gpl, sharealike.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Also captions of clips that are marked as not free.")] = False,
+) -> None:
+    """Add the captions of its training clips to a model, for `clapgen generate --edit-prompt`.
+
+    Use the same splits and licences as in its training. They are saved as diffusion/captions.txt, one on each line.
+    """
+    from generation.prompts.caption_library import captions_of_manifest, save_captions
+
+    found = captions_of_manifest(manifest, split, not every, exclude_copyleft or [])
+    print_result(f"{save_captions(model, found)}  ({len(found):,} captions)")

@@ -17,7 +17,7 @@ from clapgen.embedders.registry import (
     register_embedder,
     split_name,
 )
-from clapgen.embedders.streams import embed_stream, embed_streams
+from clapgen.embedders.streams import embed_stream, embed_streams, embed_window_streams
 
 __all__ = [
     "BROKEN_MODEL",
@@ -29,6 +29,7 @@ __all__ = [
     "display_name",
     "embed_stream",
     "embed_streams",
+    "embed_window_streams",
     "identity_of",
     "load_clap",
     "load_embedder",

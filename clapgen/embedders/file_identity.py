@@ -44,7 +44,9 @@ class SoundFile:
         if _stamp(self.path) == self.state:
             return
         try:
-            same = _digest(self.path) == self.digest  # some network file systems change inodes or times by themselves
+            same = (
+                content_digest(self.path) == self.digest
+            )  # some network file systems change inodes or times by themselves
         except OSError:
             same = False
         if not same:
@@ -91,7 +93,7 @@ def _identify(path: Path, state: bytes | None) -> SoundFile | str:
         sample_rate, seconds = rate_and_duration_of(path)
         if seconds > LONGEST_SECONDS:  # before anything is decided by its sample rate
             return f"{path} is {seconds / 3600:.3g} h long; at most {LONGEST_SECONDS / 3600:g} h are evaluated: cut it."
-        digest = _digest(path)
+        digest = content_digest(path)
     except ClapgenError as error:
         return str(error)
     except OSError as error:
@@ -99,7 +101,8 @@ def _identify(path: Path, state: bytes | None) -> SoundFile | str:
     return SoundFile(path, digest, sample_rate, seconds, state or b"")
 
 
-def _digest(path: Path) -> str:
+def content_digest(path: Path) -> str:
+    """The sha256 of a file's content, in hexadecimal. `OSError` if it cannot be read."""
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
         while block := stream.read(_HASH_BLOCK):

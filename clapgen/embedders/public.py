@@ -71,7 +71,7 @@ class PublicEmbedder(ABC):
     def _loading(self) -> Iterator[None]:
         """Turn what transformers raises for a checkpoint that it cannot load into one sentence."""
         try:
-            with _no_progress_bars():
+            with no_progress_bars():
                 yield
         except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
             reason = " ".join(str(error).split())[:300]
@@ -165,7 +165,7 @@ def _from_hub(kind: str, checkpoint: str) -> Path:
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
+def no_progress_bars() -> Iterator[None]:
     """Hide transformers' progress bars, which would mix with ours."""
     from transformers.utils import logging
 

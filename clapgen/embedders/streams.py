@@ -46,6 +46,24 @@ def embed_streams(
     Yields:
         Each key, in order, with the embedding (dim,), or with the error that ended reading the sound.
     """
+    import torch
+
+    for key, windows in embed_window_streams(embedder, sounds, batch_size):
+        if isinstance(windows, ClapgenError):
+            yield key, windows
+            continue
+        mean = windows.mean(0)
+        normalised = getattr(embedder, "normalised", False)
+        yield key, torch.nn.functional.normalize(mean, dim=-1) if normalised else mean
+
+
+def embed_window_streams(
+    embedder: Embedder, sounds: Iterable[tuple[Key, Iterable[np.ndarray]]], batch_size: int | None = None
+) -> Iterator[tuple[Key, Tensor | ClapgenError]]:
+    """As `embed_streams`, but yields the embeddings of all half-overlapping windows of each sound: (windows, dim).
+
+    An embedder without windows gives one row for the whole sound.
+    """
     if not hasattr(embedder, "embed_windows"):  # registered by a user
         yield from _one_by_one(embedder, sounds)
         return
@@ -61,12 +79,12 @@ def embed_streams(
             if len(batch) == size:
                 _embed(embedder, batch)
                 batch = []
-                yield from _finished(embedder, waiting)
+                yield from _finished(waiting)
         sound.read = True
-        yield from _finished(embedder, waiting)
+        yield from _finished(waiting)
     if batch:
         _embed(embedder, batch)
-    yield from _finished(embedder, waiting)
+    yield from _finished(waiting)
 
 
 @dataclass
@@ -98,16 +116,12 @@ def _embed(embedder: Any, batch: list[tuple[_Sound[Any], np.ndarray]]) -> None:
         sound.missing -= 1
 
 
-def _finished(embedder: Any, waiting: deque[_Sound[Key]]) -> Iterator[tuple[Key, Tensor | ClapgenError]]:
+def _finished(waiting: deque[_Sound[Key]]) -> Iterator[tuple[Key, Tensor | ClapgenError]]:
     import torch
 
     while waiting and waiting[0].read and (waiting[0].error or not waiting[0].missing):
         sound = waiting.popleft()
-        if sound.error:
-            yield sound.key, sound.error
-            continue
-        mean = torch.stack(sound.embeddings).mean(0)
-        yield sound.key, torch.nn.functional.normalize(mean, dim=-1) if embedder.normalised else mean
+        yield sound.key, sound.error or torch.stack(sound.embeddings)
 
 
 def _one_by_one(
@@ -119,4 +133,4 @@ def _one_by_one(
         except ClapgenError as error:
             yield key, error
             continue
-        yield key, embedder.embed_audio([whole], embedder.sample_rate)[0]
+        yield key, embedder.embed_audio([whole], embedder.sample_rate)

@@ -53,7 +53,7 @@ def clip_card(row: Row, column: str, sounds: Collection[str] | None) -> Html:
     return element(
         "article",
         heading,
-        _sound(path) if row.get("path") in sounds else None,
+        player_and_spectrogram(path) if row.get("path") in sounds else None,
         element("dl", *facts) if facts else None,
         class_="clip",
     )
@@ -74,12 +74,12 @@ def _is_sound(value: object) -> bool:
     return isinstance(value, str) and Path(value).suffix.lower() in AUDIO_SUFFIXES and os.path.isfile(value)
 
 
-def _sound(path: Path) -> Html | None:
-    """Player and spectrogram; a note if the file is broken; None if it does not exist."""
+def player_and_spectrogram(path: Path, start: float = 0.0) -> Html | None:
+    """Of at most `SECONDS` from `start` on; a note if the file is broken; None if it does not exist."""
     if not os.path.isfile(path):  # Path.is_file raises for invalid names
         return None
     try:
-        waveform, sample_rate = read_audio(path, duration=SECONDS)
+        waveform, sample_rate = read_audio(path, start=start, duration=SECONDS)
         _, length = rate_and_duration_of(path)
         with tempfile.TemporaryDirectory() as folder:
             picture = Path(folder, "clip.png")
@@ -88,7 +88,8 @@ def _sound(path: Path) -> Html | None:
         player = _player(waveform, sample_rate, path)
     except ClapgenError as error:
         return element("p", f"Cannot be played: {error}", class_="remark")
-    shown = f"{length:.1f} s" if length <= SECONDS else f"the first {SECONDS:.0f} s of {length:.1f} s"
+    part = f"{SECONDS:.0f} s from {start:.1f} s" if start else f"the first {SECONDS:.0f} s"
+    shown = f"{length:.1f} s" if length <= SECONDS else f"{part} of {length:.1f} s"
     reach = f"{shown}, 40 Hz to {sample_rate / 2000:g} kHz"
     return joined(
         element("img", src=source, alt=f"Spectrogram: {reach}", width=480, height=140),

@@ -65,11 +65,12 @@ def write_html(
             _settings(report),
             _skipped(report),
         )
-        temporary.write_text(_page(report.title, body), encoding="utf-8", newline="\n")
+        temporary.write_text(html_page(report.title, body), encoding="utf-8", newline="\n")
     return foreign
 
 
-def _page(title: str, body: Html) -> str:
+def html_page(title: str, body: Html) -> str:
+    """A whole page in the look of the reports, which loads nothing and runs no scripts."""
     style = Html(Path(__file__).with_name("report.css").read_text(encoding="utf-8"))
     head = element(
         "head",

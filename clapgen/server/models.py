@@ -69,6 +69,12 @@ class Models:
             raise Problem(404, f"No model called '{name[:100]}'.{hint} This server has: {', '.join(self.names)}.")
         return name
 
+    def chosen_for(self, what: str, name: str | None) -> str:
+        """As `chosen`; the default is the first model that can do it."""
+        if name is None:
+            return next((each["id"] for each in self.describe() if what in each["can"]), self.names[0])
+        return self.chosen(name)
+
     def describe(self) -> list[dict[str, Any]]:
         """For each model its name, its parts with the hash of their weights, and what it can do."""
         return [self._describe(name) for name in self.names]

@@ -24,6 +24,10 @@ _NEGATION = re.compile(r"\b(?:no|not|without|never|none|nobody|nothing|neither|n
 _NEGATION_ENDS = re.compile(r"[,;.]|\b(?:but|while|as|and)\b")
 _NUMBERS = "two three four five six seven eight nine ten eleven twelve"
 _COUNTS = {name: number for number, name in enumerate(_NUMBERS.split(), 2)} | {"couple": 2, "pair": 2}
+_PLACE = re.compile(
+    r"\b(?:in|on|at|under|over|inside|near|along|through|across|onto|into|against|from|outside|behind|by|around)\b"
+    r".*?(?=,| and | while | as | with |$)"
+)
 _TIMES = {"once": 1, "twice": 2, "thrice": 3}
 
 
@@ -62,6 +66,80 @@ def keeps_meaning(source: str, paraphrase: str, synonyms: Mapping[str, Sequence[
     return _same_places(first, second)
 
 
+def elaborates(source: str, sentence: str) -> bool:
+    """Whether a sentence says all that its source says, and adds nothing but detail.
+
+    Every word of the source that carries meaning must be there, as another of its forms or as a synonym, at the same
+    place in the order of events, denied in both or in neither, and nouns of `words.tsv` in the same number ("dog" is
+    not "dogs"). The sentence may describe further (loudly, nearby, on a roof), but adds no event, number, negation or
+    sound source that has a label. An empty source is elaborated by nothing.
+    """
+    first, second = _timeline(source), _timeline(sentence)
+    if not first or len(first) != len(second):
+        return False
+    return all(_step_elaborates(one, other) for one, other in zip(first, second, strict=True))
+
+
+def content_words(sentence: str) -> frozenset[str]:
+    """The words of a sentence that carry meaning, as bases; those that mean the same are one (rain and rainfall)."""
+    return _merged(tokenize(sentence))
+
+
+def _merged(words: list[str]) -> frozenset[str]:
+    matches = {match.start: match for match in find_words(words)}
+    taken = {place for match in matches.values() for place in range(match.start, match.end)}
+    others = [word for place, word in enumerate(words) if place not in taken]
+    grouped = [part for match in matches.values() for part in match.word.group.split()]
+    return frozenset(min(bases(word), key=len) for word in (*grouped, *others) if word not in _FUNCTION_WORDS)
+
+
+def _step_elaborates(source: str, sentence: str) -> bool:
+    one, other, index = _step_of(source), _step_of(sentence), _bundled_labels()
+    if one.numbers != other.numbers or bool(one.denied) != bool(other.denied) or _new_sounds(sentence, one, index):
+        return False
+    mine, theirs = tokenize(source), tokenize(sentence)
+    denied = _denied(source)
+    return (
+        _said(_without(mine, denied), other.words | _merged(_without(theirs, _denied(sentence))), index)
+        and _said(denied, other.denied, index)
+        and _same_number(mine, theirs)
+    )
+
+
+def _without(words: list[str], others: list[str]) -> list[str]:
+    return list((Counter(words) - Counter(others)).elements()) if others else words
+
+
+def _new_sounds(sentence: str, said: _Step, index: _Labels) -> set[str]:
+    """Labels that a sentence adds. What something does (sings, roars) and where it is (on grass) is only detail."""
+    named = index.named(_step_of(_PLACE.sub("", sentence)).words) - index.mentioned(said.words)
+    return {label for label in named if said.words.isdisjoint(label.split()) and not _is_verb(label)}
+
+
+def _is_verb(label: str) -> bool:
+    return any(match.word.kind in ("verb", "transitive") for match in find_words([label]))
+
+
+def _said(words: list[str], there: frozenset[str], index: _Labels) -> bool:
+    """Whether each word is among those `there`, by itself, by its group or by a label of which there is a synonym."""
+    named = index.named(_content(words)) & index.mentioned(there)
+    return _merged(words) <= there | {word for label in named for word in label.split()}
+
+
+def _same_number(words: list[str], others: list[str]) -> bool:
+    here, there = _number_of_nouns(words), _number_of_nouns(others)
+    return all(forms & there[noun] for noun, forms in here.items() if noun in there)
+
+
+def _number_of_nouns(words: list[str]) -> dict[str, set[int]]:
+    numbers: dict[str, set[int]] = {}
+    for match in find_words(words):
+        if match.word.kind == "noun":
+            same = len(set(match.word.forms)) == 1  # sheep
+            numbers.setdefault(match.word.group, set()).update({0, 1} if same else {match.form})
+    return numbers
+
+
 def _same_places(first: list[_Step], second: list[_Step]) -> bool:
     """Whether the words that both sentences have are in the same steps, denied in both or in neither."""
     mine, theirs = _places(first), _places(second)
@@ -87,8 +165,7 @@ def _step_of(text: str) -> _Step:
         elif word in _COUNTS or word.isdigit():
             times = words[position + 1 : position + 2] == ["times"]
             numbers.append(f"{_COUNTS.get(word, word)}{' times' if times else ''}")
-    said = list((Counter(words) - Counter(denied)).elements()) if denied else words
-    return _Step(_content(said), _content(denied), tuple(sorted(numbers)), frozenset(qualifiers))
+    return _Step(_content(_without(words, denied)), _content(denied), tuple(sorted(numbers)), frozenset(qualifiers))
 
 
 def _denied(text: str) -> list[str]:

@@ -41,7 +41,7 @@ class Rules:
     numbers: dict[str, str] = field(default_factory=dict)
 
 
-_CONNECTIVE = re.compile(
+CONNECTIVE = re.compile(
     r"(,? (?:and )?(?:then|while|as|followed by|before|after|with) |, (?:and )?| and )(?=\S)", re.IGNORECASE
 )
 _OPENER = re.compile(
@@ -65,7 +65,7 @@ def rewrite(caption: str, rules: Rules, random: Random) -> str:
 
 
 def _structure(text: str, rules: Rules, random: Random) -> str:
-    parts = _CONNECTIVE.split(text)
+    parts = CONNECTIVE.split(text)
     clauses, connectives = parts[::2], [part.strip().lower() for part in parts[1::2]]
     if not connectives:
         return _single(text, rules, random) if random.random() < 0.85 else text

@@ -242,7 +242,7 @@ def test_a_corpus_of_one_sentence_or_none_is_refused(overrides: Overrides, tmp_p
     with pytest.raises(ClapgenError, match="one sentence to train on, 'Rain falls'"):
         run(None, overrides(1, text="one.txt"))
     (tmp_path / "empty.txt").write_text("")
-    with pytest.raises(ClapgenError, match=r"empty.txt has no sentence to train on \(it is empty\)"):
+    with pytest.raises(ClapgenError, match=r"empty.txt has no usable sentence \(it is empty\)"):
         run(None, overrides(1, text="empty.txt"))
     with pytest.raises(ClapgenError, match="nothing to train on: set text=FILE"):
         run(None, overrides(1, text=None))

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from captioning.training.sentences import embed_sentences, read_sentences, tidy
+from captioning.training.sentences import embed_sentences
 from clapgen.clap import Clap
+from clapgen.data.sentences import read_sentences, tidy
 from clapgen.embedders.cache import EmbeddingCache
 from clapgen.errors import ClapgenError
 from clapgen.testing import tiny_model
@@ -102,7 +103,7 @@ def test_an_empty_file_is_an_error_that_names_it(tmp_path: Path, name: str, cont
 
 def test_a_file_of_which_nothing_is_left_says_why(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", "123\n" + "x" * 1001 + "\n")
-    with pytest.raises(ClapgenError, match=r"no sentence.*1 lines skipped: without a letter.*longer than 1000"):
+    with pytest.raises(ClapgenError, match=r"no usable sentence.*1 lines skipped: without a letter.*longer than 1000"):
         read_sentences(path)
     path = write_lines(tmp_path / "a.jsonl", {"caption": "Rain", "split": "val"})
     with pytest.raises(ClapgenError, match="split is not train"):

@@ -27,6 +27,7 @@ from generation.diffusion.training.latents import LatentCache, digest_of_clap, e
 from generation.diffusion.training.neighbours import NeighbourTable
 from generation.diffusion.training.recipe import DiffusionRecipe, DiffusionTask
 from generation.pipeline import TextToAudio
+from generation.prompts import captions_of_model
 
 CONFIG = DiffusionConfig(latent_dim=8, condition_dim=16, width=32, layers=2, heads=2, context_layers=2)
 
@@ -189,6 +190,7 @@ def test_it_overfits_a_handful_of_sounds(task):
 
 def test_it_exports_a_whole_model(task, tmp_path):
     task.export(tmp_path / "model")
+    assert captions_of_model(tmp_path / "model") == task.captions and len(task.captions) > 1
     model = TextToAudio.from_pretrained(tmp_path / "model")
     [sound] = model.generate(["rain"], seconds=1.0, num_steps=2)
     assert sound.waveform.shape == (model.sample_rate,) and not any(c.problem for c in verify_model(tmp_path / "model"))

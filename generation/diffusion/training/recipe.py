@@ -33,6 +33,7 @@ from generation.diffusion.training.latents import LatentCache, digest_of_clap, e
 from generation.diffusion.training.neighbours import NeighbourTable
 from generation.diffusion.training.starting import start_from
 from generation.pipeline import TextToAudio
+from generation.prompts.caption_library import distinct_captions, save_captions
 
 
 @dataclass
@@ -103,6 +104,7 @@ class DiffusionTask(Task):
         clips, held_out = split_clips(
             recipe.manifest, recipe.train_split, recipe.validation_split, recipe.free_only, recipe.exclude_copyleft
         )
+        self.captions = distinct_captions(clips)
         self.class_names = sorted({name for clip in clips if (name := class_of(clip, recipe.class_field))})
         self.made_of = {"encoder": encoder_digest(self.autoencoder)[:12], "CLAP": digest_of_clap(self.clap)[:12]}
         self.training_set, clips = self._latents(clips, "training clips")
@@ -237,8 +239,11 @@ class DiffusionTask(Task):
         return zero_shot_accuracy(audio, self.clap.embed_text(prompts), torch.arange(len(prompts)))
 
     def export(self, directory: Path) -> None:
-        """Write a whole model for `clapgen generate --model`, including the parts that it was trained with."""
+        """Write a whole model for `clapgen generate --model`, including the parts that it was trained with and the
+        captions, for `--edit-prompt`."""
         save_part(directory, "diffusion", self.recipe.diffusion, self.network)
+        if self.captions:
+            save_captions(directory, self.captions)
         for part, source in (("clap", self.recipe.clap), ("autoencoder", self.recipe.autoencoder)):
             if not is_same_part(resolve_model(source), directory, part):
                 copy_part(resolve_model(source), directory, part)
