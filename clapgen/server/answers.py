@@ -14,7 +14,7 @@ from clapgen.server.problems import Problem
 
 MEDIA_TYPES = {
     ".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".opus": "audio/ogg",
-    ".pcm": "audio/pcm", ".ulaw": "audio/basic",
+    ".pcm": "audio/pcm", ".ulaw": "audio/basic", ".alaw": "audio/x-alaw-basic",
 }  # fmt: skip
 
 

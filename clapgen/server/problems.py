@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -62,6 +63,8 @@ def problem_of(error: BaseException, hidden: Iterable[tuple[str, str]] = ()) -> 
 
 async def on_problem(request: Request, error: Exception) -> Response:
     """Answer what a route raised."""
+    if isinstance(error, RequestValidationError):  # of an address; bodies are read by us
+        return Problem(404, _SENTENCES[404]).answer()
     if isinstance(error, HTTPException) and not isinstance(error, Problem):
         sentence = _SENTENCES.get(error.status_code, str(error.detail)).format(method=request.method)
         return Problem(error.status_code, sentence, error.headers).answer()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +19,9 @@ from clapgen.server.settings import Settings
 from clapgen.server.uploads import Upload, Uploads
 from clapgen.server.work import CANCELLED, FAILED, Job, WorkQueue
 
+if TYPE_CHECKING:
+    from clapgen.library import Library
+
 CLIENT_GONE = 499  # nginx's; nobody receives it
 
 
@@ -29,6 +32,7 @@ class Service:
         """ClapgenError if a model is unknown, or uploads cannot be kept."""
         self.settings = settings
         self.models = Models(settings.models, settings.device)
+        self.library = _library(settings)
         self.uploads = Uploads(settings.data)
         self.metrics = Metrics()
         self.queue = WorkQueue(settings.queue_length, 60 * settings.keep_minutes)
@@ -38,6 +42,8 @@ class Service:
         """End all work and delete uploads."""
         self.queue.close()
         self.uploads.close()
+        if self.library is not None:
+            self.library.close()
 
     async def done(
         self, request: Request, what: str, work: Callable[[Job], Any], upload: Upload | None = None, quick: bool = False
@@ -76,6 +82,14 @@ class Service:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
+
+
+def _library(settings: Settings) -> Library | None:
+    if settings.library is None:
+        return None
+    from clapgen.library import Library
+
+    return Library.open(settings.library, device=settings.device)
 
 
 def result_of(job: Job, as_json: bool) -> Response:

@@ -62,7 +62,7 @@ def checked_length(upload: Upload, max_seconds: float) -> float:
     from clapgen.audio.reading import rate_and_duration_of
 
     try:
-        _, seconds = rate_and_duration_of(upload.path, max_seconds)  # type: ignore[arg-type]
+        _, seconds = rate_and_duration_of(upload.path, max_seconds)
     except ClapgenError as error:
         raise _too_long(upload, max_seconds) if "is longer than" in str(error) else error from None
     if seconds > max_seconds:
