@@ -13,14 +13,14 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Scope
 
 from clapgen import __version__
-from clapgen.server import editing, generating, information, job_routes, listening, searching
+from clapgen.server import editing, generating, information, job_routes, listening, page_routes, searching
 from clapgen.server.guards import Guards
 from clapgen.server.problems import on_problem
 from clapgen.server.service import Service
 from clapgen.server.settings import Settings
 
 DESCRIPTION = "Sound from text, edits, captions, labels, scores, embeddings and search with clapgen."
-ROUTERS = (generating, editing, listening, searching, job_routes, information)
+ROUTERS = (generating, editing, listening, searching, job_routes, information, page_routes)
 
 
 def create_app(settings: Settings) -> Any:
