@@ -79,6 +79,7 @@ def serve(
         keep_minutes=keep_minutes,
         origins=tuple(cors or []),
         data=data,
+        warm_up=True,
     )
     with garbage_collector_off(), spinner("Starting"):
         try:

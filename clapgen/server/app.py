@@ -18,6 +18,7 @@ from clapgen.server.guards import Guards
 from clapgen.server.problems import on_problem
 from clapgen.server.service import Service
 from clapgen.server.settings import Settings
+from clapgen.server.work import Job
 
 DESCRIPTION = "Sound from text, edits, captions, labels, scores, embeddings and search with clapgen."
 ROUTERS = (generating, editing, listening, searching, job_routes, information, page_routes)
@@ -33,6 +34,8 @@ def create_app(settings: Settings) -> Any:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if settings.warm_up:
+            service.queue.submit(Job("loading", service.models.load_first))
         yield
         service.close()
 

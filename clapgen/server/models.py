@@ -79,6 +79,11 @@ class Models:
         """For each model its name, its parts with the hash of their weights, and what it can do."""
         return [self._describe(name) for name in self.names]
 
+    def load_first(self, _: object = None) -> None:
+        """Load the default model, with what it is most used for."""
+        name = self.names[0]
+        self.generator(name) if "generate" in self._describe(name)["can"] else self.clap(name)
+
     def generator(self, name: str) -> TextToAudio:
         """The model that makes sounds. Its name in sidecars is the one that clients see."""
         return self._part(name, "generator", self._load_generator)

@@ -30,6 +30,7 @@ class Settings:
         keep_minutes: how long the results of jobs are kept.
         origins: addresses of other pages that may use the API (CORS).
         data: folder for uploads while they are worked on; None for a temporary one.
+        warm_up: load the first model at the start, rather than for the first request.
     """
 
     models: tuple[str, ...] = ("default",)
@@ -45,6 +46,7 @@ class Settings:
     keep_minutes: float = 30.0
     origins: tuple[str, ...] = ()
     data: Path | None = None
+    warm_up: bool = False
 
     def __post_init__(self) -> None:
         checks = {
