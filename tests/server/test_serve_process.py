@@ -14,6 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from clapgen import read_audio
 from clapgen.cli import run
 
 pytestmark = pytest.mark.slow
@@ -138,3 +139,13 @@ def _memory(process: Any) -> int:
         return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
+
+
+def test_the_official_client_of_elevenlabs(start: Start) -> None:
+    elevenlabs = pytest.importorskip("elevenlabs")
+    _, address = start()
+    client = elevenlabs.ElevenLabs(api_key="not-needed", base_url=address, timeout=60)
+    arguments = {"text": "rain", "duration_seconds": 0.5, "prompt_influence": 0.4, "output_format": "mp3_44100_128"}
+    sound = b"".join(client.text_to_sound_effects.convert(**arguments))
+    waveform, rate = read_audio(sound)
+    assert rate == 44100 and len(waveform) / rate == pytest.approx(0.5, abs=0.1)
