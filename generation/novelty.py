@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from clapgen.errors import ClapgenError
 from clapgen.fingerprints import FingerprintIndex, fingerprint, fingerprint_files
+from clapgen.library.store import is_server
 from generation.requests import DEFAULTS, SEEDS
 
 if TYPE_CHECKING:
@@ -164,7 +165,8 @@ class NoveltyGuard:
 
 def novelty_plan(library: Library, max_similarity: float, tries: int) -> dict[str, Any]:
     """What is recorded of a guard before anything is generated."""
-    location = os.path.abspath(library.store.location)
+    location = library.store.location
+    location = location if is_server(location) else os.path.abspath(location)
     return {"novelty": {"library": location, "max_similarity": max_similarity, "tries": tries}}
 
 

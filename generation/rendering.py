@@ -109,6 +109,14 @@ def _batches(requests: Sequence[GenerationRequest], batch_size: int) -> Iterator
 def _save(
     request: GenerationRequest, generation: Generation, destination: Destination, generator: Generator, overwrite: bool
 ) -> tuple[Path, dict[str, Any]]:
+    sidecar, content = encode_clip(request, generation, destination, generator)
+    return save_clip(destination, stem_of(request), sidecar, content, overwrite)
+
+
+def encode_clip(
+    request: GenerationRequest, generation: Generation, destination: Destination, generator: Generator
+) -> tuple[dict[str, Any], bytes]:
+    """The sidecar of a generated sound, still without its `file` and `sha256`, and the bytes of its file."""
     from clapgen.audio import encode_audio
 
     suffix, bits = FORMATS[destination.audio_format]
@@ -128,8 +136,7 @@ def _save(
         **circumstances(generator.device),
     }
     waveform = _for_file(generation.waveform, generation.sample_rate, rate, destination.channels)
-    content = encode_audio(path, waveform, rate, bits, comment_of(sidecar))
-    return save_clip(destination, stem_of(request), sidecar, content, overwrite)
+    return sidecar, encode_audio(path, waveform, rate, bits, comment_of(sidecar))
 
 
 def _for_file(waveform: NDArray[np.float32], from_rate: int, rate: int, channels: int) -> NDArray[np.float32]:

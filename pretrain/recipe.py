@@ -33,7 +33,7 @@ from pretrain.data.sounds import AugmentConfig, Sounds
 from pretrain.model import build_clap, parameters_of_frames, parameters_of_states
 from pretrain.objectives import ClapBatch, Objective, create_objectives
 from pretrain.objectives.distillation import check_teachers
-from pretrain.teachers.table import TeacherTable, centred
+from pretrain.teachers.table import TeacherTable
 from pretrain.texts import Texts, project
 
 CLIPS_IN_MEMORY = 64
@@ -106,19 +106,20 @@ class ClapTask(Task):
         self.validation = AudioCache.build(held_out, self.clap.sample_rate, recipe.cache) if held_out else None
         cache = EmbeddingCache() if recipe.teachers else None  # knows the contents of files that have not changed
         self.teachers = {
-            name: TeacherTable.load(file, self.data.clips, held_out, cache=cache).targets
+            name: TeacherTable.load(file, self.data.clips, held_out, cache=cache)
             for name, file in recipe.teachers.items()
         }
         self.rows = self._row_maker()
         self.texts = Texts(self.clap, frozen=not any(p.requires_grad for p in parameters_of_states(self.clap)))
-        widths = {name: targets.shape[1] for name, targets in self.teachers.items()}
+        widths = {name: table.targets.shape[1] for name, table in self.teachers.items()}
+        self.seconds = torch.as_tensor(self.data.lengths) / self.data.sample_rate
         with seeded(recipe.training.seed + 1):
             for objective in objectives.values():
                 objective.prepare(self.data.clips, recipe.class_field)
                 objective.set_widths(self.clap.dim, self.clap.audio_tower.width, widths)
-        for name, targets in self.teachers.items():
+        for name, table in self.teachers.items():
             if not any(objective.keeps_mean(name) for objective in objectives.values()):
-                self.teachers[name] = centred(targets)
+                self.teachers[name] = table.centred()
         self.objectives = nn.ModuleDict(objectives)
 
     def _row_maker(self) -> RowMaker:
@@ -176,7 +177,9 @@ class ClapTask(Task):
             "text": self.texts.prepare([row.caption for row in drawn.rows]),
             "rows": drawn.rows,
             "groups": drawn.groups,
-            "teachers": {name: targets_of(table, drawn.single) for name, table in self.teachers.items()},
+            "teachers": {
+                name: table.of(drawn.single, drawn.middles, self.seconds) for name, table in self.teachers.items()
+            },
             "extra": {
                 name: {key: self.texts.prepare(v) if isinstance(v, list) else v for key, v in values.items()}
                 for name, values in extra.items()
@@ -236,11 +239,6 @@ class ClapTask(Task):
 
     def export(self, directory: Path) -> None:
         self.clap.save_pretrained(directory)
-
-
-def targets_of(table: Tensor, clips: Tensor) -> Tensor:
-    """The rows of a teacher's table (clips, width) with these numbers, and zeros for -1: (rows, width)."""
-    return torch.where(clips[:, None] >= 0, table[clips], 0.0)
 
 
 def joined_frames(parts: Sequence[Tensor]) -> Tensor:

@@ -35,7 +35,7 @@ class FoundAudio:
         if not self.left_out:
             return ""
         total = sum(self.left_out.values())
-        most = self.left_out.most_common(NAMED_SUFFIXES)
+        most = sorted(self.left_out.items(), key=lambda item: (-item[1], item[0]))[:NAMED_SUFFIXES]
         named = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in most)
         more = ", …" if len(self.left_out) > len(most) else ""
         files = "file that is" if total == 1 else "files that are"

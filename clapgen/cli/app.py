@@ -24,6 +24,7 @@ from clapgen.cli import (
     reconstruct,
     score,
     search,
+    serve,
     train,
 )
 from clapgen.cli.console import print_result
@@ -78,6 +79,7 @@ library.app.command("duplicates", epilog=library_duplicates.EPILOG)(library_dupl
 app.add_typer(library.app, name="library")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
+app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("reconstruct", epilog=reconstruct.EPILOG)(reconstruct.reconstruct)
 app.command("train", epilog=train.EPILOG)(train.train)
 app.add_typer(pretrain.app, name="pretrain")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -24,13 +23,6 @@ from clapgen.cli.sound_files import sound_files
 from clapgen.data.text import DEFAULT_TEMPLATE, parse_labels
 from clapgen.devices import check_device
 from clapgen.errors import ClapgenError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from clapgen.embedders import ClapEmbedder
-
-NONE = "none of these"
 
 EPILOG = """
 [bold]Examples[/bold]
@@ -78,9 +70,12 @@ def classify(
     check_device(device)
     sounds = sound_files(files, strict, max_hours)
     clap = load_clap_option(model, device, window)
+    from clapgen.clap.calibrations import NONE, answer_probabilities
     from clapgen.metrics.embeddings.zero_shot import class_prompts
 
-    probabilities_of = _probabilities(clap, none, independent, template)
+    probabilities_of, note = answer_probabilities(clap, none, independent, template)
+    if note:
+        print_warning(note)
     text = clap.embed_text(class_prompts(names, template))
     print_text_warnings(names, clap, "labels")
     for path, embedding in sounds.embed(clap):
@@ -99,19 +94,3 @@ def classify(
             print_result(str(path))
             print_table(("label", "probability", "cosine"), rows_of_text)
     sounds.finish()
-
-
-def _probabilities(
-    clap: ClapEmbedder, none: bool, independent: bool, template: str
-) -> Callable[[Tensor], Sequence[float]]:
-    """A function from cosines (labels,) to probabilities of the labels, and last of none of them if asked for."""
-    if not none and not independent:
-        scale = clap.logit_scale.item()
-        return lambda cosines: (scale * cosines).softmax(0).tolist()
-    from clapgen.clap.calibrations import calibration_of
-
-    calibration = calibration_of(clap)
-    if template != calibration.template:
-        print_warning(f"the probabilities are calibrated for the template '{calibration.template}'.")
-    calibrated = calibration.with_none if none else calibration.independent
-    return lambda cosines: calibrated(cosines[None].numpy())[0].tolist()

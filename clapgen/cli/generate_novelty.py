@@ -99,5 +99,5 @@ def open_novelty(library: str | None, max_similarity: float | None, tries: int |
 
     opened = Library.open(library, device=device)
     if not len(opened):
-        raise ClapgenError(f"the library {library} is empty; there is nothing to differ from.")
+        raise ClapgenError(f"the library {opened.store.location} is empty; there is nothing to differ from.")
     return Novelty(opened, max_similarity, tries)

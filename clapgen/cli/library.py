@@ -33,12 +33,14 @@ clapgen library watch fx.library\n
 clapgen library map fx.library -o map.html\n
 clapgen search fx.library "wooden door creaks slowly"\n
 
-A library is a folder. Paths of sounds below the folder that holds it are relative, so both can be moved together.
+A library is a folder. Paths of sounds below the folder that holds it are relative, so both can be moved together.\n
+Or it is on a PostgreSQL server with pgvector, for many machines: postgresql://USER@HOST/DATABASE?schema=NAME
+(requires clapgen\\[postgres]; what is left out comes from PGHOST, PGUSER, PGPASSWORD, ~/.pgpass, … as for psql).
 """,
     rich_markup_mode="rich",
 )
 
-LibraryArgument = Annotated[str, typer.Argument(metavar="LIBRARY", help="Folder of the library.")]
+LibraryArgument = Annotated[str, typer.Argument(metavar="LIBRARY", help="Folder of the library, or postgresql://….")]
 LibraryModelOption = Annotated[
     str | None,
     typer.Option(
@@ -125,9 +127,11 @@ def remove(
     with open_library(library) as opened:
         removed = opened.remove(paths or [], vanished)
         if as_json:
-            print_json({"library": library, "removed": [str(path) for path in removed], "sounds": len(opened)})
+            print_json(
+                {"library": opened.store.location, "removed": [str(path) for path in removed], "sounds": len(opened)}
+            )
         else:
-            print_result(f"{_count(len(removed), 'sound')} removed from {library}, {len(opened):,} left")
+            print_result(f"{_count(len(removed), 'sound')} removed from {opened.store.location}, {len(opened):,} left")
 
 
 @app.command()
@@ -138,7 +142,12 @@ def status(library: LibraryArgument, as_json: JsonOption = False) -> None:
         facts = opened.store.facts()
         if as_json:
             print_json(
-                {"library": library, **totals.__dict__, "model": facts.get("model"), "model_hash": facts.get("hash")}
+                {
+                    "library": opened.store.location,
+                    **totals.__dict__,
+                    "model": facts.get("model"),
+                    "model_hash": facts.get("hash"),
+                }
                 | {"folders": folders, "tags": tags}
             )
             return
@@ -152,7 +161,7 @@ def status(library: LibraryArgument, as_json: JsonOption = False) -> None:
             ("folders", "\n".join(folders) or "none"),
             ("tags", ", ".join(f"{tag} {count}" for tag, count in list(tags.items())[:MOST_NAMED]) or "none"),
         ]
-        print_table((f"library {library}", ""), [row for row in rows if row[0]])
+        print_table((f"library {opened.store.location}", ""), [row for row in rows if row[0]])
 
 
 @app.command()
@@ -166,15 +175,16 @@ def verify(
 
     with open_library(library) as opened, progress(opened.store.totals().sounds, "sounds") as update:
         problems = verify_library(opened.store, content, lambda done: update(done, "Verifying"))
+        location = opened.store.location
     if as_json:
-        print_json({"library": library, "problems": problems})
+        print_json({"library": location, "problems": problems})
     elif not problems:
-        print_result(f"{library} is whole")
+        print_result(f"{location} is whole")
     else:
         _print_named("problem", problems)
     if problems:
         raise ClapgenError(
-            f"{library} has {_count(len(problems), 'problem')}; `clapgen library add {library}` reads changed files "
+            f"{location} has {_count(len(problems), 'problem')}; `clapgen library add {location}` reads changed files "
             "again, `clapgen library remove --vanished` forgets those that are gone."
         )
 

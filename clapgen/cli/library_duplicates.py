@@ -57,6 +57,7 @@ def duplicates(
                 update(done, "Reading" if done < size else "Comparing")
 
             groups, skipped = library_duplicates(opened.store, store, exact, advance)
+        location = opened.store.location
     for _, reason in skipped[:MOST_NAMED]:
         print_warning(f"not compared: {reason}")
     if len(skipped) > MOST_NAMED:
@@ -66,7 +67,7 @@ def duplicates(
     if as_json:
         _print_json(groups)
     else:
-        _print_table(groups, library)
+        _print_table(groups, location)
 
 
 def _print_json(groups: list[DuplicateGroup[Path]]) -> None:
@@ -78,11 +79,11 @@ def _print_json(groups: list[DuplicateGroup[Path]]) -> None:
         print_json({"path": first["path"], "members": [{key: row[key] for key in kept} for row in members]})
 
 
-def _print_table(groups: list[DuplicateGroup[Path]], library: str) -> None:
+def _print_table(groups: list[DuplicateGroup[Path]], location: str) -> None:
     from clapgen.library.duplicates import groups_as_rows
 
     if not groups:
-        print_result(f"{library} has no duplicates")
+        print_result(f"{location} has no duplicates")
         return
     rows, of_group = [], {group.key: number for number, group in enumerate(groups, 1)}
     for row in groups_as_rows(groups):
@@ -92,4 +93,4 @@ def _print_table(groups: list[DuplicateGroup[Path]], library: str) -> None:
         rows.append((str(row["group"]), how, at, row["path"], other))
     print_table(("group", "match", "starts at", "path", "of"), rows)
     extra = sum(len(group.members) for group in groups)
-    print_result(f"recordings that {library} holds more than once: {len(groups):,}; duplicates: {extra:,}")
+    print_result(f"recordings that {location} holds more than once: {len(groups):,}; duplicates: {extra:,}")

@@ -180,6 +180,9 @@ def teacher(
     also: Annotated[
         list[str] | None, typer.Option(help="One more teacher; repeatable. Their similarities are averaged.")
     ] = None,
+    parts: Annotated[
+        bool, typer.Option("--parts", help="Also keep what it hears in parts of each clip: better targets for crops.")
+    ] = False,
     cache: CacheOption = None,
     no_cache: NoCacheOption = False,
     device: DeviceOption = "auto",
@@ -205,7 +208,14 @@ def teacher(
         teachers = [load_embedder(each, choose_device(device)) for each in names]
     with clips_bar(len(clips) * len(teachers), "Embedding") as advance:
         skipped = write_teacher_table(
-            teachers, clips, output, manifest.parent, open_cache(cache, no_cache), overwrite=force, advance=advance
+            teachers,
+            clips,
+            output,
+            manifest.parent,
+            open_cache(cache, no_cache),
+            overwrite=force,
+            advance=advance,
+            parts=parts,
         )
     width = sum(each.dim for each in teachers)
     if as_json:

@@ -110,6 +110,7 @@ def search(
             thesaurus=synonyms,
             diverse=NOVELTY if diverse else 0.0,
         )
+        location = opened.store.location
     if not hits:
         raise ClapgenError("no sound passes the filters.")
     _print(hits, as_json)
@@ -118,7 +119,7 @@ def search(
     if play_list:
         write_playlist(hits, play_list, force)
     if html_file:
-        write_hits_page(hits, _in_words(texts, sounds, without or []), library, html_file, force)
+        write_hits_page(hits, _in_words(texts, sounds, without or []), location, html_file, force)
     if copy_to:
         _copy(hits, copy_to)
 

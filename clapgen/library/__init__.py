@@ -1,4 +1,4 @@
-"""A library of sounds on disk, searched by text and by sound with the embeddings of a CLAP."""
+"""A library of sounds, searched by text and by sound with the embeddings of a CLAP."""
 
 from clapgen.library.library import Hit, Library
 from clapgen.library.records import Description, Moment, Selection, Sound

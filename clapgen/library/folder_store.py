@@ -19,7 +19,7 @@ from clapgen.library.connection import FILE_NAME, connect, in_words
 from clapgen.library.index import find_index
 from clapgen.library.nearest import Searcher
 from clapgen.library.records import Changes, FileState, Nearby, Queries, Selection, Sound, VectorRows
-from clapgen.library.store import VERSION, Totals
+from clapgen.library.store import VERSION, Totals, refuse_newer
 from clapgen.library.tables import Tables
 
 LOCK_NAME = "writer.lock"
@@ -192,12 +192,7 @@ class FolderStore:
             return
         if empty or found != _APPLICATION:
             raise ClapgenError(f"{self.folder / FILE_NAME} is not the database of a library.")
-        version = self.facts().get("version", "0")
-        if int(version) > VERSION:
-            raise ClapgenError(
-                f"the library {self.location} was made by a newer clapgen (version {version} of its layout, this one "
-                f"reads up to {VERSION}); update clapgen."
-            )
+        refuse_newer(self.location, self.facts().get("version", "0"))
 
     def _refuse_read_only(self) -> None:
         if self.read_only:

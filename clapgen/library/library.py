@@ -53,7 +53,7 @@ class Hit:
 
 
 class Library:
-    """A library of sounds, at a folder.
+    """A library of sounds, in a folder or on a PostgreSQL server.
 
     >>> library = Library.open("sounds.library")
     >>> for hit in library.search(text="wooden door creaks slowly", k=10):
@@ -67,7 +67,7 @@ class Library:
     def open(
         cls, location: str | os.PathLike[str], model: str | None = None, device: str = "auto", create: bool = False
     ) -> Library:
-        """Open the library at a folder.
+        """Open the library at a folder, or at `postgresql://USER@HOST/DATABASE?schema=NAME`.
 
         Args:
             model: the CLAP of a new library (default: "default"). An existing one needs the CLAP it was made with; it
@@ -76,7 +76,7 @@ class Library:
             create: make the library if there is none.
 
         Raises:
-            ClapgenError: there is no library, it is damaged, or a newer clapgen made it.
+            ClapgenError: there is no library, it is damaged, a newer clapgen made it, or its server cannot be reached.
         """
         return cls(open_store(os.fspath(location), create), model, device)
 

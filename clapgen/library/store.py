@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from clapgen.errors import ClapgenError
 from clapgen.library.records import Changes, FileState, Nearby, Queries, Selection, Sound, VectorRows
 
 VERSION = 1  # of the layout of the tables; raise it when older programs would misread them
@@ -102,11 +103,35 @@ class Store(Protocol):
 
 
 def open_store(location: str | Path, create: bool = False) -> Store:
-    """Open the library at a folder.
+    """Open the library at a folder, or on the PostgreSQL server at `postgresql://…`.
 
     Raises:
-        ClapgenError: there is none (and `create` is false), it is damaged, or a newer clapgen made it.
+        ClapgenError: there is none (and `create` is false), it is damaged, a newer clapgen made it, or its server
+            cannot be reached.
     """
+    if is_server(location):
+        try:
+            from clapgen.library.postgres import PostgresStore
+        except ImportError as error:
+            raise ClapgenError(
+                f"a library on a PostgreSQL server needs psycopg and pgvector; run pip install 'clapgen[postgres]' "
+                f"({' '.join(str(error).split())})."
+            ) from error
+        return PostgresStore(str(location), create)
     from clapgen.library.folder_store import FolderStore
 
     return FolderStore(location, create)
+
+
+def is_server(location: str | Path) -> bool:
+    """Whether this is the address of a server, not a folder."""
+    return isinstance(location, str) and location.startswith(("postgresql://", "postgres://"))
+
+
+def refuse_newer(location: str, version: str) -> None:
+    """Raise `ClapgenError` if a library has a layout that this clapgen does not know."""
+    if int(version) > VERSION:
+        raise ClapgenError(
+            f"the library {location} was made by a newer clapgen (version {version} of its layout, this one reads up "
+            f"to {VERSION}); update clapgen."
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,15 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from clapgen.data.text import label_key
-from clapgen.library.records import Changes, Description, Embeddings, FileState, Selection, Sound, VectorRows
+from clapgen.library.columns import SOUND_COLUMNS, labels, sound_as_row, sound_from_row, texts, vector_rows
+from clapgen.library.records import Changes, Embeddings, FileState, Selection, Sound, VectorRows
 
 Ids = npt.NDArray[np.int64]
 
 LAYOUT = Path(__file__).with_name("tables.sql")
-_SOUND = (
-    "id, path, size, mtime_ns, digest, given, seconds, sample_rate, channels, captions, tags, licence, author, "
-    "category, name, recording, extra, vanished"
-)
+_SOUND = ", ".join(["id", *SOUND_COLUMNS])
 _IDS_PER_QUERY = 500
 _ROWS_PER_BATCH = 65536
 
@@ -84,31 +81,18 @@ class Tables:
 
     def _put(self, sound: Sound) -> int:
         """Insert a sound, or replace all but the vectors of the one that has its id."""
-        about = sound.description
-        state = (
-            self._stored_path(sound.path),
-            sound.file.size,
-            sound.file.mtime_ns,
-            sound.file.digest,
-            sound.file.given,
-        )
-        known = (sound.seconds, sound.sample_rate, sound.channels, _json(about.captions), _json(about.tags))
-        texts = (about.licence, about.author, about.category, about.name, about.recording)
-        row = (*state, *known, *map(_text, texts), _json(about.extra), int(sound.vanished))
-        columns = _SOUND.split(", ")[1:]
+        row = sound_as_row(sound, self._stored_path(sound.path))
         if sound.id:
-            assignments = ", ".join(f"{name} = ?" for name in columns)
+            assignments = ", ".join(f"{name} = ?" for name in SOUND_COLUMNS)
             self.database.execute(f"UPDATE sounds SET {assignments} WHERE id = ?", [*row, sound.id])
             self.database.execute("DELETE FROM tags WHERE sound = ?", [sound.id])
             self.database.execute("DELETE FROM words WHERE rowid = ?", [sound.id])
             id = sound.id
         else:
-            query = f"INSERT INTO sounds ({', '.join(columns)}) VALUES ({_marks(columns)})"
+            query = f"INSERT INTO sounds ({', '.join(SOUND_COLUMNS)}) VALUES ({_marks(SOUND_COLUMNS)})"
             id = int(self.database.execute(query, row).lastrowid or 0)
-        tags = {label_key(_utf8(tag)) for tag in (*about.tags, *filter(None, [about.category]))}
-        self.database.executemany("INSERT INTO tags VALUES (?, ?)", [(tag, id) for tag in sorted(tags)])
-        named = " ".join(filter(None, [about.name, about.category, sound.path.stem.replace("_", " ")]))
-        words = [id, *map(_utf8, ("\n".join(about.captions), "\n".join(about.tags).replace("_", " "), named))]
+        self.database.executemany("INSERT INTO tags VALUES (?, ?)", [(tag, id) for tag in labels(sound)])
+        words = [id, *texts(sound)]
         self.database.execute("INSERT INTO words (rowid, captions, tags, name) VALUES (?, ?, ?, ?)", words)
         return id
 
@@ -116,7 +100,7 @@ class Tables:
         """At most `count` vectors with larger ids than `after`."""
         condition = "AND start IS NULL" if whole else ""
         query = f'SELECT id, sound, start, "end", vector FROM vectors WHERE id > ? {condition} ORDER BY id LIMIT ?'
-        return _rows(self.database.execute(query, [after, count]).fetchall())
+        return vector_rows(self.database.execute(query, [after, count]).fetchall())
 
     def all_rows(self) -> Iterator[VectorRows]:
         """All vectors in batches, in the order of their ids."""
@@ -154,7 +138,7 @@ class Tables:
         for some in _chunks(ids):
             query = f'SELECT id, sound, start, "end", vector FROM vectors WHERE {column} IN ({_marks(some)})'
             found += self.database.execute(query, some).fetchall()
-        return _rows(sorted(found))
+        return vector_rows(sorted(found))
 
     def vector_ids(self, after: int = 0) -> Ids:
         query = "SELECT id FROM vectors WHERE id > ? ORDER BY id"
@@ -255,24 +239,7 @@ class Tables:
         return self.base / os.fsdecode(stored)
 
     def _sound(self, row: Sequence[Any]) -> Sound:
-        (id, path, size, mtime_ns, digest, given, seconds, rate, channels, captions, tags, *texts, extra, vanished) = (
-            row
-        )
-        licence, author, category, name, recording = texts
-        state = FileState(self._path(path), size, mtime_ns, digest, given)
-        lists = (tuple(json.loads(captions)), tuple(json.loads(tags)))
-        about = Description(*lists, licence, author, category, name, recording, json.loads(extra))
-        return Sound(id, state, seconds, rate, channels, about, bool(vanished))
-
-
-def _rows(found: Sequence[Sequence[Any]]) -> VectorRows:
-    if not found:
-        empty = np.zeros(0, dtype=np.int64)
-        return VectorRows(empty, empty, np.zeros((0, 2)), np.zeros((0, 0), dtype=np.float16))
-    ids, sounds, starts, ends, blobs = zip(*found, strict=True)
-    spans = np.array([starts, ends], dtype=np.float64).T  # None becomes NaN
-    vectors = np.frombuffer(b"".join(blobs), dtype="<f2").reshape(len(blobs), -1).astype(np.float16)
-    return VectorRows(np.array(ids, dtype=np.int64), np.array(sounds, dtype=np.int64), spans, vectors)
+        return sound_from_row(row[0], self._path(row[1]), row[2:])
 
 
 def _statements(script: str) -> list[str]:
@@ -288,15 +255,3 @@ def _chunks(values: Sequence[Any]) -> Iterator[list[Any]]:
 
 def _marks(values: Sequence[Any]) -> str:
     return ", ".join("?" * len(values))
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=True)  # escapes what is not UTF-8
-
-
-def _utf8(text: str) -> str:
-    return text.encode(errors="replace").decode()
-
-
-def _text(text: str | None) -> str | None:
-    return None if text is None else _utf8(text)

@@ -71,15 +71,20 @@ class LogMels:
         stop = last if count is None else min(last, first + start + count)
         return torch.from_numpy(self.data[first + min(start, last - first) : stop].astype(np.float32)).T
 
-    def crops(self, indices: list[int], counts: list[int], generator: Generator | None = None) -> list[Tensor]:
-        """A crop (n_mels, count) of each clip, at random or centred; short ones are repeated, then padded with silence.
+    def starts_of_crops(self, indices: list[int], counts: list[int], generator: Generator | None = None) -> list[int]:
+        """The first frame of a crop of each clip, at random or centred; 0 for clips that are shorter than it."""
+        spare = [max(0, int(self.lengths[index]) - count) for index, count in zip(indices, counts, strict=True)]
+        if generator is None:
+            return [each // 2 for each in spare]
+        return [int(torch.randint(each + 1, (), generator=generator)) for each in spare]
+
+    def crops(self, indices: list[int], counts: list[int], starts: list[int]) -> list[Tensor]:
+        """A crop (n_mels, count) of each clip from its start on; short ones are repeated, then padded with silence.
 
         As in `repeat_pad`, a clip is repeated as often as it fits whole.
         """
         rows = []
-        for index, count in zip(indices, counts, strict=True):
-            spare = max(0, int(self.lengths[index]) - count)
-            start = spare // 2 if generator is None else int(torch.randint(spare + 1, (), generator=generator))
+        for index, count, start in zip(indices, counts, starts, strict=True):
             crop = self.frames(index, start, count)
             # all but the last frame, which is centred on the end of the clip
             times = max(1, count // max(1, crop.shape[1] - 1)) if crop.shape[1] < count else 1

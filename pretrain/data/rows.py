@@ -39,12 +39,14 @@ class DrawnRows:
         inputs: "crops" and "scenes", if there are any: log-mels (rows, n_mels, frames), each as long as they are.
         groups: (rows,) integers; rows with the same number are positives of each other.
         single: Number of the clip, for each row that is one clip alone; -1 for others. (rows,)
+        middles: (rows,), the middle of the crop in its clip in seconds; NaN for all of a clip, and for other rows.
     """
 
     rows: list[BatchRow]
     inputs: dict[str, Tensor]
     groups: Tensor
     single: Tensor
+    middles: Tensor
 
 
 class RowMaker:
@@ -104,9 +106,10 @@ class RowMaker:
         first = [clip for clip in chosen if clip not in self.given]
         inputs: dict[str, Tensor] = {}
         members: list[tuple[int, ...]] = []
+        middles = torch.zeros(0)
         if first:
             second = partners(first, len(self.data), generator, never=self.given)
-            inputs["crops"], mixed = self.sounds.batch(first, second, short, generator)
+            inputs["crops"], mixed, middles = self.sounds.batch(first, second, short, generator)
             members = [(a, b) if m else (a,) for a, b, m in zip(first, second, mixed.tolist(), strict=True)]
         rows = [BatchRow(self._clips(row), self._caption(row, generator)) for row in members]
         given = [clip for clip in chosen if clip in self.given]
@@ -120,7 +123,8 @@ class RowMaker:
         strangers = [-1 - process_rank() * size - row for row in range(len(composed))]  # positives of nobody
         groups = torch.tensor([*(self._group(*row) for row in members), *strangers])
         single = torch.tensor([row[0] if len(row) == 1 else -1 for row in members] + [-1] * len(composed))
-        return DrawnRows(rows + composed, inputs, groups, single)
+        middles = torch.cat([middles, torch.full((len(single) - len(middles),), float("nan"))])
+        return DrawnRows(rows + composed, inputs, groups, single, middles)
 
     def _clips(self, row: Sequence[int]) -> tuple[Clip, ...]:
         return tuple(self.data.clips[i] for i in row)

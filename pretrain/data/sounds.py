@@ -58,29 +58,37 @@ class Sounds:
         self.rate = front_end.sample_rate / front_end.hop_length  # mel frames a second
         self.level = float(torch.as_tensor(log_mels.levels).median())
 
-    def batch(self, first: list[int], second: list[int], short: bool, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Crops of the clips `first` (batch, n_mels, frames), some mixed with those of `second`, and which (batch,).
+    def batch(
+        self, first: list[int], second: list[int], short: bool, generator: Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Crops of the clips `first` (batch, n_mels, frames), some mixed with those of `second`; which (batch,); and
+        the middle of each crop in its clip (batch,) in seconds, NaN if it is all of the clip.
 
         They are `crop_seconds` long if `short`, a whole window otherwise.
         """
         options, frames = self.options, self.short_frames if short else self.frames
         mixed = torch.rand(len(first), generator=generator) < options.mix_probability
-        sounds = self._played(first, frames, generator)
+        sounds, middles = self._played(first, frames, generator)
         if mixed.any():
-            others = self._played([b for b, m in zip(second, mixed, strict=True) if m], frames, generator)
+            others, _ = self._played([b for b, m in zip(second, mixed, strict=True) if m], frames, generator)
             mixture = augment.mix_at_snr(sounds[mixed], others, generator, *options.mix_snr_db)
             sounds = sounds.index_put((mixed,), mixture)
-        return self.disturbed(augment.random_roll(sounds, generator) if options.roll else sounds, generator), mixed
+        sounds = augment.random_roll(sounds, generator) if options.roll else sounds
+        return self.disturbed(sounds, generator), mixed, middles
 
-    def _played(self, indices: list[int], frames: int, generator: Generator) -> Tensor:
-        """Crops at random speeds and pitches."""
+    def _played(self, indices: list[int], frames: int, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Crops at random speeds and pitches, and their middles in seconds."""
         options = self.options
         slow, fast = options.speed
         needed = int((frames - 1) * fast) + 1
-        crops = torch.stack(self.log_mels.crops(indices, [needed] * len(indices), generator))
+        counts = [needed] * len(indices)
+        starts = self.log_mels.starts_of_crops(indices, counts, generator)
+        crops = torch.stack(self.log_mels.crops(indices, counts, starts))
+        whole = torch.as_tensor(self.log_mels.lengths[indices] <= needed)
+        middles = ((torch.tensor(starts) + needed / 2) / self.rate).masked_fill(whole, float("nan"))
         if (slow, fast) == (1.0, 1.0) and not options.pitch_bands:
-            return crops
-        return augment.random_speed(crops, generator, frames, (slow, fast), options.pitch_bands)
+            return crops, middles
+        return augment.random_speed(crops, generator, frames, (slow, fast), options.pitch_bands), middles
 
     def disturbed(self, log_mel: Tensor, generator: Generator) -> Tensor:
         """Log-mels (batch, n_mels, frames) after all augmentation that keeps what sounds when."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from clapgen.library.folder_store import FolderStore
 from clapgen.library.records import Changes, Description, Embeddings, FileState, Sound
+from clapgen.library.store import Store
 
 
 def clustered(count: int, dim: int, rng: np.random.Generator, clusters: int = 50) -> np.ndarray:
@@ -22,8 +23,14 @@ def sound(number: int, **about: object) -> Sound:
 
 
 def filled(folder: Path, vectors: np.ndarray, windows: dict[int, np.ndarray] | None = None) -> FolderStore:
-    """A library of one sound per vector; `windows` gives some of them windows of one second."""
+    """A library in a folder, see `fill`."""
     store = FolderStore(folder, create=True)
+    fill(store, vectors, windows)
+    return store
+
+
+def fill(store: Store, vectors: np.ndarray, windows: dict[int, np.ndarray] | None = None) -> None:
+    """Add one sound per vector to an empty library; `windows` gives some of them windows of one second."""
     store.set_facts({"dim": str(vectors.shape[1]), "clap": "x", "model": "x", "hash": "x"})
     changes = Changes()
     for number, vector in enumerate(vectors):
@@ -32,4 +39,3 @@ def filled(folder: Path, vectors: np.ndarray, windows: dict[int, np.ndarray] | N
         spans = np.array([[i, i + 1.0] for i in range(len(more))]).reshape(-1, 2)
         changes.added.append((sound(number, tags=("even",) if number % 2 == 0 else ()), Embeddings(table, spans)))
     store.write(changes)
-    return store

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 from synthetic import clustered, sound
 
-from clapgen.library.folder_store import FolderStore
 from clapgen.library.records import Changes, Embeddings
+from clapgen.library.store import open_store
 
 BATCH = 20
 DIM = 16
 
 
-def main(folder: str, first: int) -> None:
-    store = FolderStore(folder, create=True)
+def main(location: str, first: int) -> None:
+    store = open_store(location, create=True)
     rng = np.random.default_rng(first)
     with store.writing():
         if "dim" not in store.facts():

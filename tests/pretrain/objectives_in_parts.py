@@ -93,8 +93,9 @@ def gradients(name: str, rank: int, world: int) -> dict[str, torch.Tensor]:
     )
     loss = objective(batch)
     loss = sum(loss.values()) if isinstance(loss, dict) else loss
-    found = torch.autograd.grad(loss, list(shared.values()), allow_unused=True, materialize_grads=True)
-    return {"loss": loss.detach(), **dict(zip(shared, found, strict=True))}
+    trained = {name: value for name, value in shared.items() if value.requires_grad}
+    found = torch.autograd.grad(loss, list(trained.values()), allow_unused=True, materialize_grads=True)
+    return {"loss": loss.detach(), **dict(zip(trained, found, strict=True))}
 
 
 def all_gradients(rank: int, world: int) -> dict[str, dict[str, torch.Tensor]]:

@@ -158,11 +158,11 @@ def test_only_sounds_that_are_certainly_absent_are_called_absent():
     clips = [clip("dog"), clip("dog bark"), clip("puppy"), clip("cat", captions=["A cat while a bell rings."]), BELL]
     objective = prepared("absence", {"share": 1}, clips=clips)
     said = []
-    for seed in range(30):
+    for seed in range(60):
         rows = [BatchRow((clips[0],), "a dog"), BatchRow((clips[3],), "a cat")]
         texts = draw(objective, rows, seed)
         said.append([texts["absent"][texts["absent_places"][row, 0]].lower() for row in (0, 1)])
-        assert all("dog" in text or "cat" in text for text in texts["denied"])
+        assert all("dog" in text.lower() or "cat" in text.lower() for text in texts["denied"])
     of_dog, of_cat = map(set, zip(*said, strict=True))
     assert not any(word in text.replace("a dog", "") for text in of_dog for word in ("dog", "puppy"))
     assert any("cat" in text for text in of_dog) and any("bell" in text for text in of_dog)

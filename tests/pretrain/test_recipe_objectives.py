@@ -8,6 +8,7 @@ from clap_recipes import recipe_for
 
 from pretrain.objectives import OBJECTIVES
 from pretrain.recipe import ClapTask
+from pretrain.teachers import TeacherTable
 
 
 @pytest.mark.slow
@@ -18,7 +19,7 @@ def test_every_objective_trains_a_clap_on_scenes(tmp_path, recordings, monkeypat
     recipe = recipe_for(path, tmp_path, objectives=dict.fromkeys(OBJECTIVES, 1.0))
     recipe.scenes.share, recipe.scenes.sequence, recipe.clap.frame_head = 0.5, 100.0, True
     recipe.objective_options = {"embedding-distillation": {"aligned": False}, "frames": {"absent": 2}}
-    monkeypatch.setattr("pretrain.recipe.TeacherTable.load", lambda file, clips, *_, **__: Table(len(clips)))
+    monkeypatch.setattr("pretrain.recipe.TeacherTable.load", lambda file, clips, *_, **__: table_of(len(clips)))
     recipe.teachers = {"ear": "ear.safetensors"}
     task = ClapTask(recipe)
     loss, details = task.loss(task.batch(0, torch.Generator().manual_seed(0)), "model", 0)
@@ -30,8 +31,6 @@ def test_every_objective_trains_a_clap_on_scenes(tmp_path, recordings, monkeypat
     assert not lacking and all(torch.isfinite(p.grad).all() for p in task.clap.parameters() if p.grad is not None)
 
 
-class Table:
-    """A teacher's targets."""
-
-    def __init__(self, count: int) -> None:
-        self.targets = torch.randn(count, 6, generator=torch.Generator().manual_seed(0))
+def table_of(count: int) -> TeacherTable:
+    targets = torch.randn(count, 6, generator=torch.Generator().manual_seed(0))
+    return TeacherTable(targets, [], [], [])

@@ -237,3 +237,49 @@ def test_converted_weights_are_the_same_network(aisfx: Aisfx, tmp_path: Path) ->
     save_file({"weight": torch.zeros(2)}, tmp_path / "three.safetensors")
     with pytest.raises(ClapgenError, match="does not hold the weights of aisfx"):
         Aisfx(tmp_path / "three.safetensors")
+
+
+class Halves(Statistics):
+    """Also hears half-overlapping parts of a tenth of a second."""
+
+    def embed_audio(self, waveforms, sample_rate):
+        return torch.cat([Statistics.embed_frames(self, waveform, sample_rate) for waveform in waveforms])
+
+    def embed_frames(self, waveform, sample_rate):
+        samples = torch.as_tensor(waveform)
+        size = RATE // 10
+        parts = samples.unfold(0, size, size // 2)
+        return torch.cat([Statistics.embed_frames(self, part, sample_rate) for part in parts])
+
+
+def test_a_crop_has_the_target_of_the_part_that_it_shows(tmp_path: Path) -> None:
+    levels = [0.1, 0.5, 0.2, 0.9]
+    for name, order in (("a", levels), ("b", levels[::-1])):
+        loud = np.repeat(order, RATE // 4) * np.sin(np.arange(RATE) / 3)
+        soundfile.write(tmp_path / f"{name}.wav", loud, RATE)
+    clips = [Clip(tmp_path / "a.wav"), Clip(tmp_path / "b.wav")]
+    write_teacher_table([Halves()], clips, tmp_path / "t.safetensors", tmp_path, parts=True)
+    table = TeacherTable.load(tmp_path / "t.safetensors", clips)
+    seconds = torch.ones(2)
+    middles = torch.tensor([0.125, 0.375, 0.875, 0.125, float("nan")])
+    found = table.of(torch.tensor([0, 0, 0, 1, 0]), middles, seconds)
+    assert torch.allclose(found[:, 0], torch.tensor([0.1, 0.5, 0.9, 0.9, 0.9]), atol=0.02)  # the peak
+    assert torch.equal(found[4], table.targets[0])
+    assert not table.of(torch.tensor([-1]), middles[:1], seconds).any()
+    shifted = table.centred()
+    assert torch.allclose(shifted.parts.vectors.norm(dim=1), torch.ones(len(shifted.parts.vectors)))
+
+
+def test_held_out_clips_have_no_parts(tmp_path: Path) -> None:
+    for number in range(2):
+        soundfile.write(tmp_path / f"{number}.wav", 0.1 * (number + 1) * np.sin(np.arange(RATE) / 3), RATE)
+    clips = [Clip(tmp_path / f"{number}.wav", recording=f"r{number}") for number in range(2)]
+    write_teacher_table([Halves()], clips, tmp_path / "t.safetensors", tmp_path, parts=True)
+    table = TeacherTable.load(tmp_path / "t.safetensors", clips, [clips[1]])
+    assert table.parts.first.diff().tolist()[1] == 0
+    assert not table.of(torch.tensor([1]), torch.tensor([0.5]), torch.ones(2)).any()
+
+
+def test_parts_are_of_one_teacher(tmp_path: Path, clips: list[Clip]) -> None:
+    with pytest.raises(ClapgenError, match="one teacher only"):
+        write_teacher_table([Halves(), Halves()], clips, tmp_path / "t.safetensors", parts=True)
