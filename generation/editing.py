@@ -108,8 +108,6 @@ def start_editing(model: TextToAudio, edit: Edit) -> Editing:
         edit, source, first, part, _weights(spans, len(part), rate), known, _mask(spans, len(part), frames, model),
         edit.strength, rate,
     )  # fmt: skip
-    if spans is None:
-        editing.made = np.ones(len(part), dtype=np.float32)
     if edit.like:
         editing.condition = model.clap.embed_audio([source[first:last]], rate).to(model.device)
     return editing
@@ -134,8 +132,10 @@ def _made_anew(edit: Edit, first: int, length: int, rate: int) -> list[tuple[int
 
 def _weights(spans: list[tuple[int, int]] | None, length: int, rate: int) -> Waveform:
     """1 inside the spans, 0 outside, with crossfades inside of their ends; none at the ends of the part."""
+    if spans is None:
+        return np.ones(length, dtype=np.float32)
     weights = np.zeros(length, dtype=np.float32)
-    for start, end in spans or []:
+    for start, end in spans:
         inside = np.ones(end - start, dtype=np.float32)
         fade = min(round(CROSSFADE * rate), (end - start) // 2)
         ramp = ((np.arange(fade) + 0.5) / max(1, fade)).astype(np.float32)

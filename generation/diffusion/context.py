@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -30,9 +31,8 @@ class Neighbours:
     latents: Tensor
     mask: Tensor
 
-    def map(self, change: object) -> Neighbours:
+    def map(self, change: Callable[[Tensor], Tensor]) -> Neighbours:
         """With `change` applied to each tensor."""
-        assert callable(change)
         return Neighbours(*(change(getattr(self, each.name)) for each in fields(self)))
 
     def hidden(self) -> Neighbours:

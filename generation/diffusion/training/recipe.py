@@ -122,12 +122,11 @@ class DiffusionTask(Task):
 
     def _network(self, clips: Sequence[Clip]) -> DiffusionTransformer:
         recipe = self.recipe
-        if recipe.start_from:
-            texts = [text for clip in clips for text in texts_of(clip, recipe.class_field)]
-            with seeded(recipe.training.seed):
-                return start_from(recipe.start_from, recipe.diffusion, self.clap, texts)
         with seeded(recipe.training.seed):
-            return DiffusionTransformer(recipe.diffusion)
+            if not recipe.start_from:
+                return DiffusionTransformer(recipe.diffusion)
+            texts = [text for clip in clips for text in texts_of(clip, recipe.class_field)]
+            return start_from(recipe.start_from, recipe.diffusion, self.clap, texts)
 
     def _latents(self, clips: list[Clip], name: str) -> tuple[LatentCache, list[Clip]]:
         recipe = self.recipe
